@@ -1,0 +1,108 @@
+"""The linear-Gaussian program that the exact engines run.
+
+    x_t = c_t + sum_{k=1..p} F_{t,k} x_{t-k} + sum_{j=0..q} G_{t,j} e_{t-j},      t = 1, 2, ..., T-1
+    y_t = d_t + sum_{k=0..l} H_{t,k} x_{t-k} + sum_{j=0..q'} J_{t,j} e_{t-j},     t = 0, 1, ..., T-1
+
+with e_t ~ N(0, I_r), independent over t. States and observations may load on the same noise at the same or at later
+rows (correlated noise, moving averages); every matrix may have any rank, zero included.
+
+Row t of a time-varying array belongs to the equation that produces row t; row 0 of F, c and G is not used, for the
+law of row 0 is given by `Initial`.
+
+The memory of row t is  s_t = (x_t, x_{t-1}, ..., x_{t-L+1}, e_t[M], ..., e_{t-Qe+1}[M])  with L = max(p, l + 1), where M
+lists the noises that are read at a later row or by both a state and an observation, and Qe = max(1, q, q' + 1) if M is
+not empty, else 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+
+class Initial(NamedTuple):
+    """Law of s_0: N(mean, factor factor' + cov), plus a flat (infinite variance) law along the columns of `diffuse`.
+
+    The noises e_0[M], e_{-1}[M], ... are part of s_0, with their correlation with x_0, x_{-1}, ... where there is any.
+    """
+
+    mean: Float[Array, " N"]
+    factor: Float[Array, "N k"]
+    cov: Float[Array, "N N"]
+    diffuse: Float[Array, "N d"]
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What is known before any number is: sizes and which entries can differ from zero (at any t). Hashable, so
+    that compiled functions are cached by it."""
+
+    n: int
+    """number of state entries"""
+    m: int
+    """number of observation entries"""
+    r: int
+    """number of standard-normal noises"""
+    transition: tuple[tuple[tuple[bool, ...], ...], ...]
+    """nonzero pattern of F, (p, n, n)"""
+    transition_noise: tuple[tuple[tuple[bool, ...], ...], ...]
+    """of G, (q+1, n, r)"""
+    emission: tuple[tuple[tuple[bool, ...], ...], ...]
+    """of H, (l+1, m, n)"""
+    emission_noise: tuple[tuple[tuple[bool, ...], ...], ...]
+    """of J, (q'+1, m, r)"""
+
+    @property
+    def memory_noises(self) -> tuple[int, ...]:
+        """M: the noises that are part of the memory."""
+        G, J = np.array(self.transition_noise, bool), np.array(self.emission_noise, bool)
+        used_G = G.any(axis=1) if G.size else np.zeros((len(G), self.r), bool)
+        used_J = J.any(axis=1) if J.size else np.zeros((len(J), self.r), bool)
+        later = used_G[1:].any(axis=0) | used_J[1:].any(axis=0)
+        both = used_G.any(axis=0) & used_J.any(axis=0)
+        return tuple(int(i) for i in np.flatnonzero(later | both))
+
+    @property
+    def state_rows(self) -> int:
+        """L: how many rows of x the memory holds."""
+        return max(len(self.transition), len(self.emission), 1)
+
+    @property
+    def noise_rows(self) -> int:
+        """Qe: how many rows of the noises M the memory holds."""
+        if not self.memory_noises:
+            return 0
+        return max(1, len(self.transition_noise) - 1, len(self.emission_noise))
+
+    @property
+    def memory_size(self) -> int:
+        """N, the length of s_t."""
+        return self.n * self.state_rows + len(self.memory_noises) * self.noise_rows
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["F", "c", "G", "H", "d", "J", "initial"],
+    meta_fields=["structure"],
+)
+@dataclass(frozen=True)
+class LinearGaussian:
+    """A linear-Gaussian program with its numbers. Arrays are constant, or have a leading axis of length T.
+
+    F: (p, n, n) or (T, p, n, n);  c: (n,) or (T, n);  G: (q+1, n, r) or (T, q+1, n, r);
+    H: (l+1, m, n) or (T, l+1, m, n);  d: (m,) or (T, m);  J: (q'+1, m, r) or (T, q'+1, m, r).
+    """
+
+    F: Array
+    c: Array
+    G: Array
+    H: Array
+    d: Array
+    J: Array
+    initial: Initial
+    structure: Structure

@@ -1,0 +1,55 @@
+"""Source texts and the spans that point into them."""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass, field
+from functools import cached_property
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One text: a file, a notebook cell or a string, under the name that messages give it.
+
+    `text` is what the user wrote, with a byte-order mark removed; offsets count code points of it.
+    """
+
+    name: str
+    text: str
+
+    @cached_property
+    def _line_starts(self) -> list[int]:
+        starts = [0]
+        text = self.text
+        for i, ch in enumerate(text):
+            if ch == "\n" or (ch == "\r" and text[i + 1 : i + 2] != "\n"):
+                starts.append(i + 1)
+        return starts
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column of an offset, both counted from 1, columns in code points."""
+        line = bisect.bisect_right(self._line_starts, offset) - 1
+        return line + 1, offset - self._line_starts[line] + 1
+
+    def line(self, number: int) -> str:
+        """The text of a line (counted from 1) without its line ending."""
+        start = self._line_starts[number - 1]
+        end = self._line_starts[number] if number < len(self._line_starts) else len(self.text)
+        return self.text[start:end].rstrip("\r\n")
+
+
+@dataclass(frozen=True)
+class Span:
+    """A half-open range of offsets, `start <= i < end`, in one source."""
+
+    source: Source = field(repr=False)
+    start: int
+    end: int
+
+    @property
+    def text(self) -> str:
+        return self.source.text[self.start : self.end]
+
+    def to(self, other: Span) -> Span:
+        """The smallest span that covers this one and `other`, which is of the same source."""
+        return Span(self.source, min(self.start, other.start), max(self.end, other.end))

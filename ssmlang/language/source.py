@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -17,14 +18,12 @@ class Source:
     name: str
     text: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", self.text.removeprefix("\ufeff"))
+
     @cached_property
     def _line_starts(self) -> list[int]:
-        starts = [0]
-        text = self.text
-        for i, ch in enumerate(text):
-            if ch == "\n" or (ch == "\r" and text[i + 1 : i + 2] != "\n"):
-                starts.append(i + 1)
-        return starts
+        return [0, *(end.end() for end in re.finditer(r"\r\n|\r|\n", self.text))]
 
     def position(self, offset: int) -> tuple[int, int]:
         """Line and column of an offset, both counted from 1, columns in code points."""

@@ -329,3 +329,5 @@ class Program(Node):
     statements: tuple[Statement, ...]
     doc: str | None = None
     comments: tuple[Comment, ...] = field(default=(), compare=False, repr=False)
+    broken: tuple[Span, ...] = field(default=(), compare=False, repr=False)
+    """Statements left out because of syntax errors; every word in them may be a name that they would have declared."""

@@ -1,0 +1,19 @@
+"""The registry of diagnostic codes: what each means, with a wrong and a mended example."""
+
+from __future__ import annotations
+
+from ssmlang.language.codes import e1, e2, e3, e4, e5, e6, e7
+from ssmlang.language.codes.entry import Code, Example
+
+REGISTRY: dict[str, Code] = {
+    entry.code: entry for module in (e1, e2, e3, e4, e5, e6, e7) for entry in module.CODES
+}
+
+
+def lookup(code: str) -> Code | None:
+    """The entry of a code; a warning or note (W602, N205) without one of its own has that of the error (E602)."""
+    code = code.strip().upper()
+    return REGISTRY.get(code) or (REGISTRY.get("E" + code[1:]) if code[:1] in ("W", "N") else None)
+
+
+__all__ = ["REGISTRY", "Code", "Example", "lookup"]

@@ -1,0 +1,7 @@
+"""E4xx: data and parameter values."""
+
+from __future__ import annotations
+
+from ssmlang.language.codes.entry import Code
+
+CODES: tuple[Code, ...] = ()

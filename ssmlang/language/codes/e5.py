@@ -1,0 +1,7 @@
+"""E5xx: lifts."""
+
+from __future__ import annotations
+
+from ssmlang.language.codes.entry import Code
+
+CODES: tuple[Code, ...] = ()

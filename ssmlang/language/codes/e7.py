@@ -1,0 +1,7 @@
+"""E7xx: run time: numerics, devices, files, missing extras."""
+
+from __future__ import annotations
+
+from ssmlang.language.codes.entry import Code
+
+CODES: tuple[Code, ...] = ()

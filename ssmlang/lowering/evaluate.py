@@ -1,0 +1,188 @@
+"""Expressions of the Model as JAX operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy import special
+from jax.scipy.linalg import block_diag
+
+from ssmlang.model.expr import Node
+
+UNARY: dict[str, Callable[[Any], jax.Array]] = {
+    "neg": jnp.negative, "not": jnp.logical_not, "abs": jnp.abs, "exp": jnp.exp, "log": jnp.log, "log1p": jnp.log1p,
+    "expm1": jnp.expm1, "sqrt": jnp.sqrt, "sin": jnp.sin, "cos": jnp.cos, "tan": jnp.tan, "asin": jnp.arcsin,
+    "acos": jnp.arccos, "atan": jnp.arctan, "tanh": jnp.tanh, "relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid,
+    "softplus": jax.nn.softplus, "logit": lambda x: jnp.log(x) - jnp.log1p(-x), "lgamma": special.gammaln,
+    "gamma": special.gamma, "normal_cdf": special.ndtr,
+}  # fmt: skip
+BINARY: dict[str, Callable[[Any, Any], jax.Array]] = {
+    "add": jnp.add, "sub": jnp.subtract, "mul": jnp.multiply, "div": jnp.true_divide, "mod": jnp.mod,
+    "lt": jnp.less, "le": jnp.less_equal, "gt": jnp.greater, "ge": jnp.greater_equal, "eq": jnp.equal,
+    "ne": jnp.not_equal, "and": jnp.logical_and, "or": jnp.logical_or, "atan2": jnp.arctan2,
+    "maximum": jnp.maximum, "minimum": jnp.minimum,
+}  # fmt: skip
+REDUCTIONS: dict[str, Callable[..., jax.Array]] = {"sum": jnp.sum, "prod": jnp.prod, "max": jnp.max, "min": jnp.min}
+_OF_REALS = frozenset(UNARY) - {"neg", "not", "abs", "relu"} | {"div", "pow", "atan2"}
+
+Read = Callable[[str, str, Any], jax.Array]
+
+
+def _no_series(sort: str, name: str, lag: Any) -> jax.Array:
+    raise LookupError(f"{sort} {name} is read where only parameters are known")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What the leaves of an expression are at one row.
+
+    `read(sort, name, lag)` gives the value of a series `lag` rows back (an int, or a traced integer inside a sum over
+    the whole past) in the variable's own shape. `augmented` holds augmented parameters by (name, lag). `horizon` bounds
+    a sum over the whole past: the largest t that will be met. `dtype` is that of real results.
+    """
+
+    params: Mapping[str, Any] = field(default_factory=dict)
+    read: Read = _no_series
+    t: Any = None
+    augmented: Mapping[tuple[str, int], Any] = field(default_factory=dict)
+    bound: Mapping[str, Any] = field(default_factory=dict)
+    horizon: int | None = None
+    dtype: Any = float
+
+
+def evaluate(nodes: Sequence[Node], env: Environment) -> list[jax.Array]:
+    """The values of expressions, as JAX arrays of the nodes' shapes; a node that several share is computed once.
+
+    Reals come in `env.dtype`, labels as integer positions.
+    """
+    memo: dict[int, jax.Array] = {}
+    _evaluate_into(memo, nodes, env)
+    return [memo[id(n)] for n in nodes]
+
+
+def _evaluate_into(memo: dict[int, jax.Array], nodes: Sequence[Node], env: Environment) -> None:
+    for node in _walk_outside_sums(nodes, memo):
+        memo[id(node)] = _past_sum(node, memo, env) if node.op == "past_sum" else _one(node, memo, env)
+
+
+def _walk_outside_sums(roots: Sequence[Node], memo: Mapping[int, Any]) -> Iterator[Node]:
+    """Like `expr.walk`, but not into sums over the whole past, whose index has no value outside of them."""
+    pending: list[tuple[Node, bool]] = [(r, False) for r in reversed(roots)]
+    while pending:
+        node, ready = pending.pop()
+        if id(node) in memo:
+            continue
+        if ready or node.op == "past_sum":
+            yield node
+        else:
+            pending.append((node, True))
+            pending.extend((a, False) for a in reversed(node.args) if id(a) not in memo)
+
+
+def _past_sum(node: Node, memo: Mapping[int, jax.Array], env: Environment) -> jax.Array:
+    if env.horizon is None:
+        raise LookupError("a sum over the whole past needs a horizon")
+    (body,), (name,) = node.args, node.attrs
+
+    def term(k: jax.Array) -> jax.Array:
+        inner = dict(memo)
+        _evaluate_into(inner, [body], replace(env, bound={**env.bound, name: k}))
+        return jnp.where(k <= env.t, inner[id(body)], 0)
+
+    if env.horizon < 1:
+        return jnp.zeros(node.shape, env.dtype)
+    return jnp.sum(jax.vmap(term)(jnp.arange(1, env.horizon + 1)), axis=0)
+
+
+def _one(node: Node, memo: Mapping[int, jax.Array], env: Environment) -> jax.Array:
+    op = node.op
+    if node.value is not None:
+        return jnp.asarray(node.value, env.dtype if node.kind == "real" else None)
+    match op:
+        case "param":
+            return jnp.asarray(env.params[node.attrs[0]], env.dtype)
+        case "ref":
+            sort, name, lag = node.attrs
+            return jnp.asarray(env.read(sort, name, env.bound[lag] if isinstance(lag, str) else lag))
+        case "augment":
+            return jnp.asarray(env.augmented[node.attrs], env.dtype)
+        case "time":
+            return jnp.asarray(env.t)
+        case "bound":
+            return jnp.asarray(env.bound[node.attrs[0]])
+    args = [memo[id(a)] for a in node.args]
+    if op in _OF_REALS:
+        args = [a.astype(env.dtype) if not jnp.issubdtype(a.dtype, jnp.floating) else a for a in args]
+    elif op in ("add", "sub", "mul", "neg", "abs", "sum", "prod"):
+        args = [a.astype(int) if a.dtype == bool else a for a in args]
+    value = _apply(node, args)
+    if node.kind == "real" and not jnp.issubdtype(value.dtype, jnp.floating):
+        value = value.astype(env.dtype)
+    return value
+
+
+def _apply(node: Node, args: Sequence[jax.Array]) -> jax.Array:
+    op = node.op
+    if op in UNARY:
+        return UNARY[op](args[0])
+    if op in BINARY:
+        return BINARY[op](args[0], args[1])
+    if op in REDUCTIONS:
+        return REDUCTIONS[op](args[0], axis=node.attrs[0])
+    match op:
+        case "pow":
+            return _power(args[0], args[1], node.args[1].value)
+        case "where":
+            return jnp.where(args[0], args[1], args[2])
+        case "broadcast":
+            return jnp.broadcast_to(args[0], node.shape)
+        case "reshape":
+            return args[0].reshape(node.shape)
+        case "transpose":
+            return jnp.swapaxes(args[0], -1, -2)
+        case "matmul":
+            return jnp.matmul(args[0], args[1], precision=jax.lax.Precision.HIGHEST)
+        case "index":
+            return _index(args[0], args[1:], node)
+        case "stack":
+            return jnp.stack(args)
+        case "concat":
+            return jnp.concatenate(args, axis=node.attrs[0])
+        case "diag":
+            return args[0][..., None] * jnp.eye(node.shape[-1], dtype=args[0].dtype)
+        case "diagonal":
+            return jnp.diagonal(args[0], axis1=-2, axis2=-1)
+        case "cholesky":
+            return jnp.linalg.cholesky(args[0])
+        case "inverse":
+            return jnp.linalg.inv(args[0])
+        case "kron":
+            return jnp.kron(args[0], args[1])
+        case "block_diag":
+            return block_diag(*args)
+        case "softmax":
+            return jax.nn.softmax(args[0], axis=-1)
+        case "interp":
+            return jnp.interp(args[0], args[1], args[2])
+    raise NotImplementedError(f"no operation {op}")
+
+
+def _power(base: jax.Array, exponent: jax.Array, known: np.ndarray | None) -> jax.Array:
+    # A whole exponent known at compile time is a product: exact, and with a derivative at zero and below.
+    if known is not None and known.size and (known == known.flat[0]).all() and float(known.flat[0]).is_integer():
+        whole = int(known.flat[0])
+        if abs(whole) <= 64:
+            return jnp.broadcast_to(base**whole, jnp.broadcast_shapes(base.shape, exponent.shape))
+    return jnp.power(base, exponent)
+
+
+def _index(x: jax.Array, indices: Sequence[jax.Array], node: Node) -> jax.Array:
+    known = [a.value for a in node.args[1:]]
+    if all(k is not None for k in known):
+        return x[tuple(known)]  # static positions become slices
+    return x[tuple(i.astype(int) for i in indices)]

@@ -1,0 +1,31 @@
+"""What all tests share: compiled programs are kept on disk between runs, and single precision stays JAX's default."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CACHE = Path(__file__).resolve().parent.parent / ".cache" / "jax"
+
+# Through the environment, so that child processes (the command line, kernels) share the cache, and so that a test of
+# what `import ssmlang` imports finds no JAX put there by this file.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("SSMLANG_PROGRESS", "off")
+
+
+@pytest.fixture(autouse=True)
+def precision_is_left_as_it_was() -> Iterator[None]:
+    """A test that leaves double precision switched on would hide that the package needs it switched on."""
+    import sys
+
+    yield
+    if "jax" in sys.modules:
+        import jax
+
+        assert not jax.config.jax_enable_x64, "the test left jax_enable_x64 on"

@@ -1,0 +1,204 @@
+"""Slips with a name: what people write who come from Python, R, Stan or a paper."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ssmlang.language.source import Span
+from ssmlang.language.words import STATEMENT_WORDS
+
+if TYPE_CHECKING:
+    from ssmlang.language.syntax_errors import Found
+
+
+@dataclass(frozen=True)
+class Slip:
+    """What to say of it; `replacement` is the text that mends `span` (by default the place itself)."""
+
+    code: str
+    message: str
+    label: str
+    help: str = ""
+    span: Span | None = None
+    replacement: str | None = None
+
+
+FOREIGN_STATEMENTS: dict[str, tuple[str, str]] = {
+    "parameter": ("param", "an unknown is declared by `param`"),
+    "parameters": ("param", "an unknown is declared by `param`"),
+    "real": ("param", "an unknown is declared by `param`, a given number by `const`"),
+    "int": ("const", "a given number is declared by `const`"),
+    "constant": ("const", "a given number is declared by `const`"),
+    "data": ("input", "known series are declared by `input`, seen ones by `obs`"),
+    "covariate": ("input", "known series are declared by `input`"),
+    "observe": ("obs", "seen series are declared by `obs`"),
+    "observed": ("obs", "seen series are declared by `obs`"),
+    "observation": ("obs", "seen series are declared by `obs`"),
+    "latent": ("state", "hidden series are declared by `state`"),
+    "hidden": ("state", "hidden series are declared by `state`"),
+    "function": ("def", "a function is `def f(x) = ...`"),
+    "fn": ("def", "a function is `def f(x) = ...`"),
+    "var": ("let", "a definition is `let a = ...`"),
+    "val": ("let", "a definition is `let a = ...`"),
+    "initial": ("init", "the first state is given by `init x ~ ...`"),
+    "prior": ("param", "a prior is written with its parameter: `param a ~ ...`"),
+    "dim": ("axis", "a named axis is `axis a = 1..n`"),
+    "index": ("axis", "a named axis is `axis a = 1..n`"),
+    "use": ("from", "components come by `from structural import seasonal`"),
+    "include": ("from", 'components come by `from "./file.ssm" import name`'),
+    "return": ("out", "the value of a component is `out ...`"),
+}
+
+_PAPER_SIGNS = {
+    "−": "-", "–": "-", "—": "-", "×": "*", "·": "*", "⋅": "*", "÷": "/", "≤": "<=", "≥": ">=", "≠": "!=", "∼": "~",
+    "′": "'", "’": "'", "ᵀ": "'", "“": '"', "”": '"', "←": "=", "²": "^2", "³": "^3", "∧": " and ", "∨": " or ",
+    "…": "..", "∈": " in ", "∞": "inf",
+}  # fmt: skip
+
+
+def paper_sign(found: Found) -> Slip | None:
+    if found.text in _PAPER_SIGNS:
+        plain = _PAPER_SIGNS[found.text]
+        return Slip("E103", f"`{found.text}` is written `{plain.strip()}` here", "", replacement=plain)
+    return None
+
+
+def foreign_operator(found: Found) -> Slip | None:
+    after, text = found.after, found.span.source.text
+    start = found.span.start
+
+    def at(length: int, begin: int = start) -> Span:
+        return Span(found.span.source, begin, begin + length)
+
+    if after.startswith("**"):
+        return Slip("E106", "a power is written `^`", "", span=at(2), replacement="^")
+    if text[start - 1 : start + 1] in ("+=", "-=", "*=", "/="):
+        return Slip("E106", "a name has one definition, which cannot be added to", "", span=at(2, start - 1))
+    if after.startswith("<-"):
+        return Slip("E106", "a definition is written `=`, a law `~`", "", span=at(2), replacement="=")
+    if after.startswith(":="):
+        return Slip("E106", "a definition is written `=`", "", span=at(2), replacement="=")
+    if after.startswith("//") or after.startswith("/*"):
+        return Slip("E106", "a comment begins with `#`", "", span=at(2), replacement="#")
+    if after.startswith(";"):
+        return Slip("E106", "a statement ends with its line, without `;`", "remove it", span=at(1), replacement="")
+    if after.startswith("&"):
+        return Slip("E106", "`and` is a word here", "", span=at(2 if after[:2] == "&&" else 1), replacement="and")
+    if after.startswith("|"):
+        return Slip("E106", "`or` is a word here", "", span=at(2 if after[:2] == "||" else 1), replacement="or")
+    if after.startswith("!"):
+        return Slip("E106", "`not` is a word here", "", span=at(1), replacement="not ")
+    if after.startswith("%*%"):
+        return Slip("E106", "a matrix product is written `@`", "", span=at(3), replacement="@")
+    if after.startswith(":"):
+        if found.before.rstrip().endswith(")") or found.statement.end == start + 1:
+            return Slip("E106", "no statement has a `:`", "remove it", help="a function is `def f(x) = ...`", span=at(1))
+        return Slip("E106", "a range is written `1..n`, both ends included", "", span=at(1), replacement="..")
+    if after.startswith("?"):
+        return Slip("E106", "a choice is written `if a then b else c`", "", span=at(1))
+    if text[start - 1 : start + 1] == "->" and start > 0:
+        return Slip("E106", "`->` means nothing here", "", span=at(2, start - 1))
+    if after.startswith("..."):
+        return Slip("E106", "a range has two dots: `1..n`", "", span=at(3), replacement="..")
+    return None
+
+
+def number_spelling(found: Found) -> Slip | None:
+    source, start = found.span.source, found.span.start
+    digits = re.match(r"\.[0-9]+", found.after)
+    if digits and not found.before[-1:].isalnum():
+        span = Span(source, start, start + digits.end())
+        return Slip("E108", "a number has a digit before its point", "", span=span, replacement="0" + digits[0])
+    if found.text == "." and (before := re.search(r"(?<![\w.])[0-9]+$", found.before)):
+        span = Span(source, found.statement.start + before.start(), start + 1)
+        return Slip("E108", "a number has a digit behind its point", "", span=span, replacement=before[0] + ".0")
+    number = re.search(r"(?<![\w.])[0-9][0-9.]*$", found.before)
+    if number and found.terminal == "NAME":
+        help_ = f"write `{number[0]} * {found.text}`"
+        return Slip("E101", f"an operator is missing between `{number[0]}` and `{found.text}`", "", help=help_)
+    return None
+
+
+def wrong_relation(found: Found) -> Slip | None:
+    word, text, accepts = found.word, found.text, found.accepts
+    if text == "=" and "THEN" in accepts:
+        return Slip("E107", "a comparison is written `==`", "", replacement="==")
+    if text == "=" and (_open_brackets(found.before) or word in ("assert", "out")):
+        return Slip("E107", "`=` does not stand inside an expression", "a comparison is written `==`", replacement="==")
+    if text.startswith("==") and "EQUALS" in accepts:
+        return Slip("E107", "a definition is written `=`", "`==` compares", replacement="=")
+    if text in ("~", "=") and word in ("obs", "state", "input"):
+        stem = "declare it here, and give its equation in a statement of its own"
+        example = {"obs": "y[t] ~ ...", "state": "x[t] ~ ..."}.get(word)
+        help_ = f"`{word} {example[0]}`, then `{example}`" if example else "an input's values come with the data"
+        return Slip("E107", f"`{word}` only declares", stem if example else "no value here", help=help_)
+    if text == "=" and word in ("param", "augment"):
+        help_ = "a fixed number is `const a = 3`, a derived one `let a = ...`"
+        return Slip("E107", "a parameter has a prior, `~`, and no value", "", help=help_)
+    if text == "=" and word == "noise":
+        return Slip("E107", "a noise has a law, `~`", "", help="a derived series is `let a[t] = ...`")
+    if text == "~" and word in ("const", "let", "def", "lift", "axis"):
+        help_ = "an unknown is `param a ~ ...`, a noise `noise e ~ ...`"
+        return Slip("E107", f"`{word}` gives a value, with `=`", "", help=help_)
+    if text == "~":
+        return Slip("E107", "`~` stands between a name and its law only", "", help="a transpose is written `A'`")
+    return None
+
+
+def missing_parts(found: Found) -> Slip | None:
+    word, text, accepts = found.word, found.text, found.accepts
+    if not text and word in ("let", "axis", "def", "part", "lift") and "EQUALS" in accepts:
+        return Slip("E101", f"`{word}` needs a value", f"expected `= ...`{' here' if word else ''}")
+    if not text and word == "noise" and "TILDE" in accepts:
+        return Slip("E101", "a noise needs a law", "expected `~ Normal(0, ...)`, say")
+    if not text and {"EXACT", "FITTED"} <= accepts:
+        return Slip("E101", "a lift says how it is meant", "expected `exact` or `fitted`")
+    if text == "walk" and word == "param":
+        return Slip("E101", "only a parameter that joins the state can walk", "", help="write `augment param ...`")
+    if "TILDE" in accepts and found.terminal == "NAME" and word not in STATEMENT_WORDS:
+        return Slip("E101", "`~` or `=` is missing", f"before `{text}`", help="a law is `x[t] ~ ...`, a value `x[t] = ...`")
+    if text == "if" and "NAME" in accepts:
+        return Slip("E101", "an `if` inside a larger expression stands in parentheses", "write `(if a then b else c)`")
+    if text.strip() in ("<", "<=", ">", ">=", "==", "!=") and found.terminal == "COMPARE":
+        if re.search(r"[<>]=?|[=!]=", found.before):
+            return Slip("E101", "comparisons do not chain", "", help="write `a < b and b < c`")
+        return None
+    if text == "+" and "MINUS" in accepts and "NAME" in accepts:
+        return Slip("E101", "there is no sign `+`", "remove it", replacement="")
+    return None
+
+
+def texts(found: Found) -> Slip | None:
+    if found.terminal == "STRING":
+        return Slip("E101", "text in quotes stands in `from` only", "", help="labels and names are written bare")
+    if re.search(r"(?:^|[\s(\[,=])$", found.before) and (quoted := re.match(r"'[^'\n]*'", found.after)):
+        span = Span(found.span.source, found.span.start, found.span.start + quoted.end())
+        if found.word == "from":
+            bare = quoted[0][1:-1]
+            return Slip("E106", 'a path stands in double quotes', "", span=span, replacement=f'"{bare}"')
+        return Slip("E106", "there is no text in quotes here", "`'` is a transpose, as in `A'`", span=span)
+    return None
+
+
+def one_statement_a_line(found: Found) -> Slip | None:
+    if "$END" in found.accepts and found.text in STATEMENT_WORDS:
+        return Slip("E101", "a new statement begins on a line of its own", "")
+    return None
+
+
+def _open_brackets(text: str) -> bool:
+    return sum(text.count(c) for c in "([") > sum(text.count(c) for c in ")]")
+
+
+SLIPS: tuple[Callable[[Found], Slip | None], ...] = (
+    paper_sign,
+    foreign_operator,
+    number_spelling,
+    texts,
+    wrong_relation,
+    one_statement_a_line,
+    missing_parts,
+)

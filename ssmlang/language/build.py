@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any, Literal, cast
 
 from lark import Token, Tree, v_args
@@ -65,9 +66,11 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]
     def name(self, meta: Meta, children: list[Any]) -> s.Name:
         span, text = self.span(meta), str(children[0])
         id = unicodedata.normalize("NFKC", text)
-        if not id.isidentifier():
-            odd = next(ch for ch in text if not ("a" + unicodedata.normalize("NFKC", ch)).isidentifier())
-            self.error("E103", f"`{odd}` cannot be part of a name", span, help="letters, digits and underscores can")
+        if not (text.isidentifier() and id.isidentifier()):
+            odd = next((ch for ch in text if not ("a" + ch).isidentifier()), text)
+            help_ = f"a power is written `^{unicodedata.normalize('NFKC', odd)}`" if odd in "²³⁴" else ""
+            help_ = help_ or "names are made of letters, digits and underscores"
+            self.error("E103", f"`{odd}` cannot be part of a name", span, help=help_)
         return s.Name(id, span=span)
 
     def number(self, meta: Meta, children: list[Any]) -> s.Number:
@@ -150,10 +153,10 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]
     def loops(self, meta: Meta, children: list[Any]) -> tuple[s.Loop, ...]:
         return tuple(children)
 
-    # ------------------------------------------------------------------------------------------------ parts of statements
+    # ---------------------------------------------------------------------------------------- parts of statements
 
-    def module(self, meta: Meta, children: list[Any]) -> tuple[str, bool, Span]:
-        return "".join(str(c) for c in children), False, self.span(meta)
+    def module(self, meta: Meta, children: list[Any]) -> tuple[str, Span]:
+        return "".join(str(c) for c in children), self.span(meta)
 
     def import_item(self, meta: Meta, children: list[Any]) -> s.ImportItem:
         name, *alias = nodes(children)
@@ -196,7 +199,8 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]
         items = tuple(nodes(rest))
         if isinstance(module, Token):
             return s.Import(str(module)[1:-1], True, items, self.span(module), span=self.span(meta))
-        return s.Import(*module[:2], items, module[2], span=self.span(meta))
+        name, where = module
+        return s.Import(name, False, items, where, span=self.span(meta))
 
     def const(self, meta: Meta, children: list[Any]) -> s.Const:
         decl, *value = nodes(children)
@@ -304,5 +308,5 @@ def nodes(children: Iterable[Any]) -> list[Any]:
 
 def marked(children: list[Any]) -> dict[str, Any]:
     """What follows each word or mark, by the name of its terminal."""
-    pairs = zip(children, children[1:], strict=False)
+    pairs = pairwise(children)
     return {str(mark.type): value for mark, value in pairs if isinstance(mark, Token) and not isinstance(value, Token)}

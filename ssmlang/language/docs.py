@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from ssmlang.language import syntax as s
 from ssmlang.language.source import Source, Span
 
-_BLANK_LINE = re.compile(r"[ \t\f]*(?:\r\n|\r|\n|$)")
+_ONE_BREAK = re.compile(r"[ \t\f]*(?:\r\n|\r|\n)[ \t\f]*")
 
 
 @dataclass
@@ -115,12 +115,7 @@ def _landmarks(program: s.Program) -> Iterator[tuple[int, s.Statement | None]]:
 
 def _adjacent(text: str, end: int, start: int) -> bool:
     """Only one line ending and blanks lie between."""
-    between = _BLANK_LINE.match(text, end)
-    return between is not None and not text[between.end() : start].strip() and not _has_newline(text[between.end() : start])
-
-
-def _has_newline(text: str) -> bool:
-    return "\n" in text or "\r" in text
+    return _ONE_BREAK.fullmatch(text, end, start) is not None
 
 
 def _line_start(text: str, offset: int) -> int:

@@ -16,8 +16,8 @@ from ssmlang.language.words import OPENING_WORDS
 MAX_NESTING = 200
 
 _TOKEN = re.compile(
-    r"""(?P<newline>\r\n|\r|\n)|(?P<comment>\#[^\r\n]*)|(?P<string>"[^"\r\n]*")|(?P<quote>"[^\r\n]*)|(?P<blank>[ \t\f]+)"""
-    r"""|(?P<open>[(\[{])|(?P<close>[)\]}])|(?P<rest>[^\s"#()\[\]{}]+|\s)"""
+    r"""(?P<newline>\r\n|\r|\n)|(?P<comment>\#[^\r\n]*)|(?P<string>"[^"\r\n]*")|(?P<quote>"[^\r\n]*)"""
+    r"""|(?P<blank>[ \t\f]+)|(?P<open>[(\[{])|(?P<close>[)\]}])|(?P<rest>[^\s"#()\[\]{}]+|\s)"""
 )
 _CLOSER = {"(": ")", "[": "]", "{": "}"}
 # What can never continue an expression: at the start of a line it shows that a bracket above was left open.
@@ -51,7 +51,7 @@ class Layout:
 
 
 def lay_out(source: Source, findings: Findings) -> Layout:
-    """Split a text into statements (nested for components) and comments; report brackets and quotes that do not match."""
+    """Split a text into statements and comments; report brackets and quotes that do not match."""
     return _Scanner(source, findings).run()
 
 

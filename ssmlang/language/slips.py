@@ -91,11 +91,12 @@ def foreign_operator(found: Found) -> Slip | None:
         return Slip("E106", "`or` is a word here", "", span=at(2 if after[:2] == "||" else 1), replacement="or")
     if after.startswith("!"):
         return Slip("E106", "`not` is a word here", "", span=at(1), replacement="not ")
-    if after.startswith("%*%"):
-        return Slip("E106", "a matrix product is written `@`", "", span=at(3), replacement="@")
+    if start and text[start - 1 : start + 2] == "%*%":
+        return Slip("E106", "a matrix product is written `@`", "", span=at(3, start - 1), replacement="@")
     if after.startswith(":"):
         if found.before.rstrip().endswith(")") or found.statement.end == start + 1:
-            return Slip("E106", "no statement has a `:`", "remove it", help="a function is `def f(x) = ...`", span=at(1))
+            help_ = "a function is `def f(x) = ...`"
+            return Slip("E106", "no statement has a `:`", "remove it", help=help_, span=at(1))
         return Slip("E106", "a range is written `1..n`, both ends included", "", span=at(1), replacement="..")
     if after.startswith("?"):
         return Slip("E106", "a choice is written `if a then b else c`", "", span=at(1))
@@ -112,9 +113,10 @@ def number_spelling(found: Found) -> Slip | None:
     if digits and not found.before[-1:].isalnum():
         span = Span(source, start, start + digits.end())
         return Slip("E108", "a number has a digit before its point", "", span=span, replacement="0" + digits[0])
-    if found.text == "." and (before := re.search(r"(?<![\w.])[0-9]+$", found.before)):
-        span = Span(source, found.statement.start + before.start(), start + 1)
-        return Slip("E108", "a number has a digit behind its point", "", span=span, replacement=before[0] + ".0")
+    trailing = re.search(r"(?<![\w.])([0-9]+)\.?$", found.before + (found.text if found.text == "." else ""))
+    if trailing and trailing[0].endswith("."):
+        span = Span(source, found.statement.start + trailing.start(), found.statement.start + trailing.end())
+        return Slip("E108", "a number has a digit behind its point", "", span=span, replacement=trailing[1] + ".0")
     number = re.search(r"(?<![\w.])[0-9][0-9.]*$", found.before)
     if number and found.terminal == "NAME":
         help_ = f"write `{number[0]} * {found.text}`"
@@ -159,7 +161,8 @@ def missing_parts(found: Found) -> Slip | None:
     if text == "walk" and word == "param":
         return Slip("E101", "only a parameter that joins the state can walk", "", help="write `augment param ...`")
     if "TILDE" in accepts and found.terminal == "NAME" and word not in STATEMENT_WORDS:
-        return Slip("E101", "`~` or `=` is missing", f"before `{text}`", help="a law is `x[t] ~ ...`, a value `x[t] = ...`")
+        help_ = "a law is `x[t] ~ ...`, a value `x[t] = ...`"
+        return Slip("E101", "`~` or `=` is missing", f"before `{text}`", help=help_)
     if text == "if" and "NAME" in accepts:
         return Slip("E101", "an `if` inside a larger expression stands in parentheses", "write `(if a then b else c)`")
     if text.strip() in ("<", "<=", ">", ">=", "==", "!=") and found.terminal == "COMPARE":
@@ -178,7 +181,7 @@ def texts(found: Found) -> Slip | None:
         span = Span(found.span.source, found.span.start, found.span.start + quoted.end())
         if found.word == "from":
             bare = quoted[0][1:-1]
-            return Slip("E106", 'a path stands in double quotes', "", span=span, replacement=f'"{bare}"')
+            return Slip("E106", "a path stands in double quotes", "", span=span, replacement=f'"{bare}"')
         return Slip("E106", "there is no text in quotes here", "`'` is a transpose, as in `A'`", span=span)
     return None
 

@@ -12,7 +12,7 @@ def suggest(name: str, candidates: Iterable[str]) -> str | None:
     folded = {c.casefold(): c for c in reversed(pool)}
     if name.casefold() in folded:
         return folded[name.casefold()]
-    close = difflib.get_close_matches(name[:80], pool, n=1, cutoff=0.6 if len(name) > 3 else 0.5)
+    close = difflib.get_close_matches(name[:80], pool, n=1, cutoff=0.6)
     return close[0] if close else None
 
 

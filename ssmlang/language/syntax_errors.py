@@ -69,13 +69,14 @@ def report(error: UnexpectedInput, statement: Span, findings: Findings) -> Diagn
         odd = found.text
         shown = f"`{odd}`" if odd.isprintable() else f"the character U+{ord(odd):04X}"
         return findings.add("E103", f"{shown} means nothing here", found.span, "remove it")
-    if found.text in (*EXPRESSION_WORDS, *STATEMENT_WORDS) and "NAME" in found.accepts:
+    is_word = found.text in (*EXPRESSION_WORDS, *STATEMENT_WORDS)
+    if is_word and "NAME" in found.accepts and "NUMBER" not in found.accepts:
         return findings.add(
             "E104", f"`{found.text}` cannot be used as a name", found.span, "a word of the language",
             help=f"choose another name, such as `{found.text}_`",
         )  # fmt: skip
-    where = "the end of the statement" if not found.text else f"`{found.text}`"
-    return findings.add("E101", f"{where} is not expected here", found.span, f"expected {_expected(found.accepts)}")
+    message = f"`{found.text}` is not expected here" if found.text else "the statement ends too early"
+    return findings.add("E101", message, found.span, f"expected {_expected(found.accepts)}")
 
 
 def _record(findings: Findings, slip: Slip, found: Found) -> Diagnostic:
@@ -95,7 +96,7 @@ def _found(error: UnexpectedInput, statement: Span) -> Found:
         start = base + (token.start_pos or 0)
         return Found(str(token), Span(source, start, start + len(token)), accepts, statement, token.type)
     assert isinstance(error, UnexpectedCharacters)
-    start = base + error.pos_in_stream
+    start = base + (error.pos_in_stream or 0)
     text = source.text[start : start + 1]
     return Found(text, Span(source, start, start + 1), frozenset(error.allowed or ()), statement, "")
 
@@ -114,6 +115,10 @@ def _bad_start(found: Found) -> Slip | None:
         )  # fmt: skip
     if word in (*EXPRESSION_WORDS, "import") and at_first:
         return Slip("E105", f"a statement cannot begin with `{word}`", "", span=span)
+    if found.statement.text == word:
+        glued = next((w for w in OPENING_WORDS if word.startswith(w)), None)
+        meant = f"{glued} {word[len(glued) :]}" if glued else suggest(word, OPENING_WORDS)
+        return Slip("E105", f"`{word}` is no statement", f"did you mean `{meant}`?" if meant else "", span=span)
     head = _HEAD.match(found.statement.text)
     if head is None or found.span.start != found.statement.start + head.end():
         return None
@@ -132,7 +137,7 @@ def _bad_start(found: Found) -> Slip | None:
 def _expected(accepts: frozenset[str]) -> str:
     rest = set(accepts)
     phrases = []
-    if _VALUE <= rest:
+    if rest >= _VALUE:
         phrases.append("a value")
         rest -= _VALUE | {"NOT", "IF"}
     if len(_OPERATORS & rest) >= 3:

@@ -81,8 +81,8 @@ CODES: tuple[Code, ...] = (
         "E109",
         "too-large",
         "the text goes over a bound",
-        "The length of a file and of a statement, the number of statements and the depth of nesting are bounded, so that "
-        "no file can stop the checker. Long sums belong into `sum(... for k in axis)`, long tables into the data.",
+        "The length of a file and of a statement, the number of statements and the depth of nesting are bounded, so "
+        "that no file can stop the checker. Long sums belong into `sum(... for k in axis)`, long tables into the data.",
         Example("const a = " + "(" * 300 + "1" + ")" * 300 + "\n"),
         Example("const a = (((1)))\n"),
     ),

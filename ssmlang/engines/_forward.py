@@ -1,0 +1,122 @@
+"""The forward pass over the rows: a diffuse head of fixed length, then the plain filter.
+
+What a row hands out is chosen by the caller (`emit`), so the log-likelihood stores no moments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ssmlang.engines import _diffuse as diffuse
+from ssmlang.engines import _univariate as univariate
+from ssmlang.engines._diffuse import DiffuseGain, Flat
+from ssmlang.engines._rows import Row, Rows
+from ssmlang.engines._univariate import Entry, Finite, Innovation
+from ssmlang.engines.companion import Layout, Markov
+
+UNROLLED_ENTRIES = 8
+"""Up to this many observations are written out in a row's code; more are looped over."""
+
+
+class Step(NamedTuple):
+    """All that is known when a row has been taken in: for `emit`."""
+
+    row: Row
+    predicted: Finite
+    predicted_flat: Flat | None
+    filtered: Finite
+    filtered_flat: Flat | None
+    innovations: Innovation
+    gains: DiffuseGain | None
+
+
+Emit = Callable[[Step], Any]
+State = tuple[Finite, Flat | None]
+
+
+def initial_state(markov: Markov, layout: Layout) -> State:
+    """The law of row 0; no flat part where the program has none."""
+    flat = diffuse.start(markov.diffuse, layout) if markov.diffuse.shape[1] else None
+    return univariate.start(markov.mean, markov.cov, layout), flat
+
+
+def take_in(state: State, row: Row, y: Float[Array, " m"], layout: Layout) -> Step:
+    """All observations of one row, one after the other."""
+    begun = jnp.diagonal(state[0].S)
+    selectors = _selectors(layout)
+
+    def one(carry: State, i: Any, only: Array | None) -> tuple[State, tuple[Innovation, DiffuseGain | None]]:
+        entry = Entry(row.Z[i], y[i], row.d[i], row.R[i], only)
+        finite, flat = carry
+        if flat is None:
+            finite, found = univariate.update(finite, entry, begun, layout)
+            return (finite, None), (found, None)
+        finite, flat, found, gain = diffuse.update(finite, flat, entry, begun, layout)
+        return (finite, flat), (found, gain)
+
+    m, after = layout.structure.m, state
+    if m <= UNROLLED_ENTRIES:
+        parts = []
+        for i in range(m):
+            only = jnp.asarray(selectors[i]) if selectors[i].any() else None
+            after, part = one(after, i, only)
+            parts.append(part)
+        found, gains = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
+    else:
+        after, (found, gains) = jax.lax.scan(lambda c, x: one(c, *x), state, (jnp.arange(m), jnp.asarray(selectors)))
+    return Step(row, *state, *after, found, gains)
+
+
+def forward(
+    rows: Rows, y: Float[Array, "T m"], state: State, layout: Layout, start: int, stop: int, emit: Emit
+) -> tuple[State, Any]:
+    """Rows start..stop-1, in diffuse form if the state has a flat part."""
+
+    def body(carry: State, x: tuple[dict[str, Array], Array]) -> tuple[State, Any]:
+        row = rows.row(x[0])
+        step = take_in(carry, row, x[1], layout)
+        finite = univariate.time_update(step.filtered, row, layout)
+        flat = None if step.filtered_flat is None else diffuse.time_update(step.filtered_flat, row, layout)
+        return (finite, flat), emit(step)
+
+    return jax.lax.scan(body, state, (rows.between(start, stop), y[start:stop]))
+
+
+def run(markov: Markov, y: Float[Array, "T m"], layout: Layout, head: int, emit: Emit) -> Any:
+    """What `emit` makes of each row, stacked over all rows.
+
+    The first `head` rows are run in diffuse form; if a direction is still diffuse after them, the others are too.
+    """
+    steps = len(y)
+    rows = Rows.of(markov, steps)
+    state = initial_state(markov, layout)
+    if state[1] is None:
+        return forward(rows, y, state, layout, 0, steps, emit)[1]
+    state, first = forward(rows, y, state, layout, 0, head, emit)
+    if head == steps:
+        return first
+
+    def plain(state: State) -> Any:
+        return forward(rows, y, (state[0], None), layout, head, steps, emit)[1]
+
+    def flat(state: State) -> Any:
+        return forward(rows, y, state, layout, head, steps, emit)[1]
+
+    assert state[1] is not None
+    rest = jax.lax.cond(diffuse.exhausted(state[1]), plain, flat, state)
+    return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, rest)
+
+
+def _selectors(layout: Layout) -> np.ndarray:
+    """(m, N): marks the entry that an observation reads where it reads just one."""
+    marks = np.zeros((layout.structure.m, layout.size), bool)
+    for i, j in enumerate(layout.selected):
+        if j is not None:
+            marks[i, j] = True
+    return marks

@@ -1,0 +1,39 @@
+"""Products that XLA fuses: broadcast-multiply-and-sum for small memories, `dot` for big ones.
+
+A `dot` inside a scan is a library call per row on the CPU; the same product written element by element compiles into
+the loop's own kernel, which is 10 to 40 times faster up to about two dozen entries and slower beyond.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+FUSED_LIMIT = 24
+"""Largest memory for which products are written element by element."""
+
+
+def product(A: Float[Array, "... i j"], B: Float[Array, "... j k"], fused: bool) -> Float[Array, "... i k"]:
+    """A B."""
+    if not fused:
+        return A @ B
+    return jnp.sum(A[..., :, :, None] * B[..., None, :, :], axis=-2)
+
+
+def product_transposed(A: Float[Array, "... i j"], B: Float[Array, "... k j"], fused: bool) -> Float[Array, "... i k"]:
+    """A B'."""
+    if not fused:
+        return A @ jnp.swapaxes(B, -1, -2)
+    return jnp.sum(A[..., :, None, :] * B[..., None, :, :], axis=-1)
+
+
+def row_product(z: Float[Array, "... j"], B: Float[Array, "... j k"], fused: bool) -> Float[Array, "... k"]:
+    """z' B."""
+    if not fused:
+        return z @ B
+    return jnp.sum(z[..., :, None] * B, axis=-2)
+
+
+def symmetric(P: Float[Array, "... i i"]) -> Float[Array, "... i i"]:
+    """(P + P') / 2: keeps rounding from growing an antisymmetric part over many rows."""
+    return 0.5 * (P + jnp.swapaxes(P, -1, -2))

@@ -1,0 +1,186 @@
+"""One row of the Kalman filter in covariance form, with univariate updates.
+
+Moments travel as one array S = [P | m] (covariance beside mean): an update is one rank-one correction of S, a time
+update one product from each side, so a row costs few instructions. Nothing is inverted or factored but the scalar
+innovation variance. Koopman & Durbin (2000); Durbin & Koopman (2012), section 6.4.
+
+An observation with zero innovation variance that agrees with its prediction carries no information and is skipped; one
+that does not agree is impossible and the log-likelihood is -inf. "Zero" means what rounding leaves: only an entry
+without noise of its own (R = 0) can have it, and its variance z' P z is taken for zero below `zero_tolerance` times
+sum_j z_j^2 P_jj, with P at the start of the row; where the structure lets observations be predicted exactly from
+earlier rows, also below z' E z, E being a bound of the rounding errors in P (|x' dP x| <= x' E x for every x) that
+follows the same recursions as P. "Agrees" means within the square root of that tolerance, relative to the numbers that
+the innovation is the difference of.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+from numpy.typing import DTypeLike
+
+from ssmlang.engines._products import product, product_transposed, row_product, symmetric
+from ssmlang.engines._rows import Row
+from ssmlang.engines.companion import Layout
+
+USED, SKIPPED, IMPOSSIBLE, DIFFUSE = 0, 1, 2, 3
+"""What became of an entry of y: it informs the finite part; it was missing or exactly predicted; it contradicts an
+exact prediction; it was spent on the diffuse part."""
+
+
+class Entry(NamedTuple):
+    """What an observation needs of its row."""
+
+    z: Float[Array, " N"]
+    y: Float[Array, ""]
+    d: Float[Array, ""]
+    R: Float[Array, ""]
+    only: Bool[Array, " N"] | None
+    """the one entry of the memory that is read, None where there are several or none"""
+
+
+class Innovation(NamedTuple):
+    """Innovation v, its variance F (1 where nothing was used), the entry's fate, and the gain K."""
+
+    v: Float[Array, ""]
+    F: Float[Array, ""]
+    kind: Int[Array, ""]
+    K: Float[Array, " N"]
+
+
+class Finite(NamedTuple):
+    """S = [P | m], and the bound E of the rounding errors in P where it is needed."""
+
+    S: Float[Array, "N N+1"]
+    E: Float[Array, "N N"] | None
+
+
+def zero_tolerance(layout: Layout, dtype: DTypeLike) -> float:
+    """The relative size below which a variance is rounding."""
+    return 4.0 * layout.size * float(jnp.finfo(dtype).eps)
+
+
+def start(mean: Float[Array, " N"], cov: Float[Array, "N N"], layout: Layout) -> Finite:
+    """The moments of row 0 before its observations."""
+    E = None
+    if layout.can_be_predicted_exactly:
+        E = jnp.diag(zero_tolerance(layout, cov.dtype) * jax.lax.stop_gradient(jnp.diagonal(cov)))
+    return Finite(jnp.concatenate([cov, mean[:, None]], axis=1), E)
+
+
+def terms(v: Float[Array, "T m"], F: Float[Array, "T m"], kind: Int[Array, "T m"]) -> Float[Array, " T"]:
+    """Log-density of each row given the rows before it, constants included.
+
+    Entries spent on the diffuse part count -log(F_inf)/2 without the constant (Durbin & Koopman 2012, section 7.2.2).
+    """
+    finite = jnp.where(kind == USED, v**2 / F + jnp.log(2 * jnp.pi), 0.0)
+    each = -0.5 * (jnp.log(F) + finite)
+    return jnp.sum(jnp.where(kind == IMPOSSIBLE, -jnp.inf, each), axis=-1)
+
+
+def innovation(
+    now: Finite, entry: Entry, begun: Float[Array, " N"], layout: Layout
+) -> tuple[Float[Array, " N+1"], Float[Array, ""], Float[Array, ""], Bool[Array, ""], Bool[Array, ""]]:
+    """z' S, the innovation v and its variance F, whether F is zero and, if so, whether v contradicts it.
+
+    `begun` is the diagonal of P at the start of the row.
+    """
+    z, y, d, R, _ = entry
+    tolerance = zero_tolerance(layout, now.S.dtype)
+    zS = row_product(z, now.S, layout.fused)
+    v = y - d - zS[-1]
+    F = jnp.maximum(jnp.sum(zS[:-1] * z), 0.0) + R
+    bound = tolerance * jnp.sum(z**2 * (begun + jnp.diagonal(now.S)))
+    size = jnp.abs(y) + jnp.abs(d) + jnp.sum(jnp.abs(z * now.S[:, -1]))
+    close = float(np.sqrt(tolerance)) * size
+    if now.E is not None:
+        bound = bound + jnp.sum(z * jnp.sum(now.E * z, axis=-1))
+        close = close + jnp.sqrt(jnp.maximum(bound, 0.0))
+    zero = (R == 0) & (F <= bound)
+    return zS, v, F, zero, zero & (jnp.abs(v) > close)
+
+
+def update(now: Finite, entry: Entry, begun: Float[Array, " N"], layout: Layout) -> tuple[Finite, Innovation]:
+    """Take in one observation (NaN: missing)."""
+    seen = ~jnp.isnan(entry.y)
+    entry = entry._replace(y=jnp.where(seen, entry.y, 0.0))
+    zS, v, F, zero, against = innovation(now, entry, begun, layout)
+    used = seen & ~zero
+    v = jnp.where(used, v, 0.0)
+    F = jnp.where(used, F, 1.0)
+    K = jnp.where(used, zS[:-1] / F, 0.0)
+    S = now.S - K[:, None] * zS.at[-1].set(-v)
+    if entry.only is not None:
+        # Row and column j of P - K M' are M R / F exactly; written so, they lose no digits and are zero where R is.
+        kept = jnp.where(used, entry.R / F, 1.0)
+        on = entry.only[:, None] | jnp.append(entry.only, False)
+        on = on.at[:, -1].set(False)
+        S = jnp.where(on, kept * now.S, S)
+    E = None
+    if now.E is not None:
+        E = deflate(now.E, K, entry.z) + jnp.where(used, zero_tolerance(layout, S.dtype), 0.0) * diagonal(now.S)
+    kind = jnp.where(used, USED, jnp.where(seen & against, IMPOSSIBLE, SKIPPED))
+    return Finite(S, E), Innovation(v, F, kind, K)
+
+
+def deflate(E: Float[Array, "N N"], K: Float[Array, " N"], z: Float[Array, " N"]) -> Float[Array, "N N"]:
+    """(I - K z') E (I - K z')', never differentiated."""
+    E, K, z = jax.lax.stop_gradient((E, K, z))
+    E = E - K[:, None] * jnp.sum(z[:, None] * E, axis=0)
+    return E - jnp.sum(E * z, axis=1)[:, None] * K
+
+
+def diagonal(S: Float[Array, "N N+1"]) -> Float[Array, "N N"]:
+    """The diagonal of P as a matrix, never differentiated."""
+    return jnp.diag(jax.lax.stop_gradient(jnp.diagonal(S)))
+
+
+def time_update(now: Finite, row: Row, layout: Layout) -> Finite:
+    """From row t given y_0..y_t to row t + 1."""
+    S = advance_rows(now.S, row.top, layout)
+    m = S[:, -1].at[: layout.structure.n].add(row.a)
+    P = symmetric(advance_columns(S[:, :-1], row.top, layout) + row.Q)
+    E = None
+    if now.E is not None:
+        top = jax.lax.stop_gradient(row.top)
+        E = advance_columns(advance_rows(now.E, top, layout), top, layout)
+        E = E + zero_tolerance(layout, P.dtype) * diagonal(P)
+    return Finite(jnp.concatenate([P, m[:, None]], axis=1), E)
+
+
+def advance_rows(X: Float[Array, "N k"], top: Float[Array, "n read"], layout: Layout) -> Float[Array, "N k"]:
+    """A X: new x_t on top, older rows of x and of the noises pushed down, fresh noises zero."""
+    new = product(top, X[: layout.read], layout.fused)
+    return jnp.concatenate([new, *(_shifted(X, layout))], axis=0)
+
+
+def advance_columns(X: Float[Array, "k N"], top: Float[Array, "n read"], layout: Layout) -> Float[Array, "k N"]:
+    """X A'."""
+    new = product_transposed(X[:, : layout.read], top, layout.fused)
+    return jnp.concatenate([new, *(part.T for part in _shifted(X.T, layout))], axis=1)
+
+
+def _shifted(X: Float[Array, "N k"], layout: Layout) -> list[Float[Array, "_ k"]]:
+    n, x_lags, width = layout.structure.n, layout.x_lags, len(layout.memory_noises)
+    fresh = jnp.zeros((width, X.shape[1]), X.dtype)
+    parts = [X[: x_lags - n]]
+    if layout.structure.noise_rows:
+        parts += [fresh, X[x_lags : layout.program_size - width]]
+    if layout.row_noises:
+        parts.append(jnp.zeros((len(layout.row_noises), X.shape[1]), X.dtype))
+    return [part for part in parts if part.shape[0]]
+
+
+def retreat(r: Float[Array, "N *k"], top: Float[Array, "n read"], layout: Layout) -> Float[Array, "N *k"]:
+    """A' r, the transpose of `advance_rows`, for the smoother."""
+    n, x_lags, width = layout.structure.n, layout.x_lags, len(layout.memory_noises)
+    matrix = r if r.ndim == 2 else r[:, None]
+    out = jnp.zeros_like(matrix).at[: layout.read].set(product(top.T, matrix[:n], layout.fused))
+    out = out.at[: x_lags - n].add(matrix[n:x_lags])
+    if layout.structure.noise_rows:
+        out = out.at[x_lags : layout.program_size - width].add(matrix[x_lags + width : layout.program_size])
+    return out.reshape(r.shape)

@@ -1,0 +1,119 @@
+"""The exact Gaussian engine: Kalman filter and smoother with univariate updates and exact diffuse start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from ssmlang.engines import _diffuse as diffuse
+from ssmlang.engines import _univariate as univariate
+from ssmlang.engines._diffuse import Flat
+from ssmlang.engines._forward import Step, run
+from ssmlang.engines._univariate import Finite
+from ssmlang.engines.base import Filtered, Requirements, register
+from ssmlang.engines.companion import Layout, companion
+from ssmlang.engines.program import LinearGaussian
+
+
+@register
+@dataclass(frozen=True)
+class Kalman:
+    """Exact inference for linear-Gaussian programs of finite order.
+
+    Koopman & Durbin (2000) for the updates, Koopman & Durbin (2003) for the diffuse start; see `_univariate` and
+    `_diffuse` for the conventions on exactly predicted observations. NaN in y is a missing value.
+    """
+
+    diffuse_rows: int | None = None
+    """How many rows to run in diffuse form before testing whether that can end; see `diffuse_head`. None: worked out
+    from the program and from y, where y is a concrete array. Never changes a result."""
+
+    name: ClassVar[str] = "kalman"
+    requires: ClassVar[Requirements] = Requirements(linear=True, gaussian=True, finite_order=True)
+
+    def log_likelihood(self, program: LinearGaussian, y: Float[Array, "T m"]) -> Float[Array, ""]:
+        """Log-density of what was observed; -inf where it contradicts an exact prediction or no initial law exists."""
+        return jnp.sum(self.log_likelihood_terms(program, y))
+
+    def log_likelihood_terms(self, program: LinearGaussian, y: Float[Array, "T m"]) -> Float[Array, " T"]:
+        """Log-density of each row given the rows before it; sums to `log_likelihood`."""
+        layout, y, head = self._prepare(program, y)
+        v, F, kind = run(companion(program, layout), y, layout, head, _density)
+        return univariate.terms(v, F, kind)
+
+    def filter(self, program: LinearGaussian, y: Float[Array, "T m"], *, memory: bool = False) -> Filtered:
+        """Filtered and one-step-ahead moments; with those of the whole memory if `memory`.
+
+        Rows of NaN at the end are forecasts: their `observed_mean` and `observed_cov` are the forecast law of y.
+        """
+        layout, y, head = self._prepare(program, y)
+        size = layout.program_size if memory else layout.structure.n
+
+        def emit(step: Step) -> tuple:
+            predicted = moments(step.predicted, step.predicted_flat, layout.structure.n)
+            filtered = moments(step.filtered, step.filtered_flat, size)
+            return _density(step), predicted, filtered, _one_step_ahead(step)
+
+        density, predicted, (mean, cov), observed = run(companion(program, layout), y, layout, head, emit)
+        n = layout.structure.n
+        kept = (mean, cov) if memory else (None, None)
+        return Filtered(
+            mean[:, :n], cov[:, :n, :n], *predicted, *observed, univariate.terms(*density), *kept
+        )
+
+    def _prepare(self, program: LinearGaussian, y: Float[Array, "T m"]) -> tuple[Layout, Array, int]:
+        layout = Layout(program.structure)
+        if y.ndim != 2 or y.shape[1] != layout.structure.m:
+            raise ValueError(f"y has shape {y.shape}, the program {layout.structure.m} observations a row")
+        head = 0
+        if program.initial.diffuse.shape[1]:
+            head = self.diffuse_rows if self.diffuse_rows is not None else _default_head(program, layout, y)
+            head = max(1, min(head, len(y)))
+        return layout, jnp.asarray(y, program.d.dtype), head
+
+
+def diffuse_head(program: LinearGaussian, seen: Bool[np.ndarray, "T m"]) -> int:
+    """A length for the diffuse phase, from the pattern of missing entries: the option `diffuse_rows` of `Kalman`."""
+    D = program.initial.diffuse
+    pattern = None if isinstance(D, jax.core.Tracer) else np.asarray(D) != 0
+    return diffuse.rows_needed(Layout(program.structure), pattern, D.shape[1], np.asarray(seen))
+
+
+def _default_head(program: LinearGaussian, layout: Layout, y: Array) -> int:
+    if isinstance(y, jax.core.Tracer):
+        seen = np.ones((min(len(y), 4 * layout.size + 8), layout.structure.m), bool)
+    else:
+        seen = ~np.isnan(np.asarray(y))
+    return diffuse_head(program, seen)
+
+
+def _density(step: Step) -> tuple[Array, Array, Array]:
+    return step.innovations.v, step.innovations.F, step.innovations.kind
+
+
+def moments(finite: Finite, flat: Flat | None, size: int) -> tuple[Float[Array, " k"], Float[Array, "k k"]]:
+    """Mean and covariance of the first `size` entries of the memory, variance inf where it is diffuse."""
+    P, mean = finite.S[:size, :size], finite.S[:size, -1]
+    if flat is None:
+        return mean, P
+    return mean, with_infinite(P, diffuse.unknown_entries(flat.D, flat.ED)[:size])
+
+
+def with_infinite(P: Float[Array, "k k"], unknown: Bool[Array, " k"]) -> Float[Array, "k k"]:
+    """Variance inf and covariances 0 for the unknown entries."""
+    P = jnp.where(unknown[:, None] | unknown, 0.0, P)
+    return jnp.where(jnp.diag(unknown), jnp.inf, P)
+
+
+def _one_step_ahead(step: Step) -> tuple[Float[Array, " m"], Float[Array, "m m"]]:
+    """The law of y_t given the rows before it."""
+    row, S = step.row, step.predicted.S
+    cov = univariate.symmetric(row.Z @ S[:, :-1] @ row.Z.T) + jnp.diag(row.R)
+    if step.predicted_flat is not None:
+        cov = with_infinite(cov, diffuse.unknown(step.predicted_flat, row.Z))
+    return row.Z @ S[:, -1] + row.d, cov

@@ -12,7 +12,7 @@ _lgamma = np.vectorize(math.lgamma, otypes=[float])
 _gamma = np.vectorize(math.gamma, otypes=[float])
 _normal_cdf = np.vectorize(lambda x: 0.5 * math.erfc(-x / math.sqrt(2)), otypes=[float])
 
-UNARY = {
+UNARY: dict[str, Any] = {
     "neg": np.negative, "not": np.logical_not, "abs": np.abs, "exp": np.exp, "log": np.log, "log1p": np.log1p,
     "expm1": np.expm1, "sqrt": np.sqrt, "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin,
     "acos": np.arccos, "atan": np.arctan, "tanh": np.tanh, "relu": lambda x: np.maximum(x, 0),
@@ -21,13 +21,14 @@ UNARY = {
     "logit": lambda x: np.log(x) - np.log1p(-np.asarray(x, float)),
     "lgamma": _lgamma, "gamma": _gamma, "normal_cdf": _normal_cdf,
 }  # fmt: skip
-BINARY = {
+BINARY: dict[str, Any] = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide, "pow": np.power, "mod": np.mod,
     "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal,
     "and": np.logical_and, "or": np.logical_or, "atan2": np.arctan2, "maximum": np.maximum, "minimum": np.minimum,
 }  # fmt: skip
-REDUCTIONS = {"sum": np.sum, "prod": np.prod, "max": np.max, "min": np.min}
+REDUCTIONS: dict[str, Any] = {"sum": np.sum, "prod": np.prod, "max": np.max, "min": np.min}
 PREDICATES = {"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not"}
+ARITHMETIC = {"add", "sub", "mul", "div", "mod", "pow", "neg", "abs", "sum", "prod"}
 INTEGER_PRESERVING = {"add", "sub", "mul", "mod", "neg", "abs", "maximum", "minimum"}
 
 
@@ -52,6 +53,8 @@ def _diag(x: np.ndarray) -> np.ndarray:
 
 def evaluate(op: str, attrs: tuple[Any, ...], args: Sequence[np.ndarray]) -> np.ndarray:
     """The value of one operation on known arguments."""
+    if op in ARITHMETIC:
+        args = [a.astype(np.int64) if a.dtype == bool else a for a in map(np.asarray, args)]
     if op in UNARY:
         return UNARY[op](args[0])
     if op in BINARY:

@@ -53,9 +53,9 @@ class Node:
 
     const: ()  with `value`;  param: (name,);  ref: (sort, name, lag) with sort state, obs, noise or input, the value at
     row t - lag, lag an int or the name of a bound index (sum over the whole past);  time: ();  bound: (name,), such an
-    index as a number;  augment: (name, lag), an augmented parameter on its natural scale;  reshape, broadcast: (shape,);
-    sum, prod, max, min: (axis,);  concat: (axis,);  past_sum: (name,), the sum of the argument over name = 1..t;
-    rest: ().
+    index as a number;  augment: (name, lag), an augmented parameter on its natural scale;  reshape, broadcast:
+    (shape,);  sum, prod, max, min: (axis,);  concat: (axis,);  past_sum: (name,), the sum of the argument over
+    name = 1..t;  rest: ().
     """
 
     op: str
@@ -144,17 +144,35 @@ def _node(op: str, args: Sequence[Node], attrs: tuple[Any, ...], shape: Sequence
     if np.prod(shape, dtype=float) > MAX_ELEMENTS:
         raise ExprError(f"an array of shape {shape} is larger than the {MAX_ELEMENTS:,} numbers allowed")
     if args and all(a.is_const for a in args):
-        with np.errstate(all="ignore"):
-            value = np.asarray(numeric.evaluate(op, attrs, [a.value for a in args]))  # type: ignore[misc]
-        value = value.astype({"real": float, "int": np.int64, "bool": bool}[kind]) if value.dtype != object else value
+        value, kind = _fold(op, attrs, [a.value for a in args], kind)  # type: ignore[misc]
         return Node("const", (), (), shape, tuple(axes), kind, domain, np.broadcast_to(value, shape), span)
     return Node(op, tuple(args), attrs, shape, tuple(axes), kind, domain, None, span)
+
+
+def _fold(op: str, attrs: tuple[Any, ...], args: Sequence[np.ndarray], kind: Kind) -> tuple[np.ndarray, Kind]:
+    """The value of an operation on constants. Integers that would overflow go on as reals."""
+    try:
+        with np.errstate(all="ignore"):
+            value = np.asarray(numeric.evaluate(op, attrs, args))
+            if kind == "int" and op in ("add", "sub", "mul", "sum", "prod"):
+                real = np.asarray(numeric.evaluate(op, attrs, [np.asarray(a, float) for a in args]))
+                if np.any(np.abs(real) >= 2**53):
+                    value, kind = real, "real"
+    except np.linalg.LinAlgError as trouble:
+        hint = "its argument is not positive definite" if op == "cholesky" else "its argument is singular"
+        raise ExprError(f"{op} has no value here", hint) from trouble
+    except (ValueError, OverflowError) as trouble:
+        raise ExprError(f"{op} has no value here", "its argument is outside its domain") from trouble
+    if op == "mod" and kind == "int" and not np.all(args[1]):
+        raise ExprError("% by zero has no value")
+    return value.astype({"real": float, "int": np.int64, "bool": bool}[kind]), kind
 
 
 def broadcast_shapes(nodes: Sequence[Node]) -> tuple[tuple[int, ...], tuple[Axis | None, ...]]:
     """Shape and axes of an element-wise result, by position from the right."""
     ndim = max(n.ndim for n in nodes)
-    shape, axes = [1] * ndim, [None] * ndim
+    shape: list[int] = [1] * ndim
+    axes: list[Axis | None] = [None] * ndim
     for node in nodes:
         for d in range(node.ndim):
             at = ndim - node.ndim + d
@@ -165,7 +183,7 @@ def broadcast_shapes(nodes: Sequence[Node]) -> tuple[tuple[int, ...], tuple[Axis
             if size != 1 or shape[at] == 1:
                 shape[at] = size
                 if axes[at] is None:
-                    axes[at] = node.axes[d]  # type: ignore[call-overload]
+                    axes[at] = node.axes[d]
     return tuple(shape), tuple(axes)
 
 
@@ -187,8 +205,8 @@ def binary(op: str, a: Node, b: Node, span: Span | None = None) -> Node:
     shape, axes = broadcast_shapes((a, b))
     span = span or a.span
     if not (a.is_const and b.is_const):
-        same = lambda n: n.shape == shape  # noqa: E731
-        if op == "add" and (a.is_zero and same(b) or b.is_zero and same(a)):
+        same = lambda n: n.shape == shape
+        if op == "add" and ((a.is_zero and same(b)) or (b.is_zero and same(a))):
             return (b if a.is_zero and same(b) else a).at(span).with_axes(axes)
         if op == "sub" and b.is_zero and same(a):
             return a.at(span).with_axes(axes)
@@ -267,7 +285,7 @@ def transpose(x: Node, span: Span | None = None) -> Node:
     """The last two dimensions exchanged; a vector stays as it is."""
     if x.ndim < 2:
         return x
-    swap = lambda v: (*v[:-2], v[-1], v[-2])  # noqa: E731
+    swap = lambda v: (*v[:-2], v[-1], v[-2])
     return _node("transpose", (x,), (), swap(x.shape), swap(x.axes), x.kind, x.domain, span or x.span)
 
 
@@ -303,9 +321,9 @@ def index(x: Node, indices: Sequence[Node], span: Span | None = None) -> Node:
     shape, axes = broadcast_shapes(tuple(indices))
     if x.op == "stack" and k and indices[0].is_const and indices[0].shape == ():
         return index(x.args[int(indices[0].value)], indices[1:], span).at(span)  # type: ignore[arg-type]
-    if k == 1 and indices[0].is_const and indices[0].ndim == 1 and indices[0].size == x.shape[0]:
-        if (indices[0].value == np.arange(x.shape[0])).all():
-            return x.with_axes((axes[0] or x.axes[0], *x.axes[1:])).at(span)
+    whole = k == 1 and indices[0].is_const and indices[0].shape == x.shape[:1]
+    if whole and np.array_equal(indices[0].value, np.arange(x.shape[0])):  # type: ignore[arg-type]
+    return x.with_axes((axes[0] or x.axes[0], *x.axes[1:])).at(span)
     return _node("index", (x, *indices), (), (*shape, *x.shape[k:]), (*axes, *x.axes[k:]), x.kind, x.domain,
                  span or x.span)
 
@@ -313,10 +331,11 @@ def index(x: Node, indices: Sequence[Node], span: Span | None = None) -> Node:
 def reduce(op: str, x: Node, axis: int, span: Span | None = None) -> Node:
     """sum, prod, max or min along one dimension."""
     axis %= max(x.ndim, 1)
-    drop = lambda v: (*v[:axis], *v[axis + 1 :])  # noqa: E731
+    drop = lambda v: (*v[:axis], *v[axis + 1 :])
     if op == "sum" and x.is_zero:
         return zeros(drop(x.shape)).with_axes(drop(x.axes)).at(span)
-    return _node(op, (x,), (axis,), drop(x.shape), drop(x.axes), x.kind, span=span or x.span)
+    kind: Kind = "int" if op in ("sum", "prod") and x.kind == "bool" else x.kind
+    return _node(op, (x,), (axis,), drop(x.shape), drop(x.axes), kind, span=span or x.span)
 
 
 def stack(items: Sequence[Node], axis: Axis | None = None, span: Span | None = None) -> Node:
@@ -414,4 +433,4 @@ def parameters(roots: Iterable[Node]) -> set[str]:
 
 def varies(roots: Iterable[Node]) -> bool:
     """Whether the value can differ from row to row although states and noises do not: it reads t, inputs or data."""
-    return any(n.op == "time" or n.op == "ref" and n.attrs[0] in ("input", "obs") for n in walk(roots))
+    return any(n.op == "time" or (n.op == "ref" and n.attrs[0] in ("input", "obs")) for n in walk(roots))

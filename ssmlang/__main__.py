@@ -1,0 +1,7 @@
+"""`python -m ssmlang` is the command `ssmlang`."""
+
+import sys
+
+from ssmlang.cli import main
+
+sys.exit(main())

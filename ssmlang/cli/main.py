@@ -1,0 +1,58 @@
+"""The entry point: reads the command, runs it, and answers every failure in the user's terms.
+
+Exit codes: 0 clean or warnings alone, 1 at least one error (or a warning under `--strict`), 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from ssmlang.cli import arguments
+from ssmlang.language.diagnostics import SsmError
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. `argv`: the words after `ssmlang`, by default those of the process."""
+    parser = arguments.build()
+    args = parser.parse_args(argv)
+    if args.command is None:
+        parser.print_help()
+        return 2
+    try:
+        code = _command(args.command)(args)
+        sys.stdout.flush()
+        return code
+    except SsmError as error:
+        from ssmlang.cli.console import show_diagnostics
+
+        show_diagnostics(error.diagnostics, getattr(args, "format", "text"), failed=True)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe has gone (`ssmlang info m.ssm | head`); Python would complain again on closing stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if os.environ.get("SSMLANG_TRACEBACK"):
+            raise
+        print(
+            f"ssmlang failed inside: {type(error).__name__}: {error}\n"
+            "This is a fault of ssmlang, not of the model; SSMLANG_TRACEBACK=1 shows where it is.",
+            file=sys.stderr,
+        )
+        return 2
+
+
+def _command(name: str) -> Command:
+    # Imported only when asked for: `fmt` must not pay for what `fit` needs.
+    from importlib import import_module
+
+    module = import_module(f"ssmlang.cli.{arguments.HOMES[name]}")
+    return getattr(module, name)  # type: ignore[no-any-return]

@@ -323,7 +323,7 @@ def index(x: Node, indices: Sequence[Node], span: Span | None = None) -> Node:
         return index(x.args[int(indices[0].value)], indices[1:], span).at(span)  # type: ignore[arg-type]
     whole = k == 1 and indices[0].is_const and indices[0].shape == x.shape[:1]
     if whole and np.array_equal(indices[0].value, np.arange(x.shape[0])):  # type: ignore[arg-type]
-    return x.with_axes((axes[0] or x.axes[0], *x.axes[1:])).at(span)
+        return x.with_axes((axes[0] or x.axes[0], *x.axes[1:])).at(span)
     return _node("index", (x, *indices), (), (*shape, *x.shape[k:]), (*axes, *x.axes[k:]), x.kind, x.domain,
                  span or x.span)
 

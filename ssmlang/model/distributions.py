@@ -108,7 +108,9 @@ _TABLE = (
         "Beta", "unit", {"concentration1": "positive", "concentration0": "positive"}, has_cdf=True,
         cdf_constants=("concentration1", "concentration0"),
     ),
-    _signature("Uniform", "interval", {"low": "real", "high": "real"}, defaults={"low": 0.0, "high": 1.0}, has_cdf=True),
+    _signature(
+        "Uniform", "interval", {"low": "real", "high": "real"}, defaults={"low": 0.0, "high": 1.0}, has_cdf=True
+    ),
     _signature("Dirichlet", "simplex", {"concentration": ("positive", 1)}, event_ndim=1),
     _signature(
         "LKJCholesky", "correlation_cholesky", {"concentration": "positive"}, defaults={"concentration": 1.0},

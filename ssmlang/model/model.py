@@ -131,6 +131,8 @@ class Equation:
     span: Span
     law: Dist | None = None
     value: Node | None = None
+    guarded: frozenset[tuple[str, int]] = frozenset()
+    """(name, lag) that it reads only in rows t >= lag: the terms of a sum over 1..min(p, t)."""
 
 
 @dataclass(frozen=True)
@@ -155,14 +157,12 @@ class InitialEquation:
 
 @dataclass(frozen=True)
 class StochasticDifferential:
-    """d(x) = drift * dt + sum of loadings * dW; `drift`, `diffusion` read x as lag 0. `diffusion` has the shape
-    x.shape + (number of increments,); `shared` names the axis index of scalars `dW[a]` that equations share."""
+    """d(x) = value. In it `dt` is the reference ("increment", "dt", 0), `dW` the reference ("increment", "dW", 0) of the
+    target's shape, `dW[a]` the scalar ("increment", "dW[a]", 0); states and inputs are read at lag 1, held over the step."""
 
     target: Target
     span: Span
-    drift: Node
-    diffusion: Node
-    shared: tuple[str, ...] = ()
+    value: Node
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,153 @@
+"""Laws: calls of distributions, fitted to the shape of what they are the law of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ssmlang.language import syntax as syn
+from ssmlang.language.suggest import suggest
+from ssmlang.model import expr
+from ssmlang.model.distributions import DISTRIBUTIONS, Signature
+from ssmlang.model.elaborate import values
+from ssmlang.model.elaborate.values import Val
+from ssmlang.model.expr import ExprError, Node
+from ssmlang.model.model import Dist
+
+if TYPE_CHECKING:
+    from ssmlang.model.elaborate.expressions import Context, Expressions
+
+SPECIAL = ("Diffuse", "Stationary")
+
+
+@dataclass(frozen=True)
+class Law:
+    """A distribution with its arguments, before it is fitted to a shape."""
+
+    signature: Signature
+    arguments: dict[str, Val]
+    call: syn.Call
+
+
+def special(e: syn.Expr) -> str | None:
+    """'diffuse' or 'stationary' for the laws that only `init` takes."""
+    if isinstance(e, syn.Call) and isinstance(e.function, syn.Name) and e.function.id in SPECIAL:
+        return e.function.id.lower()
+    return None
+
+
+def law(elaborator: Expressions, e: syn.Expr, context: Context) -> Law:
+    """Read a distribution call: the arguments by name, checked."""
+    scope = elaborator.scope
+    if not (isinstance(e, syn.Call) and isinstance(e.function, syn.Name)):
+        raise scope.error("E213", "a law is needed after `~`", e.span, "this is a number",
+                          help="write a distribution, such as Normal(0, 1); or `=` for an exact equation")
+    name = e.function.id
+    if name in SPECIAL:
+        raise scope.error("E213", f"`{name}()` is a law for `init` only", e.span, "not understood here")
+    signature = DISTRIBUTIONS.get(name)
+    if signature is None:
+        close = suggest(name, [*DISTRIBUTIONS, *(SPECIAL if context.mode == "init" else ())])
+        raise scope.error("E212", f"unknown distribution `{name}`", e.function.span, "no distribution of this name",
+                          help=f"did you mean `{close}`?" if close else ())
+    return Law(signature, _arguments(elaborator, e, signature, context), e)
+
+
+def _arguments(elaborator: Expressions, e: syn.Call, s: Signature, context: Context) -> dict[str, Val]:
+    scope, found = elaborator.scope, {}
+    for i, argument in enumerate(e.arguments):
+        if argument.name is None:
+            if i >= len(s.arguments):
+                raise scope.error("E212", f"`{s.name}` takes at most {len(s.arguments)} argument(s)", argument.span,
+                                  "one too many", help=_usage(s))
+            name = s.arguments[i]
+        else:
+            name = argument.name.id
+            if name not in s.arguments:
+                close = suggest(name, s.arguments)
+                raise scope.error("E212", f"`{s.name}` has no argument `{name}`", argument.name.span, "unknown argument",
+                                  help=f"did you mean `{close}`?" if close else _usage(s))
+        if name in found:
+            raise scope.error("E212", f"`{name}` is given twice", argument.span, "given again here")
+        found[name] = elaborator._number(argument.value, context)
+        _check_argument(elaborator, s, name, found[name], argument.value)
+    for group in s.alternatives:
+        given = [a for a in group if a in found]
+        if len(given) != 1:
+            which = " or ".join(f"`{a}=`" for a in group)
+            raise scope.error("E212", f"`{s.name}` needs one of {which}", e.span,
+                              "both are given" if given else "neither is given", help=_usage(s))
+    missing = [a for a in s.arguments if a not in found and a not in s.optional]
+    if missing:
+        raise scope.error("E212", f"`{s.name}` needs `{missing[0]}`", e.span, "an argument is missing", help=_usage(s))
+    for a, default in s.defaults.items():
+        found.setdefault(a, Val(expr.const(float(default))))
+    return {a: found[a] for a in s.arguments if a in found}
+
+
+def _usage(s: Signature) -> str:
+    return f"write {s.name}({', '.join(s.arguments)})"
+
+
+def _check_argument(elaborator: Expressions, s: Signature, name: str, val: Val, written: syn.Expr) -> None:
+    """What a constant argument must satisfy."""
+    scope, wanted = elaborator.scope, s.argument_ndim.get(name, 0)
+    if wanted == 2 and val.ndim == 2 and val.shape[0] != val.shape[1]:
+        raise scope.error("E207", f"`{name}` of `{s.name}` is a square matrix", written.span, f"this is {val.shape}")
+    if val.ndim < wanted and not (name == "loc" and val.ndim == 0):
+        noun = {1: "a vector", 2: "a matrix"}[wanted]
+        raise scope.error("E207", f"`{name}` of `{s.name}` is {noun}", written.span,
+                          "this is a number" if val.ndim == 0 else f"this has shape {val.shape}")
+    if not val.node.is_const or not val.node.size:
+        return
+    number, kind = np.asarray(val.node.value, float), s.argument_support.get(name)
+    if np.isnan(number).any():
+        raise scope.error("E218", f"`{name}` of `{s.name}` is not a number", written.span, "evaluates to nan")
+    if kind == "positive" and (number < 0).any():
+        raise scope.error("E218", f"`{name}` of `{s.name}` must be positive", written.span, f"{number.min():g}")
+    if kind == "unit" and ((number < 0) | (number > 1)).any():
+        raise scope.error("E218", f"`{name}` of `{s.name}` lies between 0 and 1", written.span, f"{number.flat[0]:g}")
+    if kind == "simplex" and (np.any(number < 0) or not np.allclose(number.sum(-1), 1)):
+        raise scope.error("E218", f"`{name}` of `{s.name}` must be probabilities that sum to 1", written.span,
+                          f"their sum is {number.sum(-1).flat[0]:g}")
+
+
+def fit(elaborator: Expressions, law_: Law, batch: tuple[str, ...], shape: tuple[int, ...], what: str) -> Dist:
+    """The Dist of `law_` for a target of this shape (leading dimensions: the loops of `batch`, then its own)."""
+    s = law_.signature
+    own = shape[len(batch) :]
+    if len(own) < s.event_ndim:
+        raise elaborator.scope.error("E207", f"`{s.name}` is the law of {_noun(s.event_ndim)}; `{what}` has shape {own}",
+                                     law_.call.span, "does not fit")
+    stray = [b for v in law_.arguments.values() for b in v.batch if b not in batch]
+    assert not stray, stray
+    free = max(len(own) - s.event_ndim, *(v.ndim - s.argument_ndim.get(a, 0) for a, v in law_.arguments.items()))
+    args: dict[str, Node] = {}
+    for a, v in law_.arguments.items():
+        wanted = s.argument_ndim.get(a, 0)
+        if v.ndim < wanted:  # a single number as the location of a vector
+            v = Val(expr.reshape(v.node, (*v.node.shape, *(1,) * (wanted - v.ndim))), v.batch)
+        node = values.spread(v, batch, free + wanted)
+        try:
+            lead = node.ndim - wanted
+            _fits(node.shape[:lead], shape[: len(shape) - s.event_ndim])
+            if s.event_ndim == 1 and wanted:
+                for n in node.shape[lead:]:
+                    _fits((n,), own[-1:])
+        except ExprError:
+            has = node.shape[len(batch) :]
+            raise elaborator.scope.error(
+                "E207", f"`{a}` of shape {has} does not fit `{what}` of shape {own}", law_.call.span, "does not fit"
+            ) from None
+        args[a] = node
+    return Dist(s.name, args, shape, s.event_ndim, law_.call.span)
+
+
+def _fits(given: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    expr.broadcast(expr.zeros(given), wanted)
+
+
+def _noun(event_ndim: int) -> str:
+    return {1: "a vector", 2: "a matrix"}[event_ndim]

@@ -1,0 +1,78 @@
+"""Which entries of an expression can differ from zero, whatever the parameters are."""
+
+from __future__ import annotations
+
+import weakref
+
+import numpy as np
+
+from ssmlang.model import _numeric as numeric
+from ssmlang.model.expr import Node, walk
+
+_ZERO_AT_ZERO = {"neg", "abs", "sqrt", "sin", "tan", "asin", "atan", "tanh", "relu", "expm1", "log1p"}
+_STRUCTURAL = {"broadcast", "reshape", "transpose", "stack", "concat", "diag", "diagonal", "kron", "block_diag"}
+_known: weakref.WeakKeyDictionary[Node, np.ndarray] = weakref.WeakKeyDictionary()
+
+
+def nonzero(node: Node) -> np.ndarray:
+    """A boolean array of the node's shape: False where the value is zero by structure."""
+    for n in walk([node]):
+        if n not in _known:
+            _known[n] = np.broadcast_to(_one(n, [_known[a] for a in n.args]), n.shape)
+    return _known[node]
+
+
+def _one(node: Node, args: list[np.ndarray]) -> np.ndarray:
+    op = node.op
+    if node.value is not None:
+        return node.value != 0
+    if op in _STRUCTURAL:
+        return numeric.evaluate(op, node.attrs, [a.astype(float) for a in args]) != 0
+    if op in _ZERO_AT_ZERO:
+        return args[0]
+    match op:
+        case "mul":
+            return args[0] & args[1]
+        case "add" | "sub" | "maximum" | "minimum":
+            return args[0] | args[1]
+        case "div" | "past_sum":
+            return args[0]
+        case "pow":
+            exponent = node.args[1].value
+            return args[0] if exponent is not None and (exponent > 0).all() else np.array(True)
+        case "where":
+            test = node.args[0].value
+            return args[1] | args[2] if test is None else np.where(test, args[1], args[2])
+        case "matmul":
+            return args[0].astype(float) @ args[1].astype(float) > 0
+        case "sum" | "max" | "min":
+            return args[0].any(axis=node.attrs[0])
+        case "prod":
+            return args[0].all(axis=node.attrs[0])
+        case "cholesky":
+            return np.tril(_reach(args[0]))
+        case "inverse":
+            return _reach(args[0])
+        case "index":
+            positions = [a.value for a in node.args[1:]]
+            if all(p is not None for p in positions):
+                return args[0][tuple(positions)]  # type: ignore[arg-type]
+            rest = args[0].any(axis=tuple(range(len(positions))))
+            return np.broadcast_to(rest, node.shape)
+    return np.array(True)
+
+
+def _reach(mask: np.ndarray) -> np.ndarray:
+    """The block pattern of a square matrix: entries whose row and column are connected. Inverse and Cholesky factor
+    of a matrix have no entry outside of it."""
+    if mask.ndim != 2:
+        return np.ones(mask.shape, bool)
+    labels = np.arange(len(mask))
+    rows, cols = np.nonzero(mask | mask.T)
+    while True:
+        lowest = labels.copy()
+        np.minimum.at(lowest, rows, labels[cols])
+        lowest = lowest[lowest]
+        if (lowest == labels).all():
+            return labels[:, None] == labels
+        labels = lowest

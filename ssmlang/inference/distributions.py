@@ -1,0 +1,59 @@
+"""NumPyro's object for each distribution of the language."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from jax import Array
+
+from ssmlang.model.distributions import DISTRIBUTIONS
+
+
+def _mv_normal(loc: Array, cov: Array | None = None, scale_tril: Array | None = None) -> dist.Distribution:
+    return dist.MultivariateNormal(loc, covariance_matrix=cov, scale_tril=scale_tril)
+
+
+_MAKE: dict[str, Callable[..., dist.Distribution]] = {
+    "Normal": dist.Normal,
+    "HalfNormal": dist.HalfNormal,
+    "HalfCauchy": dist.HalfCauchy,
+    "StudentT": dist.StudentT,
+    "Cauchy": dist.Cauchy,
+    "Laplace": dist.Laplace,
+    "LogNormal": dist.LogNormal,
+    "Exponential": dist.Exponential,
+    "Gamma": dist.Gamma,
+    "InverseGamma": dist.InverseGamma,
+    "Beta": dist.Beta,
+    "Uniform": dist.Uniform,
+    "Dirichlet": dist.Dirichlet,
+    "VonMises": dist.VonMises,
+    "Poisson": dist.Poisson,
+    "NegativeBinomial": dist.NegativeBinomial2,
+    "Bernoulli": dist.Bernoulli,
+    "Binomial": dist.Binomial,
+    "Multinomial": dist.Multinomial,
+    "Categorical": dist.Categorical,
+    "MvNormal": _mv_normal,
+}
+
+
+def complete_arguments(name: str, args: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a law by name, defaults filled in."""
+    signature = DISTRIBUTIONS[name]
+    return {a: args.get(a, signature.defaults.get(a)) for a in signature.arguments
+            if a in args or a in signature.defaults}  # fmt: skip
+
+
+def make(name: str, args: Mapping[str, Any], shape: tuple[int, ...]) -> dist.Distribution:
+    """The law `name` of a value of `shape`: batch dimensions first, then the law's own event dimensions."""
+    event_ndim = DISTRIBUTIONS[name].event_ndim
+    batch = shape[: len(shape) - event_ndim]
+    if name == "LKJCholesky":
+        concentration = jnp.broadcast_to(complete_arguments(name, args)["concentration"], batch)
+        return dist.LKJCholesky(shape[-1], concentration)
+    law = _MAKE[name](**complete_arguments(name, args))
+    return law.expand(batch) if law.batch_shape != batch else law

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ssmlang.language import syntax as syn
+from ssmlang.language.source import Span
 from ssmlang.language.suggest import suggest
 from ssmlang.model import expr
 from ssmlang.model.distributions import DISTRIBUTIONS, Signature
@@ -29,6 +30,7 @@ class Law:
     signature: Signature
     arguments: dict[str, Val]
     call: syn.Call
+    spans: dict[str, Span]
 
 
 def special(e: syn.Expr) -> str | None:
@@ -52,11 +54,15 @@ def law(elaborator: Expressions, e: syn.Expr, context: Context) -> Law:
         close = suggest(name, [*DISTRIBUTIONS, *(SPECIAL if context.mode == "init" else ())])
         raise scope.error("E212", f"unknown distribution `{name}`", e.function.span, "no distribution of this name",
                           help=f"did you mean `{close}`?" if close else ())
-    return Law(signature, _arguments(elaborator, e, signature, context), e)
+    found, spans = _arguments(elaborator, e, signature, context)
+    return Law(signature, found, e, spans)
 
 
-def _arguments(elaborator: Expressions, e: syn.Call, s: Signature, context: Context) -> dict[str, Val]:
-    scope, found = elaborator.scope, {}
+def _arguments(elaborator: Expressions, e: syn.Call, s: Signature, context: Context
+               ) -> tuple[dict[str, Val], dict[str, Span]]:
+    scope = elaborator.scope
+    found: dict[str, Val] = {}
+    spans: dict[str, Span] = {}
     for i, argument in enumerate(e.arguments):
         if argument.name is None:
             if i >= len(s.arguments):
@@ -71,7 +77,7 @@ def _arguments(elaborator: Expressions, e: syn.Call, s: Signature, context: Cont
                                   help=f"did you mean `{close}`?" if close else _usage(s))
         if name in found:
             raise scope.error("E212", f"`{name}` is given twice", argument.span, "given again here")
-        found[name] = elaborator._number(argument.value, context)
+        found[name], spans[name] = elaborator._number(argument.value, context), argument.value.span
         _check_argument(elaborator, s, name, found[name], argument.value)
     for group in s.alternatives:
         given = [a for a in group if a in found]
@@ -84,7 +90,7 @@ def _arguments(elaborator: Expressions, e: syn.Call, s: Signature, context: Cont
         raise scope.error("E212", f"`{s.name}` needs `{missing[0]}`", e.span, "an argument is missing", help=_usage(s))
     for a, default in s.defaults.items():
         found.setdefault(a, Val(expr.const(float(default))))
-    return {a: found[a] for a in s.arguments if a in found}
+    return {a: found[a] for a in s.arguments if a in found}, spans
 
 
 def _usage(s: Signature) -> str:
@@ -139,7 +145,8 @@ def fit(elaborator: Expressions, law_: Law, batch: tuple[str, ...], shape: tuple
         except ExprError:
             has = node.shape[len(batch) :]
             raise elaborator.scope.error(
-                "E207", f"`{a}` of shape {has} does not fit `{what}` of shape {own}", law_.call.span, "does not fit"
+                "E207", f"`{a}` of shape {has} does not fit `{what}` of shape {own}",
+                law_.spans.get(a, law_.call.span), "does not fit",
             ) from None
         args[a] = node
     return Dist(s.name, args, shape, s.event_ndim, law_.call.span)

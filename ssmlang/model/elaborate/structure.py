@@ -61,13 +61,11 @@ def check_coverage(equations: Sequence[Equation], differentials: Sequence[Stocha
     """Each entry of each state and observation has exactly one equation (E204)."""
     count = {name: np.zeros(v.size, int) for name, v in variables.items()}
     places: dict[str, list[Any]] = {name: [] for name in variables}
-    for e in equations:
-        for t in e.targets:
-            np.add.at(count[t.name], list(t.entries), 1)
-            places[t.name].append(e)
-    for d in differentials:
-        np.add.at(count[d.target.name], list(d.target.entries), 1)
-        places[d.target.name].append(d)
+    for e in (*equations, *differentials):
+        for t in e.targets if isinstance(e, Equation) else (e.target,):
+            if t.name in count:
+                np.add.at(count[t.name], list(t.entries), 1)
+                places[t.name].append(e)
     for name, v in variables.items():
         labels = v.entry_names()
         none, several = np.flatnonzero(count[name] == 0), np.flatnonzero(count[name] > 1)
@@ -76,12 +74,13 @@ def check_coverage(equations: Sequence[Equation], differentials: Sequence[Stocha
             findings.add("E204", f"{kind} `{name}` has no equation", v.span, "never given",
                          help=f"write `{name}[t] ~ ...` or `{name}[t] = ...`")
         elif len(none):
-            findings.add("E204", f"{_some(labels, none)} {'have' if len(none) > 1 else 'has'} no equation", v.span,
-                         "given in part only")
+            has = "have" if len(none) > 1 else "has"
+            findings.add("E204", f"{_some(labels, none)} {has} no equation", v.span, "given in part only")
         if len(several):
             where = places[name][-1].span
-            findings.add("E204", f"{_some(labels, several)} {'have' if len(several) > 1 else 'has'} two equations", where,
-                         "given again here", help="keep one of them")
+            has = "have" if len(several) > 1 else "has"
+            findings.add("E204", f"{_some(labels, several)} {has} two equations", where, "given again here",
+                         help="keep one of them")
 
 
 def _some(labels: Sequence[str], which: np.ndarray) -> str:
@@ -157,6 +156,8 @@ def check_initial_values(states: Mapping[str, State], observations: Mapping[str,
     given: dict[str, dict[int, np.ndarray]] = {n: {} for n in [*states, *observations]}
     for init in initials:
         for t in init.targets:
+            if t.name not in given:
+                continue
             size = (states.get(t.name) or observations[t.name]).size
             mask = given[t.name].setdefault(t.row, np.zeros(size, int))
             np.add.at(mask, list(t.entries), 1)
@@ -182,8 +183,8 @@ def check_initial_values(states: Mapping[str, State], observations: Mapping[str,
                          help=f"add `init {d.target.name} ~ ...`")
 
 
-def _rows_with_values(states: Mapping[str, State], equations: Sequence[Equation], given: Mapping[str, Mapping[int, Any]],
-                      differentials: Sequence[StochasticDifferential], last: int) -> set[tuple[int, str]]:
+def _rows_with_values(states: Mapping[str, State], equations: Sequence[Equation],
+                      given: Mapping[str, Mapping[int, Any]], differentials: Sequence[StochasticDifferential], last: int) -> set[tuple[int, str]]:
     """(row, state) that have a value, for rows up to `last`; equations are in order."""
     exists = {(row, n) for n in states for row, mask in given[n].items() if np.all(mask)}
     # Stationary laws hold as far back as anything reads; they give row 0 and with it all rows before.

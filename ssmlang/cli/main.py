@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ssmlang.cli import arguments
+from ssmlang.cli.values import Usage
 from ssmlang.language.diagnostics import SsmError
 
 Command = Callable[[argparse.Namespace], int]
@@ -32,6 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         show_diagnostics(error.diagnostics, getattr(args, "format", "text"), failed=True)
         return 1
+    except Usage as error:
+        print(f"ssmlang {args.command}: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130

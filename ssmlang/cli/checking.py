@@ -1,0 +1,80 @@
+"""`ssmlang check`, `info` and `expand`: what can be said of a model before any data are seen. Imports no JAX."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from ssmlang.cli.console import show_diagnostics, summary_line
+from ssmlang.cli.files import display_name, write_text
+from ssmlang.cli.programs import read_program
+from ssmlang.cli.values import constants
+from ssmlang.language.diagnostics import Diagnostic, SsmError
+
+if TYPE_CHECKING:
+    from ssmlang.model.model import Model
+
+
+def check(args: argparse.Namespace) -> int:
+    """Check each file and print everything found in all of them."""
+    given = constants(args)
+    found: list[Diagnostic] = []
+    verdicts = []
+    for name in args.files:
+        try:
+            checked = read_program(name, given)
+        except SsmError as error:
+            found += error.diagnostics
+            continue
+        found += checked.findings
+        if checked.model is not None:
+            verdicts.append(f"{display_name(name)}: {_verdict(checked.model)}")
+    show_diagnostics(found, args.format)
+    if args.format == "text":
+        if found:
+            print()
+        print("\n".join([*verdicts, summary_line(found, len(args.files))]))
+    bad = ("error", "warning") if args.strict else ("error",)
+    return int(any(d.severity in bad for d in found))
+
+
+def _verdict(model: Model) -> str:
+    """In one line, what kind of model this is."""
+    from ssmlang.cli.programs import verdict
+
+    return verdict(model)
+
+
+def info(args: argparse.Namespace) -> int:
+    """Print what a model is made of; findings go to standard error."""
+    checked = read_program(args.file, constants(args))
+    if checked.model is None:
+        raise SsmError(checked.findings)
+    show_diagnostics([d for d in checked.findings if d.severity != "note"], failed=True)
+    if args.json:
+        import json
+
+        from ssmlang.model.info import describe
+
+        print(json.dumps(describe(checked.model), indent=2))
+    else:
+        from ssmlang.model.info import info_text
+
+        print(info_text(checked.model))
+    return 0
+
+
+def expand(args: argparse.Namespace) -> int:
+    """Print the flat program, or write it to `--out`."""
+    from ssmlang.language.printer import print_program
+
+    checked = read_program(args.file, {}, expand_only=True)
+    if any(d.severity == "error" for d in checked.findings):
+        raise SsmError(checked.findings)
+    text = print_program(checked.program)
+    if args.out:
+        write_text(args.out, text)
+    else:
+        sys.stdout.write(text)
+    return 0

@@ -115,6 +115,12 @@ def time_update(flat: Flat, row: Row, layout: Layout) -> Flat:
     return _settle(flat._replace(D=D, ED=ED + _rounding(D, layout)))
 
 
+def with_infinite(P: Float[Array, "k k"], unknown: Bool[Array, " k"]) -> Float[Array, "k k"]:
+    """Variance inf and covariances 0 for the unknown entries."""
+    P = jnp.where(unknown[:, None] | unknown, 0.0, P)
+    return jnp.where(jnp.diag(unknown), jnp.inf, P)
+
+
 def exhausted(flat: Flat) -> Bool[Array, ""]:
     """Whether nothing is diffuse any more."""
     return jnp.all(flat.D == 0)

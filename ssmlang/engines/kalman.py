@@ -15,7 +15,8 @@ from ssmlang.engines import _univariate as univariate
 from ssmlang.engines._diffuse import Flat
 from ssmlang.engines._forward import Step, run
 from ssmlang.engines._univariate import Finite
-from ssmlang.engines.base import Filtered, Requirements, register
+from ssmlang.engines._smooth import smooth
+from ssmlang.engines.base import Filtered, Requirements, Smoothed, register
 from ssmlang.engines.companion import Layout, companion
 from ssmlang.engines.program import LinearGaussian
 
@@ -62,9 +63,19 @@ class Kalman:
         density, predicted, (mean, cov), observed = run(companion(program, layout), y, layout, head, emit)
         n = layout.structure.n
         kept = (mean, cov) if memory else (None, None)
-        return Filtered(
-            mean[:, :n], cov[:, :n, :n], *predicted, *observed, univariate.terms(*density), *kept
-        )
+        return Filtered(mean[:, :n], cov[:, :n, :n], *predicted, *observed, univariate.terms(*density), *kept)
+
+    def smooth(self, program: LinearGaussian, y: Float[Array, "T m"], *, memory: bool = False) -> Smoothed:
+        """Moments given all of y, of the states and of the signal; with those of the whole memory if `memory`."""
+        layout, y, head = self._prepare(program, y)
+        n = layout.structure.n
+        size = layout.program_size if memory else n
+        found, density = smooth(companion(program, layout), y, layout, head, size)
+        kept = (found.mean, found.cov) if memory else (None, None)
+        return Smoothed(
+            found.mean[:, :n], found.cov[:, :n, :n], found.signal_mean, found.signal_cov,
+            univariate.terms(*density), *kept,
+        )  # fmt: skip
 
     def _prepare(self, program: LinearGaussian, y: Float[Array, "T m"]) -> tuple[Layout, Array, int]:
         layout = Layout(program.structure)
@@ -101,13 +112,7 @@ def moments(finite: Finite, flat: Flat | None, size: int) -> tuple[Float[Array, 
     P, mean = finite.S[:size, :size], finite.S[:size, -1]
     if flat is None:
         return mean, P
-    return mean, with_infinite(P, diffuse.unknown_entries(flat.D, flat.ED)[:size])
-
-
-def with_infinite(P: Float[Array, "k k"], unknown: Bool[Array, " k"]) -> Float[Array, "k k"]:
-    """Variance inf and covariances 0 for the unknown entries."""
-    P = jnp.where(unknown[:, None] | unknown, 0.0, P)
-    return jnp.where(jnp.diag(unknown), jnp.inf, P)
+    return mean, diffuse.with_infinite(P, diffuse.unknown_entries(flat.D, flat.ED)[:size])
 
 
 def _one_step_ahead(step: Step) -> tuple[Float[Array, " m"], Float[Array, "m m"]]:
@@ -115,5 +120,5 @@ def _one_step_ahead(step: Step) -> tuple[Float[Array, " m"], Float[Array, "m m"]
     row, S = step.row, step.predicted.S
     cov = univariate.symmetric(row.Z @ S[:, :-1] @ row.Z.T) + jnp.diag(row.R)
     if step.predicted_flat is not None:
-        cov = with_infinite(cov, diffuse.unknown(step.predicted_flat, row.Z))
+        cov = diffuse.with_infinite(cov, diffuse.unknown(step.predicted_flat, row.Z))
     return row.Z @ S[:, -1] + row.d, cov

@@ -1,0 +1,203 @@
+"""The backward pass: smoothed moments by univariate recursions, exact through the diffuse phase.
+
+    smoothed mean = m + P r,   smoothed covariance = P - P N P
+
+with the predicted moments m, P of the row and r, N gathered from the row on backwards; no predicted covariance is
+inverted, so singular ones are as good as any. In the diffuse phase r and N are series in 1/kappa, of which r0, r1 and
+N0, N1, N2 matter. Koopman & Durbin (2003); Durbin & Koopman (2012), sections 4.4, 5.3 and 6.4. (N1 is kept symmetric:
+the recursion printed there leaves out the transpose of its last term, which only matters before the product with P_inf.)
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ssmlang.engines import _diffuse as diffuse
+from ssmlang.engines import _univariate as univariate
+from ssmlang.engines._diffuse import DiffuseGain, Flat
+from ssmlang.engines._forward import Step, forward, initial_state
+from ssmlang.engines._rows import Row, Rows
+from ssmlang.engines._univariate import DIFFUSE, USED, Finite, Innovation
+from ssmlang.engines.companion import Layout, Markov
+
+
+class Gathered(NamedTuple):
+    """r and N of the finite part, gathered from the rows to come."""
+
+    r: Float[Array, " N"]
+    N: Float[Array, "N N"]
+
+
+class GatheredFlat(NamedTuple):
+    """The next terms of r and N in powers of 1/kappa."""
+
+    r1: Float[Array, " N"]
+    N1: Float[Array, "N N"]
+    N2: Float[Array, "N N"]
+
+
+class RowMoments(NamedTuple):
+    """Smoothed moments of a row: of the memory's first entries, and of the signal."""
+
+    mean: Float[Array, " k"]
+    cov: Float[Array, "k k"]
+    signal_mean: Float[Array, " m"]
+    signal_cov: Float[Array, "m m"]
+
+
+class _Kept(NamedTuple):
+    predicted: Finite
+    flat: Flat | None
+    innovations: Innovation
+    gains: DiffuseGain | None
+
+
+Back = tuple[Gathered, GatheredFlat | None]
+
+
+def smooth(
+    markov: Markov, y: Float[Array, "T m"], layout: Layout, head: int, size: int
+) -> tuple[RowMoments, tuple[Array, Array, Array]]:
+    """Smoothed moments of the memory's first `size` entries and of the signal; v, F and fates for the likelihood."""
+    rows, steps = Rows.of(markov, len(y)), len(y)
+    state = initial_state(markov, layout)
+    N, d = layout.size, markov.diffuse.shape[1]
+    nothing = Gathered(jnp.zeros(N, y.dtype), jnp.zeros((N, N), y.dtype))
+    nothing_flat = GatheredFlat(nothing.r, nothing.N, nothing.N)
+
+    def through(state: tuple[Finite, Flat | None], start: int, stop: int, flat: bool) -> tuple:
+        if not flat:
+            state = (state[0], None)
+        return forward(rows, y, state, layout, start, stop, _keep)
+
+    def back(kept: _Kept, left: Array | None, gathered: Back, start: int, stop: int) -> tuple[Back, RowMoments]:
+        def body(carry: Back, x: tuple[dict[str, Array], _Kept]) -> tuple[Back, RowMoments]:
+            return _row_back(carry, rows.row(x[0]), x[1], left, layout, size)
+
+        return jax.lax.scan(body, gathered, (rows.between(start, stop), kept), reverse=True)
+
+    if d == 0:
+        _, kept = through(state, 0, steps, False)
+        return back(kept, None, (nothing, None), 0, steps)[1], _density(kept)
+
+    state, first = through(state, 0, head, True)
+    assert state[1] is not None
+    if head == steps:
+        return back(first, state[1].left, (nothing, nothing_flat), 0, steps)[1], _density(first)
+
+    def plain(state: tuple[Finite, Flat]) -> Any:
+        _, kept = through(state, head, steps, False)
+        (gathered, _), moments = back(kept, None, (nothing, None), head, steps)
+        return (gathered, nothing_flat), moments, state[1].left, _density(kept)
+
+    def flat(state: tuple[Finite, Flat]) -> Any:
+        end, kept = through(state, head, steps, True)
+        gathered, moments = back(kept, end[1].left, (nothing, nothing_flat), head, steps)
+        return gathered, moments, end[1].left, _density(kept)
+
+    gathered, rest, left, density = jax.lax.cond(diffuse.exhausted(state[1]), plain, flat, state)
+    _, early = back(first, left, gathered, 0, head)
+    joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), (early, _density(first)), (rest, density))
+    return joined
+
+
+def _keep(step: Step) -> _Kept:
+    return _Kept(step.predicted._replace(E=None), step.predicted_flat, step.innovations, step.gains)
+
+
+def _density(kept: _Kept) -> tuple[Array, Array, Array]:
+    return kept.innovations.v, kept.innovations.F, kept.innovations.kind
+
+
+def _row_back(
+    carry: Back, row: Row, kept: _Kept, left: Array | None, layout: Layout, size: int
+) -> tuple[Back, RowMoments]:
+    """From after row t to before its observations."""
+    gathered, more = carry
+    fused = jnp.concatenate([gathered.N, gathered.r[:, None]], axis=1)
+    fused = univariate.retreat(fused, row.top, layout)
+    gathered = Gathered(fused[:, -1], univariate.symmetric(univariate.retreat(fused[:, :-1].T, row.top, layout)))
+    if more is not None:
+        r1 = univariate.retreat(more.r1, row.top, layout)
+        N1, N2 = (univariate.retreat(univariate.retreat(N, row.top, layout).T, row.top, layout) for N in more[1:])
+        more = GatheredFlat(r1, N1, N2)
+
+    def one(carry: Back, x: tuple[Array, Innovation, DiffuseGain | None]) -> tuple[Back, None]:
+        return _entry_back(*carry, *x), None
+
+    (gathered, more), _ = jax.lax.scan(
+        one, (gathered, more), (row.Z, kept.innovations, kept.gains), reverse=True, unroll=layout.structure.m <= 4
+    )
+
+    P, m = kept.predicted.S[:, :-1], kept.predicted.S[:, -1]
+    mean = m + P @ gathered.r
+    cov = P - P @ gathered.N @ P
+    Z = row.Z.at[:, layout.program_size :].set(0.0)
+    unknown = unknown_signal = None
+    if more is not None and kept.flat is not None:
+        D = kept.flat.D
+        mean = mean + D @ (D.T @ more.r1)
+        cross = D @ ((D.T @ more.N1) @ P)
+        cov = cov - cross - cross.T - D @ (D.T @ more.N2 @ D) @ D.T
+        never = kept.flat._replace(D=D @ left)
+        unknown = diffuse.unknown_entries(never.D, never.ED)[:size]
+        unknown_signal = diffuse.unknown(never, Z)
+    cov = univariate.symmetric(cov)
+    signal_cov = univariate.symmetric(Z @ cov @ Z.T)
+    found = RowMoments(mean[:size], cov[:size, :size], Z @ mean + row.d, signal_cov)
+    if unknown is not None and unknown_signal is not None:
+        found = found._replace(
+            cov=diffuse.with_infinite(found.cov, unknown), signal_cov=diffuse.with_infinite(signal_cov, unknown_signal)
+        )
+    return (gathered, more), found
+
+
+def _entry_back(
+    gathered: Gathered, more: GatheredFlat | None, z: Float[Array, " N"], inn: Innovation, gain: DiffuseGain | None
+) -> Back:
+    """From after an observation to before it."""
+    r, N = gathered
+    weight = jnp.where(inn.kind == USED, 1.0 / inn.F, 0.0)
+    if more is None or gain is None:
+        return Gathered(_back_vector(r, z, inn.K) + z * (weight * inn.v), _back_matrix(N, z, inn.K, weight)), None
+
+    spent = inn.kind == DIFFUSE
+    scale = jnp.where(spent, 1.0 / inn.F, 0.0)
+    K0, K1, (r1, N1, N2) = gain.K0, jnp.where(spent, gain.K1, 0.0), more
+    # Products with L1 = -K1 z': L1'X = -z (K1'X).
+    cross = _back_right(_outer(z, -(K1 @ N)), z, K0)
+    cross1 = _back_right(_outer(z, -(K1 @ N1)), z, K0)
+    zz = _outer(z, z)
+    after = GatheredFlat(
+        r1=_back_vector(r1, z, K0) + z * (scale * inn.v - K1 @ r),
+        N1=_back_matrix(N1, z, K0, scale) + cross + cross.T,
+        N2=_back_matrix(N2, z, K0, -gain.F_star * scale**2) + cross1 + cross1.T + zz * (K1 @ N @ K1),
+    )
+    return Gathered(_back_vector(r, z, K0) + z * (weight * inn.v), _back_matrix(N, z, K0, weight)), after
+
+
+def _outer(a: Float[Array, " N"], b: Float[Array, " N"]) -> Float[Array, "N N"]:
+    return a[:, None] * b
+
+
+def _back_vector(r: Float[Array, " N"], z: Float[Array, " N"], K: Float[Array, " N"]) -> Float[Array, " N"]:
+    """(I - K z')' r."""
+    return r - z * jnp.sum(K * r)
+
+
+def _back_right(X: Float[Array, "N N"], z: Float[Array, " N"], K: Float[Array, " N"]) -> Float[Array, "N N"]:
+    """X (I - K z')."""
+    return X - _outer(jnp.sum(X * K, axis=1), z)
+
+
+def _back_matrix(
+    N: Float[Array, "N N"], z: Float[Array, " N"], K: Float[Array, " N"], weight: Float[Array, ""]
+) -> Float[Array, "N N"]:
+    """(I - K z')' N (I - K z') + weight z z'."""
+    NK = jnp.sum(N * K, axis=1)
+    cross = _outer(z, NK)
+    return N - cross - cross.T + _outer(z, z) * (jnp.sum(NK * K) + weight)

@@ -1,0 +1,90 @@
+"""Data sets in files: CSV, Parquet and NetCDF."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ssmlang.language.diagnostics import Diagnostic, SsmError
+from ssmlang.language.suggest import did_you_mean
+
+ENDINGS = (".csv", ".csv.gz", ".tsv", ".parquet", ".pq", ".nc", ".nc4")
+
+
+def read_file(path: str | Path) -> Any:
+    """A pandas frame (CSV, TSV, Parquet) or an xarray Dataset (NetCDF).
+
+    Raises E701 if the file is not there or cannot be read, E702 if its ending is none of `ENDINGS`, E703 if a package
+    that reads Parquet is missing.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        beside = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else []
+        guess = did_you_mean(path.name, beside)
+        raise SsmError(
+            Diagnostic(
+                "E701",
+                f"there is no file `{path}`",
+                why=() if path.parent.is_dir() else (f"there is no folder `{path.parent}`",),
+                help=(guess,) if guess else (),
+            )
+        )
+    name = path.name.lower()
+    try:
+        if name.endswith((".csv", ".csv.gz", ".tsv")):
+            return _read_csv(path, "\t" if name.endswith(".tsv") else ",")
+        if name.endswith((".parquet", ".pq")):
+            return _read_parquet(path)
+        if name.endswith((".nc", ".nc4")):
+            return _read_netcdf(path)
+    except SsmError:
+        raise
+    except Exception as error:  # the readers raise whatever their formats make them
+        raise SsmError(
+            Diagnostic("E701", f"`{path}` cannot be read", why=(str(error).strip().splitlines()[0][:200],))
+            if str(error).strip()
+            else Diagnostic("E701", f"`{path}` cannot be read", why=(type(error).__name__,))
+        ) from None
+    raise SsmError(
+        Diagnostic(
+            "E702",
+            f"the ending of `{path.name}` does not say what kind of table it is",
+            help=(f"name it by one of {', '.join(ENDINGS)}",),
+        )
+    )
+
+
+def _read_csv(path: Path, separator: str) -> Any:
+    import pandas as pd
+
+    return pd.read_csv(path, sep=separator, skipinitialspace=True, encoding="utf-8-sig")
+
+
+def _read_parquet(path: Path) -> Any:
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path)
+    except ImportError:
+        pass
+    try:
+        import polars
+
+        return polars.read_parquet(path)
+    except ImportError:
+        raise SsmError(
+            Diagnostic(
+                "E703",
+                "reading Parquet needs a package that is not installed",
+                help=("`pip install pyarrow` (or polars)",),
+            )
+        ) from None
+
+
+def _read_netcdf(path: Path) -> Any:
+    import xarray as xr
+
+    with open(path, "rb") as file:
+        classic = file.read(3) == b"CDF"
+    with xr.open_dataset(path, engine="scipy" if classic else "h5netcdf") as dataset:
+        return dataset.load()

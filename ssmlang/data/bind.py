@@ -132,7 +132,7 @@ def _gather(model: Model, source: Source, observations: bool, findings: Findings
     if complaint is not None:
         if "dt" in absent and len(absent) == 1:
             complaint = replace(
-                complaint, help=("give the column, or the times of the rows, whose differences it is then",)
+                complaint, help=("give the column, or the times of the rows: it is their differences then",)
             )
         findings.items.append(complaint)
     return raw
@@ -185,7 +185,7 @@ def _wrong_shape(variable: Variable, shape: tuple[int, ...], count: int) -> SsmE
                 help=("all of one data set has the same rows; a missing value is NaN",),
             )
         )
-    help_ = ()
+    help_: tuple[str, ...] = ()
     if variable.shape and shape[:-1] == variable.shape:
         help_ = ("time is the first axis: transpose it",)
     elif len(shape) == len(wanted) + 1 and shape[-1] == 1:

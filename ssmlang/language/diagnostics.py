@@ -85,6 +85,7 @@ class Findings:
     """A growing list of diagnostics, shared by the stages of one compilation."""
 
     items: list[Diagnostic] = field(default_factory=list)
+    _seen: dict[tuple[str, Span], Diagnostic] = field(default_factory=dict, repr=False)
 
     def add(
         self,
@@ -99,12 +100,13 @@ class Findings:
         fix: Fix | None = None,
     ) -> Diagnostic:
         """Record a finding (once: the same code at the same span is not repeated)."""
-        as_tuple = lambda v: (v,) if isinstance(v, str) else tuple(v)  # noqa: E731
-        found = Diagnostic(code, message, span, label, as_tuple(why), as_tuple(help), others, fix)
-        for old in self.items:
-            if span is not None and old.code == code and old.span == span:
-                return old
+        if span is not None and (old := self._seen.get((code, span))) is not None:
+            return old
+        whys, helps = ((text,) if isinstance(text, str) else tuple(text) for text in (why, help))
+        found = Diagnostic(code, message, span, label, whys, helps, others, fix)
         self.items.append(found)
+        if span is not None:
+            self._seen[code, span] = found
         return found
 
     def __iter__(self) -> Iterator[Diagnostic]:

@@ -69,6 +69,9 @@ class Node:
     value: np.ndarray | None = None
     span: Span | None = None
 
+    def __repr__(self) -> str:
+        return f"<{self.op} {self.attrs if self.attrs else ''}{self.shape}>"
+
     @property
     def ndim(self) -> int:
         return len(self.shape)

@@ -29,3 +29,9 @@ def precision_is_left_as_it_was() -> Iterator[None]:
         import jax
 
         assert not jax.config.jax_enable_x64, "the test left jax_enable_x64 on"
+
+
+@pytest.fixture(scope="session")
+def nile() -> str:
+    """The path of the Nile's model."""
+    return str(Path(__file__).resolve().parent.parent / "stdlib" / "models" / "nile.ssm")

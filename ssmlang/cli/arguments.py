@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 HOMES = {
     "check": "checking",
@@ -20,7 +21,8 @@ HOMES = {
 }
 """Command -> the module of this package that holds it."""
 
-Parsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
+if TYPE_CHECKING:
+    Parsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def build() -> argparse.ArgumentParser:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
 
 from ssmlang.cli.console import show_diagnostics, summary_line
 from ssmlang.cli.files import display_name, write_text
-from ssmlang.cli.programs import read_program
+from ssmlang.cli.programs import read_program, verdict
 from ssmlang.cli.values import constants
 from ssmlang.language.diagnostics import Diagnostic, SsmError
-
-if TYPE_CHECKING:
-    from ssmlang.model.model import Model
 
 
 def check(args: argparse.Namespace) -> int:
@@ -29,7 +25,7 @@ def check(args: argparse.Namespace) -> int:
             continue
         found += checked.findings
         if checked.model is not None:
-            verdicts.append(f"{display_name(name)}: {_verdict(checked.model)}")
+            verdicts.append(f"{display_name(name)}: {verdict(checked.model)}")
     show_diagnostics(found, args.format)
     if args.format == "text":
         if found:
@@ -37,13 +33,6 @@ def check(args: argparse.Namespace) -> int:
         print("\n".join([*verdicts, summary_line(found, len(args.files))]))
     bad = ("error", "warning") if args.strict else ("error",)
     return int(any(d.severity in bad for d in found))
-
-
-def _verdict(model: Model) -> str:
-    """In one line, what kind of model this is."""
-    from ssmlang.cli.programs import verdict
-
-    return verdict(model)
 
 
 def info(args: argparse.Namespace) -> int:

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ssmlang.cli import arguments
-from ssmlang.cli.values import Usage
 from ssmlang.language.diagnostics import SsmError
+from ssmlang.typed import Usage
 
 Command = Callable[[argparse.Namespace], int]
 

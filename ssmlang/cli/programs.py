@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ssmlang.cli.console import count
 from ssmlang.cli.files import STDIN, display_name, read_text
 from ssmlang.language.diagnostics import Diagnostic, Findings
 from ssmlang.language.source import Source
@@ -39,3 +40,14 @@ def read_program(name: str, constants: Mapping[str, Any], *, expand_only: bool =
         stem = "model" if name == STDIN else Path(name).stem
         model = elaborate(flat, name=stem, findings=findings, constants=constants)
     return Checked(flat, model, tuple(findings.sorted()))
+
+
+def verdict(model: Model) -> str:
+    """In one line, what a model is made of."""
+    counts = [
+        (sum(v.size for v in model.states.values()), "state"),
+        (sum(v.size for v in model.observations.values()), "observation"),
+        (sum(v.size for v in model.parameters.values()), "parameter"),
+        (sum(v.size for v in model.inputs.values()), "input"),
+    ]
+    return ", ".join(count(number, noun) for number, noun in counts if number)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ssmlang.language.diagnostics import Diagnostic, SsmError
-
-Value = Any  # a number, or lists of numbers
+from ssmlang.typed import Usage, Value, number, pairs
 
 
 def constants(args: argparse.Namespace) -> dict[str, Value]:
     """The `--const` options as a dict."""
-    return _pairs(args.const, "--const")
+    return pairs(args.const, "--const")
 
 
 def parameters(args: argparse.Namespace) -> dict[str, Value]:
@@ -23,44 +21,8 @@ def parameters(args: argparse.Namespace) -> dict[str, Value]:
     given: dict[str, Value] = {}
     if args.params is not None:
         given.update(_from_json(args.params))
-    given.update(_pairs(args.param, "--param"))
+    given.update(pairs(args.param, "--param"))
     return given
-
-
-def _pairs(texts: Sequence[str], option: str) -> dict[str, Value]:
-    found: dict[str, Value] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise Usage(f"{option} {text}: write NAME=VALUE, such as {option} phi=0.5,-0.3")
-        if name.strip() in found:
-            raise Usage(f"{option} {text}: {name.strip()} is given twice")
-        try:
-            found[name.strip()] = value_of(value)
-        except ValueError:
-            raise Usage(f"{option} {text}: {value.strip() or 'nothing'} is not a number or a list of numbers") from None
-    return found
-
-
-def value_of(text: str) -> Value:
-    """`3` is an int, `0.5` a float, `1,2` a list, `1,0;0,1` rows of a matrix, `1,` a list of one."""
-    if ";" in text:
-        return [_row(row) for row in text.split(";")]
-    if "," in text:
-        return _row(text)
-    return _number(text)
-
-
-def _row(text: str) -> list[int | float]:
-    parts = text.split(",")
-    return [_number(part) for part in (parts[:-1] if not parts[-1].strip() else parts)]
-
-
-def _number(text: str) -> int | float:
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
 
 
 def _from_json(path: str) -> dict[str, Value]:
@@ -107,7 +69,7 @@ def _option(text: str) -> Any:
     if text in ("true", "false"):
         return text == "true"
     try:
-        return _number(text)
+        return number(text)
     except ValueError:
         return text
 
@@ -117,10 +79,6 @@ _ACRONYMS = {"ekf": "EKF", "iekf": "IEKF", "ukf": "UKF", "imm": "IMM", "ipls": "
 
 def _class_name(name: str) -> str:
     return _ACRONYMS.get(name, "".join(part.capitalize() for part in name.split("_")))
-
-
-class Usage(Exception):
-    """The command line itself is wrong: exit code 2."""
 
 
 def is_fit(name: str) -> bool:

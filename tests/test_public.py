@@ -1,0 +1,79 @@
+"""The public surface is frozen, and importing it costs next to nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import ssmlang
+
+PUBLIC = {
+    "Diagnostic",
+    "Fit",
+    "Model",
+    "Report",
+    "SsmError",
+    "__version__",
+    "compile",
+    "data",
+    "engines",
+    "explain",
+    "format_text",
+    "load",
+}
+
+
+def modules_after(statement: str) -> set[str]:
+    """The modules that a fresh interpreter holds after a statement."""
+    code = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout))
+
+
+def test_the_names_are_frozen() -> None:
+    assert set(ssmlang.__all__) == PUBLIC
+    assert len(PUBLIC) < 25
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_every_name_is_there_and_documented(name: str) -> None:
+    value = getattr(ssmlang, name)
+    assert name == "__version__" or value.__doc__
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'compille'"):
+        _ = ssmlang.compille
+    assert PUBLIC <= set(dir(ssmlang))
+
+
+def test_importing_brings_in_nothing_heavy() -> None:
+    loaded = modules_after("import ssmlang")
+    assert not loaded & {"jax", "numpyro", "numpy", "sympy", "xarray", "pandas", "lark", "matplotlib", "arviz"}
+
+
+@pytest.mark.parametrize(
+    ("command", "without"),
+    [
+        (["fmt", "--check"], {"jax", "numpyro", "sympy", "numpy", "xarray", "pandas", "rich"}),
+        (["check"], {"jax", "numpyro", "xarray", "pandas", "arviz", "matplotlib"}),
+    ],
+)
+def test_quick_commands_stay_light(command: list[str], without: set[str], nile: str) -> None:
+    loaded = modules_after(f"from ssmlang.cli import main\nassert main({[*command, nile]!r}) == 0")
+    assert "ssmlang.language.parser" in loaded
+    assert not loaded & without
+
+
+def test_importing_changes_no_setting_of_jax() -> None:
+    code = (
+        "import jax; before = dict(jax.config.values)\n"
+        "import ssmlang; [getattr(ssmlang, name) for name in ssmlang.__all__]\n"
+        "import ssmlang.inference.fit, ssmlang.lowering.evaluate\n"
+        "changed = {k for k, v in jax.config.values.items() if before[k] != v}\n"
+        "assert not changed, changed"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -193,6 +194,7 @@ class Markov(NamedTuple):
 
 def companion(program: LinearGaussian, layout: Layout) -> Markov:
     """Bring a program into Markov form on the memory of `layout`."""
+    program = jax.tree.map(jnp.asarray, program)
     F, G, H, J = program.F, program.G, program.H, program.J
     p, q1, l1, j1 = (len(pattern) for pattern in layout.patterns)
     s, M, N, extra = program.structure, list(layout.memory_noises), layout.size, len(layout.row_noises)
@@ -233,6 +235,7 @@ def memory_transition(program: LinearGaussian) -> tuple[Array, Array, Array]:
 
     With a leading axis T where the program's arrays have one; for stationary laws and analysis, not for filtering.
     """
+    program = jax.tree.map(jnp.asarray, program)
     layout = Layout(program.structure)
     markov = companion(program, layout)
     N, n = layout.program_size, layout.structure.n

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import jax.numpy as jnp
 import numpy as np
 
 from ssmlang.engines import Initial, LinearGaussian, Structure
@@ -25,14 +24,14 @@ def make(F, G, H, J, c=None, d=None, mean=None, factor=None, cov=None, diffuse=N
     s = Structure(n, m, r, pattern(F, 3), pattern(G, 3), pattern(H, 3), pattern(J, 3))
     N = s.memory_size
     initial = Initial(
-        jnp.zeros(N) if mean is None else jnp.asarray(mean, float),
-        jnp.zeros((N, 0)) if factor is None else jnp.asarray(factor, float),
-        jnp.zeros((N, N)) if cov is None else jnp.asarray(cov, float),
-        jnp.zeros((N, 0)) if diffuse is None else jnp.asarray(diffuse, float),
+        np.zeros(N) if mean is None else np.asarray(mean, float),
+        np.zeros((N, 0)) if factor is None else np.asarray(factor, float),
+        np.zeros((N, N)) if cov is None else np.asarray(cov, float),
+        np.zeros((N, 0)) if diffuse is None else np.asarray(diffuse, float),
     )
     c = np.zeros(n) if c is None else c
     d = np.zeros(m) if d is None else d
-    return LinearGaussian(*(jnp.asarray(X, float) for X in (F, c, G, H, d, J)), initial, s)
+    return LinearGaussian(*(np.asarray(X, float) for X in (F, c, G, H, d, J)), initial, s)
 
 
 @dataclass(frozen=True)

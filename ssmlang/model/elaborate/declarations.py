@@ -68,8 +68,9 @@ class Declarations(Expressions):
             for name in given:
                 if name not in of_sort(sort):
                     close = suggest(name, of_sort(sort))
-                    self.scope.findings.add("E490", f"the model has no {noun} `{name}`",
-                                            help=f"did you mean `{close}`?" if close else ())
+                    self.scope.findings.add(
+                        "E490", f"the model has no {noun} `{name}`", help=f"did you mean `{close}`?" if close else ()
+                    )
 
     # --------------------------------------------------------------------------------------- axes and constants
 
@@ -80,15 +81,20 @@ class Declarations(Expressions):
             labels = [label.id for label in s.labels.labels]
             for i, label in enumerate(s.labels.labels):
                 if label.id in labels[:i]:
-                    raise self.scope.error("E202", f"label `{label.id}` stands twice in axis `{name}`", label.span,
-                                           "again here")
+                    raise self.scope.error(
+                        "E202", f"label `{label.id}` stands twice in axis `{name}`", label.span, "again here"
+                    )
             self.scope.axes[name] = Axis(name, tuple(labels), s.span)
             return
         first = self.static_int(s.labels.first, "the first label of an axis")
         last = self.static_int(s.labels.last, "the last label of an axis")
         if last - first + 1 > MAX_AXIS:
-            raise self.scope.error("E215", f"axis `{name}` would have {last - first + 1:,} labels", s.labels.span,
-                                   f"at most {MAX_AXIS:,} are allowed")
+            raise self.scope.error(
+                "E215",
+                f"axis `{name}` would have {last - first + 1:,} labels",
+                s.labels.span,
+                f"at most {MAX_AXIS:,} are allowed",
+            )
         if last < first:
             raise self.scope.error("E215", f"axis `{name}` is empty", s.labels.span, f"{first}..{last}")
         self.scope.axes[name] = Axis(name, tuple(range(first, last + 1)), s.span)
@@ -99,7 +105,7 @@ class Declarations(Expressions):
         if name in self._constants:
             return self._constants[name]
         if name in self._open:
-            raise self.scope.error("E206", f"constant `{name}` is defined by itself", statement.span, "closes the circle")
+            raise self.scope.error("E206", f"`{name}` is defined by itself", statement.span, "closes the circle")
         self._open.append(name)
         try:
             self.shape(symbol)
@@ -115,8 +121,13 @@ class Declarations(Expressions):
             return self._override(symbol)
         if statement.value is None:
             self.missing.append(name)
-            self.scope.findings.add("N222", f"constant `{name}` has no value", symbol.span, "to be given from outside",
-                                    help=f"compile(..., constants={{\"{name}\": ...}}), or --const {name}=...")
+            self.scope.findings.add(
+                "N222",
+                f"constant `{name}` has no value",
+                symbol.span,
+                "to be given from outside",
+                help=f'compile(..., constants={{"{name}": ...}}), or --const {name}=...',
+            )
             return expr.param(name, symbol.shape, symbol.axes, symbol.span)
         with self.scope.isolated():
             node = self.value(statement.value, Context("static")).node
@@ -128,11 +139,23 @@ class Declarations(Expressions):
         given = np.asarray(self.overrides[symbol.name])
         decl = symbol.decl
         if given.dtype == object or not np.issubdtype(given.dtype, np.number):
-            raise SsmError(Diagnostic("E490", f"constant `{symbol.name}` must be a number or an array of numbers",
-                                      symbol.span, "declared here"))
+            raise SsmError(
+                Diagnostic(
+                    "E490",
+                    f"constant `{symbol.name}` must be a number or an array of numbers",
+                    symbol.span,
+                    "declared here",
+                )
+            )
         if decl is not None and (decl.dims or given.ndim == 0) and given.shape != symbol.shape:
-            raise SsmError(Diagnostic("E490", f"constant `{symbol.name}` has shape {symbol.shape}, given {given.shape}",
-                                      symbol.span, "declared here"))
+            raise SsmError(
+                Diagnostic(
+                    "E490",
+                    f"constant `{symbol.name}` has shape {symbol.shape}, given {given.shape}",
+                    symbol.span,
+                    "declared here",
+                )
+            )
         symbol.shape = given.shape
         symbol.axes = symbol.axes if decl is not None and decl.dims else (None,) * given.ndim
         return expr.const(given, axes=symbol.axes, span=symbol.span)
@@ -142,8 +165,9 @@ class Declarations(Expressions):
         try:
             return expr.broadcast(node, symbol.shape).with_axes(symbol.axes)
         except expr.ExprError:
-            raise self.scope.error("E207", f"`{symbol.name}` has shape {symbol.shape}", written.span,
-                                   f"this has shape {node.shape}") from None
+            raise self.scope.error(
+                "E207", f"`{symbol.name}` has shape {symbol.shape}", written.span, f"this has shape {node.shape}"
+            ) from None
 
     def shape(self, symbol: Symbol) -> None:
         """Shape and axes from a declaration's brackets."""
@@ -154,8 +178,12 @@ class Declarations(Expressions):
             shape.append(size)
             axes.append(axis)
         if np.prod(shape, dtype=float) > expr.MAX_ELEMENTS:
-            raise self.scope.error("E215", f"`{symbol.name}` would have {int(np.prod(shape, dtype=float)):,} entries",
-                                   symbol.span, f"at most {expr.MAX_ELEMENTS:,} are allowed")
+            raise self.scope.error(
+                "E215",
+                f"`{symbol.name}` would have {int(np.prod(shape, dtype=float)):,} entries",
+                symbol.span,
+                f"at most {expr.MAX_ELEMENTS:,} are allowed",
+            )
         symbol.shape, symbol.axes = tuple(shape), tuple(axes)
 
     def dimension(self, dim: syn.Expr) -> tuple[int, Axis | None]:
@@ -169,8 +197,9 @@ class Declarations(Expressions):
                 raise Problem  # the axis itself is broken
         size = self.static_int(dim, "a size")
         if not 1 <= size <= expr.MAX_ELEMENTS:
-            raise self.scope.error("E215", f"a size of {size:,}", dim.span,
-                                   f"sizes run from 1 to {expr.MAX_ELEMENTS:,}")
+            raise self.scope.error(
+                "E215", f"a size of {size:,}", dim.span, f"sizes run from 1 to {expr.MAX_ELEMENTS:,}"
+            )
         return size, None
 
     # -------------------------------------------------------------------------------------------------- values
@@ -193,8 +222,9 @@ class Declarations(Expressions):
             return Values(axis, *ends)
         if isinstance(domain, syn.Name) and domain.id not in self.scope.symbols:
             raise self.scope.unknown(domain.id, domain.span, what="axis")
-        raise self.scope.error("E214", f"{what} takes the labels of an axis or a range of integers", domain.span,
-                               "this is neither")
+        raise self.scope.error(
+            "E214", f"{what} takes the labels of an axis or a range of integers", domain.span, "this is neither"
+        )
 
     def discrete_values(self, symbol: Symbol) -> Values | None:
         if symbol.name not in self._domains:
@@ -215,8 +245,12 @@ class Declarations(Expressions):
             else:
                 dims.append(self.dimension(i))
         if statement.loops and [i.id for i in indices if isinstance(i, syn.Name)][: len(looped)] != list(looped):
-            raise self.scope.error("E204", f"`{symbol.name}` needs the indices of its loops, in their order",
-                                   statement.target.span, "these do not match")
+            raise self.scope.error(
+                "E204",
+                f"`{symbol.name}` needs the indices of its loops, in their order",
+                statement.target.span,
+                "these do not match",
+            )
         if not dims:
             symbol.shape, symbol.axes = value.shape, value.axes
             return value
@@ -241,8 +275,9 @@ class Declarations(Expressions):
 
     def parameters(self, s: syn.Param) -> list[Parameter]:
         """The parameters of one statement."""
-        return [self._parameter_of(s, self.scope.symbols[d.name.id]) for d in s.decls
-                if self.scope.symbols[d.name.id].sound]
+        return [
+            self._parameter_of(s, self.scope.symbols[d.name.id]) for d in s.decls if self.scope.symbols[d.name.id].sound
+        ]
 
     def _parameter_of(self, s: syn.Param, symbol: Symbol) -> Parameter:
         prior = self._prior(s, symbol)
@@ -254,14 +289,28 @@ class Declarations(Expressions):
         elif self.extra_augment.get(symbol.name) is not None:
             walk = expr.broadcast(expr.const(float(self.extra_augment[symbol.name])), symbol.shape)
         if s.walk is not None and not s.augment:
-            raise self.scope.error("E216", "`walk` belongs to an augmented parameter", s.walk.span,
-                                   "this parameter does not change", help="write `augment param ...`")
+            raise self.scope.error(
+                "E216",
+                "`walk` belongs to an augmented parameter",
+                s.walk.span,
+                "this parameter does not change",
+                help="write `augment param ...`",
+            )
         if augment and prior is None:
-            raise self.scope.error("E218", f"augmented parameter `{symbol.name}` needs a prior", symbol.span,
-                                   "its first value is drawn from it")
+            raise self.scope.error(
+                "E218",
+                f"augmented parameter `{symbol.name}` needs a prior",
+                symbol.span,
+                "its first value is drawn from it",
+            )
         if prior is None and not augment:
-            self.scope.findings.add("W220", f"parameter `{symbol.name}` has no prior", symbol.span,
-                                    "flat: maximum likelihood only", help=f"write `param {symbol.name} ~ Normal(0, 1)`")
+            self.scope.findings.add(
+                "W220",
+                f"parameter `{symbol.name}` has no prior",
+                symbol.span,
+                "flat: maximum likelihood only",
+                help=f"write `param {symbol.name} ~ Normal(0, 1)`",
+            )
         return Parameter(symbol.name, symbol.shape, symbol.axes, symbol.span, s.doc, prior, support, augment, walk)
 
     def _prior(self, s: syn.Param, symbol: Symbol) -> Dist | None:
@@ -272,8 +321,13 @@ class Declarations(Expressions):
             raise self.scope.error("E213", "this law is for `init` only", s.prior.span, "not a prior")
         law = laws.law(self, s.prior, Context("prior"))
         if law.signature.discrete:
-            raise self.scope.error("E218", "a parameter is a real number", s.prior.span,
-                                   f"`{law.signature.name}` is discrete", help="a discrete unknown is a state")
+            raise self.scope.error(
+                "E218",
+                "a parameter is a real number",
+                s.prior.span,
+                f"`{law.signature.name}` is discrete",
+                help="a discrete unknown is a state",
+            )
         return laws.fit(self, law, (), symbol.shape, symbol.name)
 
     def _support(self, s: syn.Param, symbol: Symbol, prior: Dist | None) -> Support:
@@ -281,29 +335,47 @@ class Declarations(Expressions):
         if isinstance(s.support, syn.Name):
             if s.support.id != "stationary":
                 close = suggest(s.support.id, ["stationary"])
-                raise self.scope.error("E218", f"unknown support `{s.support.id}`", s.support.span, "not understood",
-                                       help="did you mean `stationary`?" if close else "write `in (0, 1)`")
+                raise self.scope.error(
+                    "E218",
+                    f"unknown support `{s.support.id}`",
+                    s.support.span,
+                    "not understood",
+                    help="did you mean `stationary`?" if close else "write `in (0, 1)`",
+                )
             if not symbol.shape:
-                raise self.scope.error("E218", "`stationary` is for the coefficients of lags, a vector", s.support.span,
-                                       f"`{symbol.name}` is a single number",
-                                       help=f"write `param {symbol.name} in (-1, 1)`")
+                raise self.scope.error(
+                    "E218",
+                    "`stationary` is for the coefficients of lags, a vector",
+                    s.support.span,
+                    f"`{symbol.name}` is a single number",
+                    help=f"write `param {symbol.name} in (-1, 1)`",
+                )
             if signature is not None and (signature.event_ndim or signature.support != "real"):
-                raise self.scope.error("E218", "`stationary` needs a prior on the real line", s.support.span,
-                                       f"{signature.name} is not one")
+                raise self.scope.error(
+                    "E218",
+                    "`stationary` needs a prior on the real line",
+                    s.support.span,
+                    f"{signature.name} is not one",
+                )
             return Support("stationary", declared=True)
         if signature is None and s.support is None:
             return Support("real")
         kind = signature.support if signature is not None else "real"
         if kind in ("simplex", "correlation_cholesky"):
             if s.support is not None:
-                raise self.scope.error("E218", f"an interval does not apply to {signature.name}",  # type: ignore
-                                       s.support.span, "its support is its own")
+                raise self.scope.error(
+                    "E218",
+                    f"an interval does not apply to {signature.name}",  # type: ignore
+                    s.support.span,
+                    "its support is its own",
+                )
             return Support(kind)  # type: ignore[arg-type]
         lower, upper = self._ends(prior, kind)
         if isinstance(s.support, syn.Interval):
             if signature is not None and signature.event_ndim:
-                raise self.scope.error("E218", f"an interval does not apply to {signature.name}", s.support.span,
-                                       "a law of vectors")
+                raise self.scope.error(
+                    "E218", f"an interval does not apply to {signature.name}", s.support.span, "a law of vectors"
+                )
             low = self.value(s.support.lower, Context("prior")).node
             high = self.value(s.support.upper, Context("prior")).node
             for end, e in ((low, s.support.lower), (high, s.support.upper)):
@@ -324,17 +396,23 @@ class Declarations(Expressions):
         fixed = {"positive": (0.0, None), "unit": (0.0, 1.0), "circle": (-np.pi, np.pi)}.get(kind, (None, None))
         return tuple(None if e is None else expr.const(e) for e in fixed)  # type: ignore[return-value]
 
-    def _check_mass(self, s: syn.Param, symbol: Symbol, given: tuple[Node, Node], own: tuple[Node | None, Node | None]
-                    ) -> None:
+    def _check_mass(
+        self, s: syn.Param, symbol: Symbol, given: tuple[Node, Node], own: tuple[Node | None, Node | None]
+    ) -> None:
         """An interval outside the prior's support leaves nothing."""
         low, high = given
-        outside = (own[0] is not None and own[0].is_const and high.is_const and np.any(high.value <= own[0].value)) or (
-            own[1] is not None and own[1].is_const and low.is_const and np.any(low.value >= own[1].value)
-        )
-        if outside:
+        number = lambda n: np.asarray(n.value) if n is not None and n.is_const else None
+        lower, upper, own_lower, own_upper = (number(n) for n in (low, high, *own))
+        above = own_lower is not None and upper is not None and bool(np.any(upper <= own_lower))
+        below = own_upper is not None and lower is not None and bool(np.any(lower >= own_upper))
+        if above or below:
             assert s.support is not None
-            raise self.scope.error("E218", f"the prior of `{symbol.name}` has no mass in this interval", s.support.span,
-                                   "outside its support")
+            raise self.scope.error(
+                "E218",
+                f"the prior of `{symbol.name}` has no mass in this interval",
+                s.support.span,
+                "outside its support",
+            )
 
     def noise(self, s: syn.Noise, d: syn.Decl) -> Noise:
         """One named noise."""
@@ -349,10 +427,8 @@ class Declarations(Expressions):
             node = self.let_value(symbol, Context(mode), symbol.span).node  # type: ignore[arg-type]
         except NeedsUnroll as need:  # pragma: no cover - a loop index never leaves its loop
             raise AssertionError(need) from None
-        return Definition(symbol.name, symbol.shape, symbol.axes, symbol.span, symbol.statement.doc, node, symbol.series)
+        doc = symbol.statement.doc
+        return Definition(symbol.name, symbol.shape, symbol.axes, symbol.span, doc, node, symbol.series)
 
     def input(self, symbol: Symbol) -> Input:
         return Input(symbol.name, symbol.shape, symbol.axes, symbol.span, symbol.statement.doc)
-
-
-

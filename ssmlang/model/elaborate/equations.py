@@ -33,8 +33,13 @@ PROPERTIES = ("stable", "observable", "identifiable", "unit_root", "detectable",
 class Equations(Declarations):
     """Elaborates what the statements say of the series."""
 
-    def _over(self, loops: Sequence[syn.Loop], body: Callable[[tuple[str, ...]], None], made: list,
-              batch: tuple[str, ...] = ()) -> None:
+    def _over(
+        self,
+        loops: Sequence[syn.Loop],
+        body: Callable[[tuple[str, ...]], None],
+        made: list,
+        batch: tuple[str, ...] = (),
+    ) -> None:
         """Run `body` for an equation's loops: once with indices as arrays, or written out where numbers are needed."""
         if not loops:
             body(batch)
@@ -54,8 +59,12 @@ class Equations(Declarations):
         finally:
             self.scope.loops.remove(variable)
         if len(d.numbers) > MAX_UNROLLED:
-            raise self.scope.error("E215", f"{len(d.numbers):,} equations, one for each label", loop.span,
-                                   f"at most {MAX_UNROLLED:,} can be written out")
+            raise self.scope.error(
+                "E215",
+                f"{len(d.numbers):,} equations, one for each label",
+                loop.span,
+                f"at most {MAX_UNROLLED:,} can be written out",
+            )
         for number in d.numbers:
             with self.scope.bind({name: d.single(number)}):
                 self._over(loops[1:], body, made, batch)
@@ -67,8 +76,9 @@ class Equations(Declarations):
         made: list[Equation] = []
         symbols = [self._left(t, s) for t in s.targets]
         if len({x.sort for x in symbols}) > 1:
-            raise self.scope.error("E204", "states and observations do not share an equation", s.span,
-                                   "these are of both kinds")
+            raise self.scope.error(
+                "E204", "states and observations do not share an equation", s.span, "these are of both kinds"
+            )
         role = "transition" if symbols[0].sort == "state" else "emission"
 
         def one(batch: tuple[str, ...]) -> None:
@@ -92,23 +102,39 @@ class Equations(Declarations):
         if symbol is None:
             states = [n for n, x in self.scope.symbols.items() if x.sort in ("state", "obs")]
             close = suggest(name, states)
-            raise self.scope.error("E201", f"`{name}` is not declared", target.name.span, "neither state nor observation",
-                                   help=f"did you mean `{close}`?" if close else f"add `state {name}` or `obs {name}`")
+            raise self.scope.error(
+                "E201",
+                f"`{name}` is not declared",
+                target.name.span,
+                "neither state nor observation",
+                help=f"did you mean `{close}`?" if close else f"add `state {name}` or `obs {name}`",
+            )
         if symbol.sort not in ("state", "obs"):
             hint = "its law stands at its declaration" if symbol.sort in ("param", "noise") else ()
-            raise self.scope.error("E204", f"`{name}` is {NOUN[symbol.sort]}; an equation gives a state or an observation",
-                                   target.span, "cannot be given here", help=hint)
+            raise self.scope.error(
+                "E204",
+                f"`{name}` is {NOUN[symbol.sort]}; an equation gives a state or an observation",
+                target.span,
+                "cannot be given here",
+                help=hint,
+            )
         symbol.used = True
         first = target.indices[0] if target.indices else None
         if not (isinstance(first, syn.Name) and first.id == "t"):
             label = "which row?" if first is None else "not row t"
-            raise self.scope.error("E210", f"an equation gives `{name}[t]`, the value of row t", target.span, label,
-                                   help=f"write `{name}[t]` on the left, and the past on the right; a value at the "
-                                   f"start is `init {name} ...`")
+            raise self.scope.error(
+                "E210",
+                f"an equation gives `{name}[t]`, the value of row t",
+                target.span,
+                label,
+                help=f"write `{name}[t]` on the left, and the past on the right; a value at the "
+                f"start is `init {name} ...`",
+            )
         return symbol
 
-    def _entries(self, symbol: Symbol, indices: tuple[syn.Expr, ...], target: syn.Target, batch: tuple[str, ...]
-                 ) -> np.ndarray:
+    def _entries(
+        self, symbol: Symbol, indices: tuple[syn.Expr, ...], target: syn.Target, batch: tuple[str, ...]
+    ) -> np.ndarray:
         """C-order positions of the entries that a left side names: one leading dimension a loop, then the rest."""
         size = int(np.prod(symbol.shape, dtype=int))
         whole = Val(expr.const(np.arange(size).reshape(symbol.shape), axes=symbol.axes))
@@ -116,26 +142,47 @@ class Equations(Declarations):
         missing = [b for b in batch if b not in picked.batch]
         if missing:
             name = missing[0].split("#")[0]
-            raise self.scope.error("E204", f"the left side does not depend on `{name}`", target.span,
-                                   "would be given several times", help=f"write `{name}` as an index on the left")
+            raise self.scope.error(
+                "E204",
+                f"the left side does not depend on `{name}`",
+                target.span,
+                "would be given several times",
+                help=f"write `{name}` as an index on the left",
+            )
         if not picked.node.is_const:
-            raise self.scope.error("E208", "an index on the left is a label or a loop's index", target.span,
-                                   "not known before the data")
+            raise self.scope.error(
+                "E208", "an index on the left is a label or a loop's index", target.span, "not known before the data"
+            )
         return np.asarray(values.spread(picked, batch).value)
 
-    def _right(self, relation: str, e: syn.Expr, symbols: Sequence[Symbol], batch: tuple[str, ...],
-               shape: tuple[int, ...], target: syn.Target, context: Context) -> tuple[Dist | None, Node | None]:
+    def _right(
+        self,
+        relation: str,
+        e: syn.Expr,
+        symbols: Sequence[Symbol],
+        batch: tuple[str, ...],
+        shape: tuple[int, ...],
+        target: syn.Target,
+        context: Context,
+    ) -> tuple[Dist | None, Node | None]:
         what = target.span.text
         if relation == "~":
             law = laws.law(self, e, context)
             self._check_kind(symbols[0], law, e)
             return laws.fit(self, law, batch, shape, what), None
         if laws.special(e) is not None or (
-            isinstance(e, syn.Call) and isinstance(e.function, syn.Name) and e.function.id in laws.DISTRIBUTIONS
+            isinstance(e, syn.Call)
+            and isinstance(e.function, syn.Name)
+            and e.function.id in laws.DISTRIBUTIONS
             and e.function.id not in self.scope.symbols
         ):
-            raise self.scope.error("E213", "a law stands after `~`, an exact value after `=`", e.span, "this is a law",
-                                   help=f"write `{what} ~ {e.span.text}`")
+            raise self.scope.error(
+                "E213",
+                "a law stands after `~`, an exact value after `=`",
+                e.span,
+                "this is a law",
+                help=f"write `{what} ~ {e.span.text}`",
+            )
         discrete = self.discrete_values(symbols[0])
         with self.scope.expecting(discrete.axis if discrete is not None else None):
             val = self._number(e, context)
@@ -143,8 +190,9 @@ class Equations(Declarations):
         try:
             return None, expr.broadcast(node, shape)
         except expr.ExprError:
-            raise self.scope.error("E207", f"`{what}` has shape {shape[len(batch):]}", e.span,
-                                   f"this has shape {val.shape}") from None
+            raise self.scope.error(
+                "E207", f"`{what}` has shape {shape[len(batch) :]}", e.span, f"this has shape {val.shape}"
+            ) from None
 
     def _check_kind(self, symbol: Symbol, law: laws.Law, e: syn.Expr) -> None:
         """Discrete laws for discrete states, continuous for real ones; observations may have either."""
@@ -152,11 +200,13 @@ class Equations(Declarations):
         if symbol.sort == "state" and discrete != law.signature.discrete:
             kind, other = ("discrete", "continuous") if discrete else ("real", "discrete")
             hint = () if discrete else f"declare its values: `state {symbol.name} in 0..K`"
-            raise self.scope.error("E213", f"state `{symbol.name}` is {kind}", e.span,
-                                   f"`{law.signature.name}` is {other}", help=hint)
+            raise self.scope.error(
+                "E213", f"state `{symbol.name}` is {kind}", e.span, f"`{law.signature.name}` is {other}", help=hint
+            )
         if symbol.sort == "obs" and discrete and not law.signature.discrete:
-            raise self.scope.error("E213", f"observation `{symbol.name}` is discrete", e.span,
-                                   f"`{law.signature.name}` is continuous")
+            raise self.scope.error(
+                "E213", f"observation `{symbol.name}` is discrete", e.span, f"`{law.signature.name}` is continuous"
+            )
 
     # ---------------------------------------------------------------------------------------------- initial laws
 
@@ -171,8 +221,9 @@ class Equations(Declarations):
                 raise self.scope.error("E212", f"`{s.law.function.span.text}` takes no arguments", s.law.span, "none")
             for x in symbols:
                 if special == "diffuse" and self.discrete_values(x) is not None:
-                    raise self.scope.error("E219", "a discrete state has no diffuse law", s.law.span,
-                                           f"`{x.name}` is discrete")
+                    raise self.scope.error(
+                        "E219", "a discrete state has no diffuse law", s.law.span, f"`{x.name}` is discrete"
+                    )
 
         def one(batch: tuple[str, ...]) -> None:
             if batch and (s.joint or special):
@@ -204,12 +255,17 @@ class Equations(Declarations):
         if symbol is None:
             raise self.scope.unknown(name, target.name.span)
         if symbol.sort not in ("state", "obs"):
-            raise self.scope.error("E219", f"`init` gives the first value of a state; `{name}` is {NOUN[symbol.sort]}",
-                                   target.span, "has no initial value")
+            raise self.scope.error(
+                "E219",
+                f"`init` gives the first value of a state; `{name}` is {NOUN[symbol.sort]}",
+                target.span,
+                "has no initial value",
+            )
         return symbol
 
-    def _rows(self, symbol: Symbol, target: syn.Target, orders: dict[str, int], batch: tuple[str, ...]
-              ) -> list[tuple[InitialTarget, np.ndarray]]:
+    def _rows(
+        self, symbol: Symbol, target: syn.Target, orders: dict[str, int], batch: tuple[str, ...]
+    ) -> list[tuple[InitialTarget, np.ndarray]]:
         """The rows an `init` target covers, with the entries (array of positions) it gives."""
         rows: Sequence[int]
         rest = target.indices[1:]
@@ -219,13 +275,24 @@ class Equations(Declarations):
             first = target.indices[0]
             labels = {str(v) for a in symbol.axes if a is not None and a.is_named for v in a.labels}
             if isinstance(first, syn.Name) and (first.id in labels or first.id == "t"):
-                raise self.scope.error("E219", "the first index of an `init` is its row", first.span,
-                                       "this is not 0, -1, -2, ...", help=f"write `init {symbol.name}[0, {first.id}]`"
-                                       if first.id != "t" else f"write `init {symbol.name}`")
+                raise self.scope.error(
+                    "E219",
+                    "the first index of an `init` is its row",
+                    first.span,
+                    "this is not 0, -1, -2, ...",
+                    help=f"write `init {symbol.name}[0, {first.id}]`"
+                    if first.id != "t"
+                    else f"write `init {symbol.name}`",
+                )
             row = self.static_int(first, "the row of an `init`")
             if row > 0:
-                raise self.scope.error("E219", "an `init` is for rows 0, -1, -2, ...", first.span, f"row {row} comes later",
-                                       help="an entry is written after the row: `init x[0, 1]`")
+                raise self.scope.error(
+                    "E219",
+                    "an `init` is for rows 0, -1, -2, ...",
+                    first.span,
+                    f"row {row} comes later",
+                    help="an entry is written after the row: `init x[0, 1]`",
+                )
             rows = [row]
         entries = self._entries(symbol, rest, target, batch)
         return [(InitialTarget(symbol.name, r, tuple(int(i) for i in entries.ravel())), entries) for r in rows]
@@ -239,8 +306,12 @@ class Equations(Declarations):
         if symbol is None:
             raise self.scope.unknown(s.target.name.id, s.target.name.span)
         if symbol.sort != "state" or self.discrete_values(symbol) is not None:
-            raise self.scope.error("E204", f"a differential equation gives a real state; `{symbol.name}` is "
-                                   f"{NOUN[symbol.sort]}", s.target.span, "cannot be given here")
+            raise self.scope.error(
+                "E204",
+                f"a differential equation gives a real state; `{symbol.name}` is {NOUN[symbol.sort]}",
+                s.target.span,
+                "cannot be given here",
+            )
         symbol.used = True
         step = self.scope.symbols.get("dt")
         if step is not None:
@@ -250,17 +321,24 @@ class Equations(Declarations):
             if batch:
                 raise NeedsUnroll(batch[-1])
             entries = self._entries(symbol, s.target.indices, s.target, ())
-            self.differential = Symbol(symbol.name, "state", symbol.span, s, shape=entries.shape,
-                                       axes=(None,) * entries.ndim)
+            self.differential = Symbol(
+                symbol.name, "state", symbol.span, s, shape=entries.shape, axes=(None,) * entries.ndim
+            )
             dt = Val(expr.ref("increment", "dt", 0, (), ()))
             with self.scope.bind({"dt": dt}):
                 val = self._number(s.value, Context("sde"))
             try:
                 value = expr.broadcast(val.node, entries.shape)
             except expr.ExprError:
-                raise self.scope.error("E207", f"`d({s.target.span.text})` has shape {entries.shape}", s.value.span,
-                                       f"this has shape {val.shape}") from None
-            made.append(StochasticDifferential(Target(symbol.name, tuple(int(i) for i in entries.ravel())), s.span, value))
+                raise self.scope.error(
+                    "E207",
+                    f"`d({s.target.span.text})` has shape {entries.shape}",
+                    s.value.span,
+                    f"this has shape {val.shape}",
+                ) from None
+            made.append(
+                StochasticDifferential(Target(symbol.name, tuple(int(i) for i in entries.ravel())), s.span, value)
+            )
 
         self._over(s.loops, one, made)
         return made
@@ -271,8 +349,13 @@ class Equations(Declarations):
             raise self.scope.error("E210", "a lift gives a series", s.target.span, "write `lift z[t] = [...]`")
         node = self._number(s.value, Context("emission")).node
         if node.ndim != 1:
-            raise self.scope.error("E207", "a lift is a vector of functions", s.value.span, f"this has shape {node.shape}",
-                                   help="write `lift z[t] = [f(x[t]), ...]`")
+            raise self.scope.error(
+                "E207",
+                "a lift is a vector of functions",
+                s.value.span,
+                f"this has shape {node.shape}",
+                help="write `lift z[t] = [f(x[t]), ...]`",
+            )
         symbol.shape, symbol.axes = node.shape, node.axes
         return Lift(symbol.name, node, s.mode, s.span)
 
@@ -281,13 +364,19 @@ class Equations(Declarations):
         made = []
         for claim in s.claims:
             if not (isinstance(claim, syn.Call) and isinstance(claim.function, syn.Name)):
-                raise self.scope.error("E211", "an assertion names a property", claim.span, "this is none",
-                                       help="write `assert stable(x)`")
+                raise self.scope.error(
+                    "E211", "an assertion names a property", claim.span, "this is none", help="write `assert stable(x)`"
+                )
             name = claim.function.id
             if name not in PROPERTIES:
                 close = suggest(name, PROPERTIES)
-                raise self.scope.error("E211", f"unknown property `{name}`", claim.function.span, "nothing to prove",
-                                       help=f"did you mean `{close}`?" if close else f"one of {', '.join(PROPERTIES)}")
+                raise self.scope.error(
+                    "E211",
+                    f"unknown property `{name}`",
+                    claim.function.span,
+                    "nothing to prove",
+                    help=f"did you mean `{close}`?" if close else f"one of {', '.join(PROPERTIES)}",
+                )
             made.append(Assertion(name, tuple(self._subject(a.value) for a in claim.arguments), claim.span))
         return made
 

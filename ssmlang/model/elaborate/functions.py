@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -34,8 +35,12 @@ class Call:
         self.name, self.scope, self.span = e.function.id, elaborator.scope, e.span
         for argument in e.arguments:
             if argument.name is not None:
-                raise self.scope.error("E211", f"`{self.name}` takes its arguments by position", argument.span,
-                                       "a name is not understood here")
+                raise self.scope.error(
+                    "E211",
+                    f"`{self.name}` takes its arguments by position",
+                    argument.span,
+                    "a name is not understood here",
+                )
 
     def count(self, least: int, most: int | None = None) -> None:
         most = least if most is None else most
@@ -134,8 +139,11 @@ def _softmax(call: Call) -> Val:
 def _filled(call: Call) -> Val:
     call.count(1, 1 if call.name == "eye" else 2)
     sizes = [call.static(i, "a size") for i in range(len(call.e.arguments))]
-    if any(n < 0 or n > 10**7 for n in sizes):
-        raise call.scope.error("E215", "this size is not allowed", call.span, f"{max(sizes, key=abs):,}")
+    total = math.prod(sizes) ** (2 if call.name == "eye" else 1)
+    if min(sizes) < 0 or total > expr.MAX_ELEMENTS:
+        raise call.scope.error(
+            "E215", "this size is not allowed", call.span, f"an array has at most {expr.MAX_ELEMENTS:,} entries"
+        )
     axes = [call.scope.axes.get(a.value.id) if isinstance(a.value, syn.Name) else None for a in call.e.arguments]
     if call.name == "eye":
         return Val(expr.const(np.eye(sizes[0]), axes=axes * 2, span=call.span))
@@ -177,8 +185,9 @@ def _step(call: Call) -> Val:
     f = call.raw(0)
     symbol = call.scope.symbols.get(f.id) if isinstance(f, syn.Name) else None
     if symbol is None or symbol.sort != "def":
-        raise call.scope.error("E211", f"the first argument of `{call.name}` is a function", f.span,
-                               "not the name of a `def`")
+        raise call.scope.error(
+            "E211", f"the first argument of `{call.name}` is a function", f.span, "not the name of a `def`"
+        )
     symbol.used = True
     x, dt, *rest = (call.value(i) for i in range(1, len(call.e.arguments)))
     order, span = call.scope.loops, call.span
@@ -188,8 +197,12 @@ def _step(call: Call) -> Val:
     scaled = lambda k: times(dt, Val(expr.const(k)))
     k1 = slope(x)
     if k1.shape != x.shape:
-        raise call.scope.error("E207", f"`{symbol.name}` must give a value of the shape of its argument", f.span,
-                               f"{k1.shape} from {x.shape}")
+        raise call.scope.error(
+            "E207",
+            f"`{symbol.name}` must give a value of the shape of its argument",
+            f.span,
+            f"{k1.shape} from {x.shape}",
+        )
     if call.name == "euler":
         return add(x, times(dt, k1))
     k2 = slope(add(x, times(scaled(0.5), k1)))
@@ -210,8 +223,11 @@ def _monomials(call: Call) -> Val:
     """All monomials of total degree 1..degree, lower degrees first, in the order of the entries."""
     call.count(2)
     entries, degree = _entries(call, 0), call.static(1, "a degree")
-    powers = [c for d in range(1, degree + 1) for c in itertools.islice(
-        itertools.combinations_with_replacement(entries, d), MAX_DICTIONARY + 1)]
+    powers = [
+        c
+        for d in range(1, degree + 1)
+        for c in itertools.islice(itertools.combinations_with_replacement(entries, d), MAX_DICTIONARY + 1)
+    ]
     _check_size(call, len(powers))
     products = []
     for factors in powers:
@@ -227,8 +243,9 @@ def _fourier(call: Call) -> Val:
     call.count(2)
     entries, order = _entries(call, 0), call.static(1, "an order")
     _check_size(call, 2 * order * len(entries))
-    waves = [expr.unary(f, expr.mul(expr.const(k), x)) for x in entries for k in range(1, order + 1)
-             for f in ("sin", "cos")]
+    waves = [
+        expr.unary(f, expr.mul(expr.const(k), x)) for x in entries for k in range(1, order + 1) for f in ("sin", "cos")
+    ]
     return Val(expr.stack(waves, None, call.span))
 
 
@@ -246,8 +263,9 @@ def _rbf(call: Call) -> Val:
 
 def _check_size(call: Call, size: int) -> None:
     if not 0 < size <= MAX_DICTIONARY:
-        raise call.scope.error("E215", f"a dictionary of {size:,} functions", call.span,
-                               f"between 1 and {MAX_DICTIONARY:,} are allowed")
+        raise call.scope.error(
+            "E215", f"a dictionary of {size:,} functions", call.span, f"between 1 and {MAX_DICTIONARY:,} are allowed"
+        )
 
 
 FUNCTIONS: dict[str, Callable[[Call], Val]] = {

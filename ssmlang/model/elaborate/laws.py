@@ -44,37 +44,58 @@ def law(elaborator: Expressions, e: syn.Expr, context: Context) -> Law:
     """Read a distribution call: the arguments by name, checked."""
     scope = elaborator.scope
     if not (isinstance(e, syn.Call) and isinstance(e.function, syn.Name)):
-        raise scope.error("E213", "a law is needed after `~`", e.span, "this is a number",
-                          help="write a distribution, such as Normal(0, 1); or `=` for an exact equation")
+        raise scope.error(
+            "E213",
+            "a law is needed after `~`",
+            e.span,
+            "this is a number",
+            help="write a distribution, such as Normal(0, 1); or `=` for an exact equation",
+        )
     name = e.function.id
     if name in SPECIAL:
         raise scope.error("E213", f"`{name}()` is a law for `init` only", e.span, "not understood here")
     signature = DISTRIBUTIONS.get(name)
     if signature is None:
         close = suggest(name, [*DISTRIBUTIONS, *(SPECIAL if context.mode == "init" else ())])
-        raise scope.error("E212", f"unknown distribution `{name}`", e.function.span, "no distribution of this name",
-                          help=f"did you mean `{close}`?" if close else ())
+        raise scope.error(
+            "E212",
+            f"unknown distribution `{name}`",
+            e.function.span,
+            "no distribution of this name",
+            help=f"did you mean `{close}`?" if close else (),
+        )
     found, spans = _arguments(elaborator, e, signature, context)
     return Law(signature, found, e, spans)
 
 
-def _arguments(elaborator: Expressions, e: syn.Call, s: Signature, context: Context
-               ) -> tuple[dict[str, Val], dict[str, Span]]:
+def _arguments(
+    elaborator: Expressions, e: syn.Call, s: Signature, context: Context
+) -> tuple[dict[str, Val], dict[str, Span]]:
     scope = elaborator.scope
     found: dict[str, Val] = {}
     spans: dict[str, Span] = {}
     for i, argument in enumerate(e.arguments):
         if argument.name is None:
             if i >= len(s.arguments):
-                raise scope.error("E212", f"`{s.name}` takes at most {len(s.arguments)} argument(s)", argument.span,
-                                  "one too many", help=_usage(s))
+                raise scope.error(
+                    "E212",
+                    f"`{s.name}` takes at most {len(s.arguments)} argument(s)",
+                    argument.span,
+                    "one too many",
+                    help=_usage(s),
+                )
             name = s.arguments[i]
         else:
             name = argument.name.id
             if name not in s.arguments:
                 close = suggest(name, s.arguments)
-                raise scope.error("E212", f"`{s.name}` has no argument `{name}`", argument.name.span, "unknown argument",
-                                  help=f"did you mean `{close}`?" if close else _usage(s))
+                raise scope.error(
+                    "E212",
+                    f"`{s.name}` has no argument `{name}`",
+                    argument.name.span,
+                    "unknown argument",
+                    help=f"did you mean `{close}`?" if close else _usage(s),
+                )
         if name in found:
             raise scope.error("E212", f"`{name}` is given twice", argument.span, "given again here")
         found[name], spans[name] = elaborator._number(argument.value, context), argument.value.span
@@ -83,8 +104,13 @@ def _arguments(elaborator: Expressions, e: syn.Call, s: Signature, context: Cont
         given = [a for a in group if a in found]
         if len(given) != 1:
             which = " or ".join(f"`{a}=`" for a in group)
-            raise scope.error("E212", f"`{s.name}` needs one of {which}", e.span,
-                              "both are given" if given else "neither is given", help=_usage(s))
+            raise scope.error(
+                "E212",
+                f"`{s.name}` needs one of {which}",
+                e.span,
+                "both are given" if given else "neither is given",
+                help=_usage(s),
+            )
     missing = [a for a in s.arguments if a not in found and a not in s.optional]
     if missing:
         raise scope.error("E212", f"`{s.name}` needs `{missing[0]}`", e.span, "an argument is missing", help=_usage(s))
@@ -104,8 +130,12 @@ def _check_argument(elaborator: Expressions, s: Signature, name: str, val: Val, 
         raise scope.error("E207", f"`{name}` of `{s.name}` is a square matrix", written.span, f"this is {val.shape}")
     if val.ndim < wanted and not (name == "loc" and val.ndim == 0):
         noun = {1: "a vector", 2: "a matrix"}[wanted]
-        raise scope.error("E207", f"`{name}` of `{s.name}` is {noun}", written.span,
-                          "this is a number" if val.ndim == 0 else f"this has shape {val.shape}")
+        raise scope.error(
+            "E207",
+            f"`{name}` of `{s.name}` is {noun}",
+            written.span,
+            "this is a number" if val.ndim == 0 else f"this has shape {val.shape}",
+        )
     if not val.node.is_const or not val.node.size:
         return
     number, kind = np.asarray(val.node.value, float), s.argument_support.get(name)
@@ -116,8 +146,12 @@ def _check_argument(elaborator: Expressions, s: Signature, name: str, val: Val, 
     if kind == "unit" and ((number < 0) | (number > 1)).any():
         raise scope.error("E218", f"`{name}` of `{s.name}` lies between 0 and 1", written.span, f"{number.flat[0]:g}")
     if kind == "simplex" and (np.any(number < 0) or not np.allclose(number.sum(-1), 1)):
-        raise scope.error("E218", f"`{name}` of `{s.name}` must be probabilities that sum to 1", written.span,
-                          f"their sum is {number.sum(-1).flat[0]:g}")
+        raise scope.error(
+            "E218",
+            f"`{name}` of `{s.name}` must be probabilities that sum to 1",
+            written.span,
+            f"their sum is {number.sum(-1).flat[0]:g}",
+        )
 
 
 def fit(elaborator: Expressions, law_: Law, batch: tuple[str, ...], shape: tuple[int, ...], what: str) -> Dist:
@@ -125,8 +159,12 @@ def fit(elaborator: Expressions, law_: Law, batch: tuple[str, ...], shape: tuple
     s = law_.signature
     own = shape[len(batch) :]
     if len(own) < s.event_ndim:
-        raise elaborator.scope.error("E207", f"`{s.name}` is the law of {_noun(s.event_ndim)}; `{what}` has shape {own}",
-                                     law_.call.span, "does not fit")
+        raise elaborator.scope.error(
+            "E207",
+            f"`{s.name}` is the law of {_noun(s.event_ndim)}; `{what}` has shape {own}",
+            law_.call.span,
+            "does not fit",
+        )
     stray = [b for v in law_.arguments.values() for b in v.batch if b not in batch]
     assert not stray, stray
     free = max(len(own) - s.event_ndim, *(v.ndim - s.argument_ndim.get(a, 0) for a, v in law_.arguments.items()))
@@ -145,8 +183,10 @@ def fit(elaborator: Expressions, law_: Law, batch: tuple[str, ...], shape: tuple
         except ExprError:
             has = node.shape[len(batch) :]
             raise elaborator.scope.error(
-                "E207", f"`{a}` of shape {has} does not fit `{what}` of shape {own}",
-                law_.spans.get(a, law_.call.span), "does not fit",
+                "E207",
+                f"`{a}` of shape {has} does not fit `{what}` of shape {own}",
+                law_.spans.get(a, law_.call.span),
+                "does not fit",
             ) from None
         args[a] = node
     return Dist(s.name, args, shape, s.event_ndim, law_.call.span)

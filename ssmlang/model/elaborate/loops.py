@@ -61,8 +61,13 @@ class LoopMixin:
             known = isinstance(d, syn.Name) and (d.id in scope.symbols or scope.local(d.id) is not None)
             if isinstance(d, syn.Name) and not known:
                 raise scope.unknown(d.id, d.span, what="axis")
-            raise scope.error("E214", "a loop runs over an axis or a range", d.span, "this is neither",
-                              help="write `for i in site` or `for k in 1..3`")
+            raise scope.error(
+                "E214",
+                "a loop runs over an axis or a range",
+                d.span,
+                "this is neither",
+                help="write `for i in site` or `for k in 1..3`",
+            )
         first = self.static_int(d.first, "the first value of a range")
         if isinstance(d.last, (syn.Name, syn.Binary, syn.Call)) and c.mode in ("transition", "emission"):
             last = self.value(d.last, c)
@@ -70,8 +75,9 @@ class LoopMixin:
                 return self._past(first, last, d, c)
         last_number = self.static_int(d.last, "the last value of a range")
         if last_number - first >= MAX_LOOP:
-            raise scope.error("E215", f"a range of {last_number - first + 1:,} values", d.span,
-                              f"more than the {MAX_LOOP:,} allowed")
+            raise scope.error(
+                "E215", f"a range of {last_number - first + 1:,} values", d.span, f"more than the {MAX_LOOP:,} allowed"
+            )
         return Domain(tuple(range(first, last_number + 1)))
 
     def _past(self: Expressions, first: int, last: Val, d: syn.Range, c: Context) -> Domain:  # type: ignore[misc]
@@ -84,8 +90,12 @@ class LoopMixin:
             if constant.is_const and constant.kind == "int" and expr.varies([row]):
                 until = int(constant.value)  # type: ignore[arg-type]
                 return Domain(tuple(range(first, until + 1)), until=Val(row))
-        raise self.scope.error("E214", "a range ends at a number known before any data, at `t`, or at `min(p, t)`",
-                               d.last.span, "cannot be used as the end of a range")
+        raise self.scope.error(
+            "E214",
+            "a range ends at a number known before any data, at `t`, or at `min(p, t)`",
+            d.last.span,
+            "cannot be used as the end of a range",
+        )
 
     def fresh(self: Expressions, name: str) -> str:  # type: ignore[misc]
         self._fresh += 1
@@ -103,8 +113,13 @@ class LoopMixin:
     def reduction(self: Expressions, e: syn.Reduction, c: Context) -> Val:  # type: ignore[misc]
         op = e.function.id
         if op not in ("sum", "prod", "max", "min"):
-            raise self.scope.error("E211", f"`{op}` does not run over a loop", e.function.span, "cannot be used so",
-                                   help="sum, prod, max and min do")
+            raise self.scope.error(
+                "E211",
+                f"`{op}` does not run over a loop",
+                e.function.span,
+                "cannot be used so",
+                help="sum, prod, max and min do",
+            )
         combine = {"sum": "add", "prod": "mul", "max": "maximum", "min": "minimum"}[op]
 
         def close(value: Val, variable: str, d: Domain) -> Val:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,8 +23,14 @@ from ssmlang.model.model import Equation, InitialEquation, Model, Observation, S
 T = TypeVar("T")
 
 
-def elaborate(program: syn.Program, *, name: str, findings: Findings, constants: Mapping[str, Any] | None = None,
-              augment: Mapping[str, Any] | None = None) -> Model | None:
+def elaborate(
+    program: syn.Program,
+    *,
+    name: str,
+    findings: Findings,
+    constants: Mapping[str, Any] | None = None,
+    augment: Mapping[str, Any] | None = None,
+) -> Model | None:
     """Check a flat program (no imports, components or parts) and build its Model.
 
     Findings are collected; a statement with an error is left out and the rest is checked. None where any error was
@@ -45,8 +52,14 @@ def _deep_recursion() -> Iterator[None]:
 
 
 class _Elaboration:
-    def __init__(self, program: syn.Program, name: str, findings: Findings, constants: Mapping[str, Any],
-                 augment: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        program: syn.Program,
+        name: str,
+        findings: Findings,
+        constants: Mapping[str, Any],
+        augment: Mapping[str, Any],
+    ) -> None:
         self.program, self.name, self.findings = program, name, findings
         self.scope = Scope(findings)
         self.work = Equations(self.scope, constants, augment)
@@ -62,8 +75,9 @@ class _Elaboration:
         except expr.ExprError as error:
             self.findings.add("E207", error.message, span, error.label, help=error.help or ())
         except NeedsUnroll as need:
-            self.findings.add("E214", "this depends on a loop's index where a number is needed", span,
-                              need.variable.split("#")[0])
+            self.findings.add(
+                "E214", "this depends on a loop's index where a number is needed", span, need.variable.split("#")[0]
+            )
         except RecursionError:
             self.findings.add("E215", "definitions are nested too deeply", span, "too deep to follow")
         except np.linalg.LinAlgError:
@@ -83,53 +97,58 @@ class _Elaboration:
         for extra in header[1:]:
             self.findings.add("E202", "a file describes one model", extra.span, "a second `model` line")
         for axis in self.of(syn.AxisDecl):
-            self.attempt(lambda axis=axis: work.axis(axis), axis.span, scope.symbols[axis.name.id])  # type: ignore[misc]
+            self.attempt(partial(work.axis, axis), axis.span, scope.symbols[axis.name.id])
         constants: dict[str, np.ndarray] = {}
         for s in [x for x in scope.symbols.values() if x.sort == "const"]:
-            node = self.attempt(lambda s=s: work.constant(s), s.span, s)  # type: ignore[misc]
+            node = self.attempt(partial(work.constant, s), s.span, s)
             if node is not None and node.is_const:
                 constants[s.name] = np.asarray(node.value)
         for s in scope.symbols.values():
             if s.decl is not None and s.sort != "const":
-                self.attempt(lambda s=s: work.shape(s), s.span, s)  # type: ignore[misc]
-        parameters = {p.name: p for st in self.of(syn.Param)
-                      for p in self.attempt(lambda st=st: work.parameters(st), st.span) or ()}  # type: ignore[misc]
+                self.attempt(partial(work.shape, s), s.span, s)
+        parameters = {
+            p.name: p for st in self.of(syn.Param) for p in self.attempt(partial(work.parameters, st), st.span) or ()
+        }  # type: ignore[misc]
         noises = {}
         for st in self.of(syn.Noise):
             for d in st.decls:
                 if scope.symbols[d.name.id].sound:
-                    noise = self.attempt(lambda st=st, d=d: work.noise(st, d), st.span,  # type: ignore[misc]
-                                         scope.symbols[d.name.id])
+                    noise = self.attempt(
+                        partial(work.noise, st, d),
+                        st.span,  # type: ignore[misc]
+                        scope.symbols[d.name.id],
+                    )
                     if noise is not None:
                         noises[noise.name] = noise
         states, observations, inputs = self._series()
-        lifts = [x for st in self.of(syn.Lift) if (x := self.attempt(lambda st=st: work.lift(st), st.span))]  # type: ignore
+        lifts = [x for st in self.of(syn.Lift) if (x := self.attempt(partial(work.lift, st), st.span))]
         definitions = {}
         for s in [x for x in scope.symbols.values() if x.sort == "let"]:
             used = s.used
-            made = self.attempt(lambda s=s: work.definition(s), s.statement.span, s)  # type: ignore[misc]
+            made = self.attempt(partial(work.definition, s), s.statement.span, s)
             s.used = used
             if made is not None:
                 definitions[s.name] = made
         equations: list[Equation] = []
-        for st in self.of(syn.Equation):
-            made_of = self.attempt(lambda st=st: work.equation(st), st.span)  # type: ignore[misc]
+        for eq in self.of(syn.Equation):
+            made_of = self.attempt(partial(work.equation, eq), eq.span)
             equations += made_of or []
-            self.failed |= {t.name.id for t in st.targets} if made_of is None else set()
+            self.failed |= {t.name.id for t in eq.targets} if made_of is None else set()
         differentials: list[StochasticDifferential] = []
         for sde in self.of(syn.Sde):
-            steps = self.attempt(lambda sde=sde: work.stochastic_differential(sde), sde.span)  # type: ignore[misc]
+            steps = self.attempt(partial(work.stochastic_differential, sde), sde.span)
             differentials += steps or []
             self.failed |= {sde.target.name.id} if steps is None else set()
         orders = structure.orders(equations, differentials, states)
         initials: list[InitialEquation] = []
         rows = {n: 1 if k is None else k for n, k in orders.items()}
         for init in self.of(syn.Init):
-            laws = self.attempt(lambda init=init: work.initial(init, rows), init.span)  # type: ignore[misc]
+            laws = self.attempt(partial(work.initial, init, rows), init.span)
             initials += laws or []
             self.failed |= {t.name.id for t in init.targets} if laws is None else set()
-        assertions = [a for st in self.of(syn.Assert)
-                      for a in self.attempt(lambda st=st: work.assertions(st), st.span) or ()]  # type: ignore[misc]
+        assertions = [
+            a for st in self.of(syn.Assert) for a in self.attempt(partial(work.assertions, st), st.span) or ()
+        ]  # type: ignore[misc]
         self._check_names(definitions)
         equations = list(self._check_structure(states, observations, equations, initials, differentials, parameters))
         if self.findings.has_errors:
@@ -137,11 +156,13 @@ class _Elaboration:
         reads = [n for e in [*equations, *initials] for n in structure.roots(e)] + [d.value for d in differentials]
         reads += [d.value for d in definitions.values() if d.series and d.value is not None]
         depth = structure.depths(reads, states)
-        sized = {n: State(s.name, s.shape, s.axes, s.span, s.doc, s.values, orders[n], depth[n])
-                 for n, s in states.items()}
+        sized = {
+            n: State(s.name, s.shape, s.axes, s.span, s.doc, s.values, orders[n], depth[n]) for n, s in states.items()
+        }
         self._warn_unused()
         return Model(
-            header[0].name.id if header else self.name, self.program.doc, dict(scope.axes), constants, parameters, sized,
+            header[0].name.id if header else self.name,
+            self.program.doc, dict(scope.axes), constants, parameters, sized,
             observations, inputs, noises, definitions, tuple(equations), tuple(initials), tuple(differentials),
             tuple(lifts), tuple(assertions), tuple(work.missing),
         )  # fmt: skip
@@ -165,15 +186,24 @@ class _Elaboration:
             else:
                 observations[s.name] = Observation(s.name, s.shape, s.axes, s.span, doc, domain[0])
         if not observations and not any(s.sort == "obs" for s in self.scope.symbols.values()):
-            self.findings.add("W223", "nothing is observed", self.program.span if not self.program.statements
-                              else self.program.statements[0].span, "no `obs` in this file",
-                              help="add `obs y` and its equation")
+            self.findings.add(
+                "W223",
+                "nothing is observed",
+                self.program.span if not self.program.statements else self.program.statements[0].span,
+                "no `obs` in this file",
+                help="add `obs y` and its equation",
+            )
         return states, observations, inputs
 
-    def _check_structure(self, states: dict[str, State], observations: dict[str, Observation],
-                         equations: list[Equation], initials: list[InitialEquation],
-                         differentials: list[StochasticDifferential], parameters: dict[str, Any]
-                         ) -> tuple[Equation, ...]:
+    def _check_structure(
+        self,
+        states: dict[str, State],
+        observations: dict[str, Observation],
+        equations: list[Equation],
+        initials: list[InitialEquation],
+        differentials: list[StochasticDifferential],
+        parameters: dict[str, Any],
+    ) -> tuple[Equation, ...]:
         whole = {n: v for n, v in {**states, **observations}.items() if n not in self.failed}
         structure.check_coverage(equations, differentials, whole, self.findings)
         ordered = structure.in_order(equations, self.findings)
@@ -195,8 +225,13 @@ class _Elaboration:
         for s in self.scope.symbols.values():
             inner = "." in s.name
             if s.sort in ("param", "input", "noise", "let", "def") and not s.used and not s.series and not inner:
-                noun = {"param": "parameter", "input": "input", "noise": "noise", "let": "definition",
-                        "def": "function"}[s.sort]
+                noun = {
+                    "param": "parameter",
+                    "input": "input",
+                    "noise": "noise",
+                    "let": "definition",
+                    "def": "function",
+                }[s.sort]
                 self.findings.add("W221", f"{noun} `{s.name}` is never used", s.span, "read by nothing")
             elif s.sort in ("input", "noise") and not s.used:
                 self.findings.add("W221", f"{s.sort} `{s.name}` is never used", s.span, "read by nothing")

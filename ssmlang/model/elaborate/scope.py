@@ -60,8 +60,17 @@ class Scope:
     """Indices of sums over the whole past: their name in nodes."""
     expected: list[Axis | None] = field(default_factory=list)
 
-    def error(self, code: str, message: str, span: Span, label: str = "", *, help: str | tuple[str, ...] = (),
-              why: str | tuple[str, ...] = (), others: tuple[Label, ...] = ()) -> Problem:
+    def error(
+        self,
+        code: str,
+        message: str,
+        span: Span,
+        label: str = "",
+        *,
+        help: str | tuple[str, ...] = (),
+        why: str | tuple[str, ...] = (),
+        others: tuple[Label, ...] = (),
+    ) -> Problem:
         """Record an error and hand back what to raise."""
         self.findings.add(code, message, span, label, help=help, why=why, others=others)
         return Problem()
@@ -70,14 +79,24 @@ class Scope:
         """Enter a name; one that is there already is an error that shows both places."""
         old = self.symbols.get(symbol.name)
         if old is not None:
-            self.error("E202", f"`{symbol.name}` is declared twice", symbol.span, "declared again here",
-                       others=(Label(old.span, f"first declared here, as {NOUN[old.sort]}"),),
-                       help="give one of them another name")
+            self.error(
+                "E202",
+                f"`{symbol.name}` is declared twice",
+                symbol.span,
+                "declared again here",
+                others=(Label(old.span, f"first declared here, as {NOUN[old.sort]}"),),
+                help="give one of them another name",
+            )
             old.sound = old.sound and symbol.sort == old.sort
             return
         if symbol.name in RESERVED_DIMENSIONS and symbol.sort not in ("const", "def"):
-            self.error("E217", f"`{symbol.name}` is the name of a dimension of the results", symbol.span,
-                       "cannot be used here", help="choose another name")
+            self.error(
+                "E217",
+                f"`{symbol.name}` is the name of a dimension of the results",
+                symbol.span,
+                "cannot be used here",
+                help="choose another name",
+            )
         self.symbols[symbol.name] = symbol
 
     def local(self, name: str) -> Val | None:
@@ -93,13 +112,22 @@ class Scope:
         """The error for a name that stands for nothing."""
         axis = self.axis_of_label(name)
         if axis is not None:
-            return self.error("E201", f"`{name}` is a label of axis `{axis.name}`, not a value", span,
-                              "a label stands only inside an index",
-                              help="write it inside an index of that axis, or beside a value of that axis (==)")
+            return self.error(
+                "E201",
+                f"`{name}` is a label of axis `{axis.name}`, not a value",
+                span,
+                "a label stands only inside an index",
+                help="write it inside an index of that axis, or beside a value of that axis (==)",
+            )
         names = [*self.symbols, *(n for f in self.locals for n in f)]
         close = suggest(name, names)
-        return self.error("E201", f"unknown {what} `{name}`", span, "nothing of this name is declared",
-                          help=f"did you mean `{close}`?" if close else ())
+        return self.error(
+            "E201",
+            f"unknown {what} `{name}`",
+            span,
+            "nothing of this name is declared",
+            help=f"did you mean `{close}`?" if close else (),
+        )
 
     @contextmanager
     def bind(self, frame: dict[str, Val]) -> Iterator[None]:

@@ -32,8 +32,9 @@ def roots(item: Any) -> list[Node]:
     return ([value] if value is not None else []) + (list(law.args.values()) if law is not None else [])
 
 
-def orders(equations: Iterable[Equation], differentials: Iterable[StochasticDifferential], states: Iterable[str]
-           ) -> dict[str, int | None]:
+def orders(
+    equations: Iterable[Equation], differentials: Iterable[StochasticDifferential], states: Iterable[str]
+) -> dict[str, int | None]:
     """How many of its own past rows each state's transition reads; None for the whole past."""
     found: dict[str, int | None] = {name: 0 for name in states}
     for e in equations:
@@ -56,13 +57,18 @@ def depths(items: Iterable[Node], states: Iterable[str]) -> dict[str, int]:
     return found
 
 
-def check_coverage(equations: Sequence[Equation], differentials: Sequence[StochasticDifferential],
-                   variables: Mapping[str, Variable], findings: Findings) -> None:
+def check_coverage(
+    equations: Sequence[Equation],
+    differentials: Sequence[StochasticDifferential],
+    variables: Mapping[str, Variable],
+    findings: Findings,
+) -> None:
     """Each entry of each state and observation has exactly one equation (E204)."""
     count = {name: np.zeros(v.size, int) for name, v in variables.items()}
     places: dict[str, list[Any]] = {name: [] for name in variables}
-    for e in (*equations, *differentials):
-        for t in e.targets if isinstance(e, Equation) else (e.target,):
+    givers: list[Equation | StochasticDifferential] = [*equations, *differentials]
+    for e in givers:
+        for t in (e.target,) if isinstance(e, StochasticDifferential) else e.targets:
             if t.name in count:
                 np.add.at(count[t.name], list(t.entries), 1)
                 places[t.name].append(e)
@@ -71,16 +77,26 @@ def check_coverage(equations: Sequence[Equation], differentials: Sequence[Stocha
         none, several = np.flatnonzero(count[name] == 0), np.flatnonzero(count[name] > 1)
         kind = "state" if isinstance(v, State) else "observation"
         if len(none) == v.size:
-            findings.add("E204", f"{kind} `{name}` has no equation", v.span, "never given",
-                         help=f"write `{name}[t] ~ ...` or `{name}[t] = ...`")
+            findings.add(
+                "E204",
+                f"{kind} `{name}` has no equation",
+                v.span,
+                "never given",
+                help=f"write `{name}[t] ~ ...` or `{name}[t] = ...`",
+            )
         elif len(none):
             has = "have" if len(none) > 1 else "has"
             findings.add("E204", f"{_some(labels, none)} {has} no equation", v.span, "given in part only")
         if len(several):
             where = places[name][-1].span
             has = "have" if len(several) > 1 else "has"
-            findings.add("E204", f"{_some(labels, several)} {has} two equations", where, "given again here",
-                         help="keep one of them")
+            findings.add(
+                "E204",
+                f"{_some(labels, several)} {has} two equations",
+                where,
+                "given again here",
+                help="keep one of them",
+            )
 
 
 def _some(labels: Sequence[str], which: np.ndarray) -> str:
@@ -103,8 +119,12 @@ def entries_read(nodes: Iterable[Node], sort: str) -> dict[Entry, Node]:
             indexed.add(id(source))
         elif node.op == "ref" and node.attrs[0] == sort and node.attrs[2] == 0:
             whole[id(node)] = node
-    used_whole = {id(a) for n in expr.walk(nodes) for a in n.args if not (n.op == "index" and id(a) == id(n.args[0])
-                  and all(i.is_const for i in n.args[1:]))} | {id(n) for n in nodes}
+    used_whole = {
+        id(a)
+        for n in expr.walk(nodes)
+        for a in n.args
+        if not (n.op == "index" and id(a) == id(n.args[0]) and all(i.is_const for i in n.args[1:]))
+    } | {id(n) for n in nodes}
     for key, node in whole.items():
         if key not in indexed or key in used_whole:
             found.update({(node.attrs[1], i): node for i in range(node.size)})
@@ -126,10 +146,18 @@ def in_order(equations: Sequence[Equation], findings: Findings) -> tuple[Equatio
             k = ring[1]
             node = next((n for r, n in reads[k].items() if giver.get(r) in ring), None)
             names = " and ".join(dict.fromkeys(f"`{group[j].targets[0].name}[t]`" for j in reversed(ring)))
-            message = f"{names} need each other at the same row" if len(set(ring)) > 1 else (
-                f"{names} needs itself at the same row")
-            findings.add("E206", message, (node.span if node is not None else None) or group[k].span,
-                         "closes the circle", help="read a value of an earlier row")
+            message = (
+                f"{names} need each other at the same row"
+                if len(set(ring)) > 1
+                else (f"{names} needs itself at the same row")
+            )
+            findings.add(
+                "E206",
+                message,
+                (node.span if node is not None else None) or group[k].span,
+                "closes the circle",
+                help="read a value of an earlier row",
+            )
             done += group
     return tuple(done)
 
@@ -140,18 +168,23 @@ def check_parameter_circles(parameters: Mapping[str, Parameter], findings: Findi
     for p in parameters.values():
         nodes = list(p.prior.args.values()) if p.prior else []
         nodes += [n for n in (p.support.lower, p.support.upper, p.walk) if n is not None]
-        graph[p.name] = expr.parameters(nodes) & set(parameters)
+        graph[p.name] = sorted(expr.parameters(nodes) & set(parameters))
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as circle:
-        ring = circle.args[1]
-        names = " and ".join(f"`{n}`" for n in dict.fromkeys(ring))
-        findings.add("E206", f"the priors of {names} need each other", parameters[ring[0]].span, "closes the circle")
+        ring = [n for n in parameters if n in circle.args[1]]
+        names = " and ".join(f"`{n}`" for n in ring)
+        findings.add("E206", f"the priors of {names} need each other", parameters[ring[-1]].span, "closes the circle")
 
 
-def check_initial_values(states: Mapping[str, State], observations: Mapping[str, Observation],
-                         equations: Sequence[Equation], initials: Sequence[InitialEquation],
-                         differentials: Sequence[StochasticDifferential], findings: Findings) -> None:
+def check_initial_values(
+    states: Mapping[str, State],
+    observations: Mapping[str, Observation],
+    equations: Sequence[Equation],
+    initials: Sequence[InitialEquation],
+    differentials: Sequence[StochasticDifferential],
+    findings: Findings,
+) -> None:
     """Every lag that a transition reads has a value in the end (E205), and no value is given twice."""
     given: dict[str, dict[int, np.ndarray]] = {n: {} for n in [*states, *observations]}
     for init in initials:
@@ -163,8 +196,9 @@ def check_initial_values(states: Mapping[str, State], observations: Mapping[str,
             np.add.at(mask, list(t.entries), 1)
             if (mask > 1).any():
                 findings.add("E204", f"`{t.name}` at row {t.row} has two initial laws", init.span, "given again here")
-    deepest = 1 + max((lag for e in equations for _, _, lag in expr.references(roots(e)) if isinstance(lag, int)),
-                      default=0)
+    deepest = 1 + max(
+        (lag for e in equations for _, _, lag in expr.references(roots(e)) if isinstance(lag, int)), default=0
+    )
     exists = _rows_with_values(states, equations, given, differentials, deepest)
     for name in states:
         if (deepest, name) in exists:
@@ -173,18 +207,33 @@ def check_initial_values(states: Mapping[str, State], observations: Mapping[str,
         if cause is not None:
             node, rows = cause
             read = node.attrs[1]
-            findings.add("E205", "a lag has no initial value", node.span,
-                         f"needs {read} at {' and '.join(f't = {r}' for r in rows)}",
-                         help=f"add `init {read} ~ ...`, its law at the first row"
-                         + ("s" if len(rows) > 1 else "") + " (Stationary() and Diffuse() are laws too)")
+            findings.add(
+                "E205",
+                "a lag has no initial value",
+                node.span,
+                f"needs {read} at {' and '.join(f't = {r}' for r in rows)}",
+                help=f"add `init {read} ~ ...`, its law at the first row"
+                + ("s" if len(rows) > 1 else "")
+                + " (Stationary() and Diffuse() are laws too)",
+            )
     for d in differentials:
         if not given[d.target.name].get(0, np.zeros(1)).all():
-            findings.add("E205", f"`{d.target.name}` has no initial value", d.span, f"needs {d.target.name} at t = 0",
-                         help=f"add `init {d.target.name} ~ ...`")
+            findings.add(
+                "E205",
+                f"`{d.target.name}` has no initial value",
+                d.span,
+                f"needs {d.target.name} at t = 0",
+                help=f"add `init {d.target.name} ~ ...`",
+            )
 
 
-def _rows_with_values(states: Mapping[str, State], equations: Sequence[Equation],
-                      given: Mapping[str, Mapping[int, Any]], differentials: Sequence[StochasticDifferential], last: int) -> set[tuple[int, str]]:
+def _rows_with_values(
+    states: Mapping[str, State],
+    equations: Sequence[Equation],
+    given: Mapping[str, Mapping[int, Any]],
+    differentials: Sequence[StochasticDifferential],
+    last: int,
+) -> set[tuple[int, str]]:
     """(row, state) that have a value, for rows up to `last`; equations are in order."""
     exists = {(row, n) for n in states for row, mask in given[n].items() if np.all(mask)}
     # Stationary laws hold as far back as anything reads; they give row 0 and with it all rows before.
@@ -218,15 +267,20 @@ def _readable(sort: str, name: str, lag: int | str, row: int, exists: set[tuple[
     return (row - lag, name) in exists or own_entries
 
 
-def _missing_lag(name: str, states: Mapping[str, State], equations: Sequence[Equation],
-                 given: Mapping[str, Mapping[int, Any]], exists: set[tuple[int, str]], last: int
-                 ) -> tuple[Node, list[int]] | None:
+def _missing_lag(
+    name: str,
+    states: Mapping[str, State],
+    equations: Sequence[Equation],
+    given: Mapping[str, Mapping[int, Any]],
+    exists: set[tuple[int, str]],
+    last: int,
+) -> tuple[Node, list[int]] | None:
     """The deepest lag of a state's transition that never gets a value, with the rows that it lacks."""
     for e in equations:
         if e.role != "transition" or all(t.name != name for t in e.targets):
             continue
         lagged = [n for n in expr.walk(roots(e)) if n.op == "ref" and n.attrs[0] == "state" and n.attrs[2] != 0]
-        lagged = [n for n in lagged if not _readable(*n.attrs, last, exists, e)]  # type: ignore[misc]
+        lagged = [n for n in lagged if not _readable(n.attrs[0], n.attrs[1], n.attrs[2], last, exists, e)]
         if not lagged:
             continue
         node = max(lagged, key=lambda n: n.attrs[2] if isinstance(n.attrs[2], int) else 1)

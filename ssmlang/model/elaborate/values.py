@@ -70,7 +70,9 @@ def elementwise(op: str, values: Sequence[Val], order: Sequence[str], span: Span
         return Val(expr.unary(op, values[0].node, span), values[0].batch)
     batch, ndim = union(values, order), max(v.ndim for v in values)
     nodes = [spread(v, batch, ndim) for v in values]
-    result = expr.where(*nodes, span) if op == "where" else expr.binary(op, nodes[0], nodes[1], span)
+    result = (
+        expr.where(nodes[0], nodes[1], nodes[2], span) if op == "where" else expr.binary(op, nodes[0], nodes[1], span)
+    )
     return Val(result, batch)
 
 
@@ -87,8 +89,11 @@ def matmul(a: Val, b: Val, order: Sequence[str], span: Span) -> Val:
     if b.ndim == 1:
         right = expr.reshape(right, (*right.shape, 1), (*right.axes, None))
     product = expr.matmul(left, right, span)
-    keep = [d for d in range(product.ndim) if d < len(batch) or not
-            ((a.ndim == 1 and d == product.ndim - 2) or (b.ndim == 1 and d == product.ndim - 1))]
+    keep = [
+        d
+        for d in range(product.ndim)
+        if d < len(batch) or not ((a.ndim == 1 and d == product.ndim - 2) or (b.ndim == 1 and d == product.ndim - 1))
+    ]
     shape, axes = tuple(product.shape[d] for d in keep), tuple(product.axes[d] for d in keep)
     return Val(expr.reshape(product, shape, axes), batch)
 

@@ -1,0 +1,77 @@
+"""From text to a checked Model: the part of `compile` that needs no JAX, shared by every face."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ssmlang.language import syntax as syn
+from ssmlang.language.diagnostics import Diagnostic, Findings, SsmError
+from ssmlang.language.expand import expand
+from ssmlang.language.parser import parse
+from ssmlang.language.source import Source
+from ssmlang.model.elaborate import elaborate
+from ssmlang.model.model import Model
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A text with everything that was made of it; `model` is None where an error was found."""
+
+    source: Source
+    tree: syn.Program
+    flat: syn.Program
+    model: Model | None
+    findings: tuple[Diagnostic, ...]
+
+    def require(self) -> Model:
+        """The Model, or SsmError with all that was found."""
+        if self.model is None:
+            raise SsmError(self.findings)
+        return self.model
+
+
+def check_text(
+    text: str,
+    *,
+    name: str = "model",
+    base: Path | None = None,
+    constants: Mapping[str, Any] | None = None,
+    augment: Mapping[str, Any] | None = None,
+) -> Checked:
+    """Parse, expand and elaborate a text. `name` is what messages call it; imports of files are found beside `base`."""
+    findings = Findings()
+    source = Source(name, text.removeprefix("\ufeff"))
+    tree = parse(source, findings)
+    flat = expand(tree, base=base, findings=findings)
+    stem = Path(name).stem if name.endswith(".ssm") else name
+    model = elaborate(flat, name=stem, findings=findings, constants=constants, augment=augment)
+    return Checked(source, tree, flat, None if findings.has_errors else model, tuple(findings))
+
+
+def check_file(path: str | Path, **options: Any) -> Checked:
+    """`check_text` of a file; imports are found beside it. Raises E701 where it cannot be read."""
+    path = Path(path)
+    return check_text(read(path), name=str(path), base=path.parent, **options)
+
+
+def read(path: Path) -> str:
+    """The text of a file."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        beside = sorted(p.name for p in path.parent.glob("*.ssm")) if path.parent.is_dir() else []
+        help = (f"model files there: {', '.join(beside[:8])}",) if beside else ()
+        raise SsmError(Diagnostic("E701", f"there is no file {path}", help=help)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error.strerror or error)
+        raise SsmError(Diagnostic("E701", f"{path} cannot be read: {reason}")) from None
+
+
+def check(source: str | Path, **options: Any) -> Checked:
+    """A text if it has a newline, else a path."""
+    if isinstance(source, str) and "\n" in source:
+        return check_text(source, **options)
+    return check_file(source, **options)

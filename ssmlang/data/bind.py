@@ -22,7 +22,8 @@ class Bound:
 
     `observations`, `inputs`: by name, float64 of shape (steps, *shape); NaN is a missing value. An observation with
     labels or a range holds positions on its axis, or the integers. `notes`: what was done on the way (rows inserted
-    for gaps). All arrays are copies.
+    for gaps). `derived_dt`: the input `dt` was not in the data, and is the difference of the times. All arrays are
+    copies.
     """
 
     steps: int
@@ -30,6 +31,7 @@ class Bound:
     inputs: Mapping[str, np.ndarray]
     time: TimeBase
     notes: tuple[Diagnostic, ...] = ()
+    derived_dt: bool = False
 
 
 def bind(
@@ -74,7 +76,7 @@ def _bind_one(model: Model, data: Any, time: Any, observations: bool, future: bo
     declared = {**model.observations, **model.inputs}
     source = open_source(data, declared, time)
     findings = Findings()
-    raw = _gather(model, source, observations, findings)
+    raw = _gather(model, source, observations, future, findings)
     findings.raise_errors()
     count = _count(raw, source)
     label = (lambda r: f"row {r}") if source.index is None else TimeBase(source.index, None).label
@@ -95,13 +97,15 @@ def _bind_one(model: Model, data: Any, time: Any, observations: bool, future: bo
     )
     steps = len(placed.time)
     spread = {n: _spread(v, placed.rows, steps) for n, v in values.items()}
-    if continuous and "dt" not in spread and not model.inputs["dt"].shape:
+    derived_dt = continuous and "dt" not in spread and not model.inputs["dt"].shape
+    if derived_dt:
         spread["dt"] = placed.time.differences()
     seen = {n: spread[n] if n in spread else np.full((steps, *v.shape), np.nan) for n, v in model.observations.items()}
-    return Bound(steps, seen, {n: spread[n] for n in model.inputs}, placed.time, (*source.notes, *placed.notes))
+    notes = (*source.notes, *placed.notes)
+    return Bound(steps, seen, {n: spread[n] for n in model.inputs}, placed.time, notes, derived_dt)
 
 
-def _gather(model: Model, source: Source, observations: bool, findings: Findings) -> dict[str, Any]:
+def _gather(model: Model, source: Source, observations: bool, future: bool, findings: Findings) -> dict[str, Any]:
     """What the source holds of each variable: a whole array, or a dict from entry position to column."""
     names = Columns(model)
     columns = list(source.columns)
@@ -125,7 +129,7 @@ def _gather(model: Model, source: Source, observations: bool, findings: Findings
             raw[name] = {e: (column, source.columns[column]()) for e, column in entries.items()}
         if len(entries) < variable.size and (name in model.inputs or observations):
             absent.append(name)
-    if "dt" in absent and "dt" not in raw and source.index is not None:
+    if "dt" in absent and "dt" not in raw and (source.index is not None or future):
         absent.remove("dt")  # the difference of the time index
     given = columns + [n for n in source.arrays if n not in columns]
     complaint = names.missing(absent, found, given)

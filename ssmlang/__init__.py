@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ssmlang import data as data
     from ssmlang import engines as engines
+    from ssmlang.analysis.report import Report as Report
     from ssmlang.language.diagnostics import Diagnostic as Diagnostic
     from ssmlang.language.diagnostics import SsmError as SsmError
     from ssmlang.language.render import explain as explain
@@ -26,7 +27,7 @@ _HOMES: dict[str, str | None] = {
     "Diagnostic": "ssmlang.language.diagnostics",
     "Fit": "ssmlang.inference.fit",
     "Model": "ssmlang.compiled",
-    "Report": "ssmlang.compiled",
+    "Report": "ssmlang.analysis.report",
     "SsmError": "ssmlang.language.diagnostics",
     "compile": "ssmlang.compiled",
     "data": None,

@@ -26,7 +26,7 @@ def display_name(name: str) -> str:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file, line endings as in `text`. Raises E702."""
+    """Write a text file, line endings as in `text`. Raises E705."""
     with writing(path):
         Path(path).write_bytes(text.encode("utf-8"))
 
@@ -49,11 +49,11 @@ def _reading(name: str) -> Iterator[None]:
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """Turn a failure to write `path` into E702."""
+    """Turn a failure to write `path` into E705."""
     try:
         yield
     except OSError as error:
-        raise SsmError(Diagnostic("E702", f"{path} cannot be written: {_reason(error)}")) from None
+        raise SsmError(Diagnostic("E705", f"{path} cannot be written: {_reason(error)}")) from None
 
 
 def _reason(error: OSError) -> str:

@@ -1,45 +1,50 @@
-"""From a model file to its flat program and its Model, with everything found on the way. Imports no JAX."""
+"""A model file, or standard input, checked for the command line. Imports no JAX."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ssmlang.cli.console import count
 from ssmlang.cli.files import STDIN, display_name, read_text
-from ssmlang.language.diagnostics import Diagnostic, Findings
+from ssmlang.frontend import Checked, check_text
+from ssmlang.language.diagnostics import Findings
 from ssmlang.language.source import Source
 from ssmlang.language.syntax import Program
 from ssmlang.model.model import Model
 
-
-@dataclass(frozen=True)
-class Checked:
-    """`program`: imports and components written out. `model`: None where an error was found, or was not asked for."""
-
-    program: Program
-    model: Model | None
-    findings: tuple[Diagnostic, ...]
+if TYPE_CHECKING:
+    from ssmlang.analysis.report import Report
 
 
-def read_program(name: str, constants: Mapping[str, Any], *, expand_only: bool = False) -> Checked:
+def read_program(name: str, constants: Mapping[str, Any]) -> Checked:
     """Read and check the file `name` (`-`: standard input). Raises E701 where it cannot be read."""
+    return check_text(read_text(name), name=display_name(name), base=_base(name), constants=constants)
+
+
+def read_flat(name: str) -> Program:
+    """The flat program of a file: read, imports and components written out, names not yet looked up."""
     from ssmlang.language.expand import expand
     from ssmlang.language.parser import parse
 
     findings = Findings()
     source = Source(display_name(name), read_text(name))
-    base = Path.cwd() if name == STDIN else Path(name).resolve().parent
-    flat = expand(parse(source, findings), base=base, findings=findings)
-    model = None
-    if not expand_only:
-        from ssmlang.model.elaborate import elaborate
+    flat = expand(parse(source, findings), base=_base(name), findings=findings)
+    findings.raise_errors()
+    return flat
 
-        stem = "model" if name == STDIN else Path(name).stem
-        model = elaborate(flat, name=stem, findings=findings, constants=constants)
-    return Checked(flat, model, tuple(findings.sorted()))
+
+def _base(name: str) -> Path:
+    return Path.cwd() if name == STDIN else Path(name).parent
+
+
+def report_of(model: Model) -> Report:
+    """What can be said of a sound model: its parts, what is proved of it, the engines that can run it."""
+    from ssmlang.analysis.report import report
+    from ssmlang.model.linear import linear_form
+
+    return report(model, linear_form(model))
 
 
 def verdict(model: Model) -> str:

@@ -51,12 +51,13 @@ def _trouble(path: Path, args: argparse.Namespace) -> str | None:
     from ssmlang.language.parser import parse
     from ssmlang.language.source import Source
     from ssmlang.language.suggest import did_you_mean
+    from ssmlang.language.words import RESERVED
 
     if args.like not in models():
         return f"there is no ready model {args.like!r}. {did_you_mean(args.like, models())}".rstrip()
     findings = Findings()
     parse(Source(path.name, f"model {path.stem}\n"), findings)
-    if findings.has_errors:
+    if findings.has_errors or path.stem in RESERVED:
         return f"{path.stem!r} cannot name a model: use letters, digits and underscores, and no word of the language"
     if path.exists() and not args.force:
         return f"{path} is there already (--force writes over it)"

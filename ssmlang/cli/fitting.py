@@ -1,0 +1,69 @@
+"""`ssmlang fit`: from a model file and a data set to estimates, a stored fit and a picture."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ssmlang.cli import tables
+from ssmlang.cli.files import STDIN
+from ssmlang.cli.sources import data_of, model_of, prepare
+from ssmlang.cli.values import constants, engine
+from ssmlang.typed import Usage
+
+
+def fit(args: argparse.Namespace) -> int:
+    """Print the checks, the engine and why, and the estimates; write the fit and the picture."""
+    out, picture = _places(args)
+    prepare()
+    model = model_of(args.file, constants(args))
+    if not args.json:
+        print(model.check(), end="\n\n", flush=True)
+    time = {} if args.time is None else {"time": args.time}
+    found = model.fit(
+        data_of(args.data),
+        method=args.method,
+        engine=engine(args.engine),
+        draws=args.draws,
+        warmup=args.warmup,
+        chains=args.chains,
+        seed=args.seed,
+        dtype=args.dtype,
+        device=args.device,
+        progress="off" if args.json else None,
+        **time,
+    )
+    summary = found.summary()
+    if args.json:
+        print(_as_json(found, summary))
+    else:
+        tables.show(summary)
+    found.save(out)
+    if picture is not None:
+        from ssmlang.cli.pictures import save_figure
+
+        save_figure(found.plot(), picture)
+    if not args.json:
+        print(f"\n{out}: the fit" + ("" if picture is None else f"\n{picture}: data, level and components"))
+    return 0
+
+
+def _places(args: argparse.Namespace) -> tuple[Path, Path | None]:
+    """Where the fit and the picture go."""
+    stem = "model" if args.file == STDIN else Path(args.file).stem
+    out = Path(args.out or f"{stem}.nc")
+    if out.suffix != ".nc":
+        raise Usage(f"--out {out}: a fit is written to a file that ends in .nc")
+    if args.no_plot:
+        if args.plot is not None:
+            raise Usage("--plot and --no-plot contradict each other")
+        return out, None
+    return out, Path(args.plot) if args.plot is not None else out.with_suffix(".png")
+
+
+def _as_json(found: Any, summary: Any) -> str:
+    import json
+
+    rows = json.loads(summary.to_json(orient="index", double_precision=15))
+    return json.dumps({"method": found.method, "engine": found.engine, "estimates": rows}, indent=2)

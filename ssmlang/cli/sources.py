@@ -1,0 +1,38 @@
+"""What the running commands start from: a compiled model and a data set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ssmlang.cli.files import STDIN, display_name, read_text
+
+
+def prepare() -> None:
+    """Keep compiled programs on disk between calls of the command line, unless the user has said where or not to."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ and os.environ.get("JAX_ENABLE_COMPILATION_CACHE") != "false":
+        home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(home, "ssmlang", "jax")
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+
+def model_of(name: str, constants: Mapping[str, Any]) -> Any:
+    """Compile the file `name` (`-`: standard input)."""
+    from ssmlang import compiled
+    from ssmlang.language.source import Source
+
+    text = read_text(name)
+    stem = "model" if name == STDIN else Path(name).stem
+    base = Path.cwd() if name == STDIN else Path(name).resolve().parent
+    return compiled.compile_source(Source(display_name(name), text), constants=constants, name=stem, base=base)
+
+
+def data_of(name: str) -> Any:
+    """A data set: the path where there is such a file, else the data set of that name that ships with ssmlang."""
+    import ssmlang
+
+    if not Path(name).exists() and name in ssmlang.data.names():
+        return ssmlang.data.load(name)
+    return Path(name)

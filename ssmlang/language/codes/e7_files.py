@@ -55,4 +55,18 @@ CODES: tuple[Code, ...] = (
         _python('ssmlang.data.load("niel")'),
         _python('ssmlang.data.load("nile")'),
     ),
+    Code(
+        "E705",
+        "unwritable-file",
+        "a result cannot be written",
+        "The folder is not there, or the file may not be written.",
+        _python(
+            "import xarray\nfrom ssmlang.results.containers import save\n"
+            'save(xarray.DataTree(), "/no/such/folder/fit.nc")'
+        ),
+        _python(
+            "import pathlib, tempfile, xarray\nfrom ssmlang.results.containers import save\n"
+            'save(xarray.DataTree(), pathlib.Path(tempfile.mkdtemp()) / "fit.nc")'
+        ),
+    ),
 )

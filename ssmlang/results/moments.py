@@ -1,0 +1,123 @@
+"""Filtered, smoothed and forecast moments as an xarray Dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from ssmlang.data.time import TimeBase
+from ssmlang.model.expr import Axis
+from ssmlang.results.labels import series
+from ssmlang.results.provenance import plain
+
+COVARIANCE_LIMIT = 10**8
+"""Most numbers that `cov` may hold; beyond, `sd` is given instead."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Values of a `let` (or of an augmented parameter) at each row: `mean` (T, *shape), and `sd` where it is random."""
+
+    mean: np.ndarray
+    axes: tuple[Axis | None, ...] = ()
+    sd: np.ndarray | None = None
+
+
+def holds_covariance(steps: int, size: int) -> bool:
+    """Whether (steps, size, size) covariances are few enough to be given whole."""
+    return steps * size * size <= COVARIANCE_LIMIT
+
+
+def moments(
+    result: Any,
+    *,
+    states: Sequence[str],
+    observations: Sequence[str],
+    time: TimeBase,
+    definitions: Mapping[str, Series] | None = None,
+    attrs: Mapping[str, Any] | None = None,
+    keep: Literal["all", "last"] = "all",
+    rows: slice = slice(None),
+) -> xr.Dataset:
+    """The Dataset of an engine's `Filtered` or `Smoothed` (any object or mapping with these fields).
+
+    `mean` (time, state), `cov` (time, state, state_) or `sd` (time, state), `predicted_*`, `observed_mean` (time, obs),
+    `observed_cov` (time, obs, obs_), `log_likelihood` (time): those that the engine gave and are not None. `states` and
+    `observations` name the entries in the engine's order. `rows`: which of the engine's rows stand in `time` (a
+    forecast's are its last). `keep="last"`: the last row alone, and the sum of `log_likelihood` in the attributes.
+    """
+    steps = len(time)
+    given = {f: rows_ for f in _FIELDS if (rows_ := _field(result, f)) is not None}
+    given = {f: np.asarray(v)[rows] for f, v in given.items()}
+    for name, values in given.items():
+        if values.shape[0] != steps:
+            raise ValueError(f"{name} has {values.shape[0]} rows, and time {steps}")
+    out_attrs = dict(attrs or {})
+    if keep == "last":
+        if "log_likelihood" in given:
+            out_attrs["log_likelihood"] = float(given["log_likelihood"].sum())
+        given = {f: v[-1:] for f, v in given.items()}
+    coords: dict[str, Any] = {"time": _last(time.coordinate()) if keep == "last" else time.coordinate()}
+    data: dict[str, Any] = {}
+    labels = {"state": states, "obs": observations}
+    for name, values in given.items():
+        dim, what = _FIELDS[name]
+        if what == "cov" and not holds_covariance(values.shape[0], values.shape[-1]):
+            short = name.replace("cov", "sd")
+            data[short] = (("time", dim), np.sqrt(np.diagonal(values, axis1=-2, axis2=-1)))
+            out_attrs[name] = f"left out, for it would hold more than {COVARIANCE_LIMIT:.0e} numbers; see {short}"
+            continue
+        dims = {"row": ("time",), "mean": ("time", dim), "sd": ("time", dim), "cov": ("time", dim, dim + "_")}[what]
+        data[name] = (dims, values)
+    for dim, names in labels.items():
+        for twin in (dim, dim + "_"):
+            if any(twin in d for d, _ in data.values()):
+                coords[twin] = (twin, np.asarray(names, dtype=object))
+    if "sd" in given and "cov" not in given:
+        out_attrs.setdefault("cov", "left out, for the engine holds no full covariance; see sd")
+    dataset = xr.Dataset(data, coords, plain(out_attrs))
+    for name, let in (definitions or {}).items():
+        for suffix, values in (("", let.mean), ("_sd", let.sd)):
+            if values is not None:
+                values = np.asarray(values)[rows]
+                values = values[-1:] if keep == "last" else values
+                dataset[name + suffix] = series(name, values, values.shape[1:], let.axes or (None,) * (values.ndim - 1))
+    return dataset
+
+
+_FIELDS: dict[str, tuple[str, str]] = {
+    "mean": ("state", "mean"),
+    "cov": ("state", "cov"),
+    "sd": ("state", "sd"),
+    "predicted_mean": ("state", "mean"),
+    "predicted_cov": ("state", "cov"),
+    "predicted_sd": ("state", "sd"),
+    "observed_mean": ("obs", "mean"),
+    "observed_cov": ("obs", "cov"),
+    "observed_sd": ("obs", "sd"),
+    "log_likelihood": ("", "row"),
+    "ess": ("", "row"),
+}
+
+
+def _field(result: Any, name: str) -> Any:
+    return result.get(name) if isinstance(result, Mapping) else getattr(result, name, None)
+
+
+def _last(time: xr.Variable) -> xr.Variable:
+    return time[-1:]
+
+
+def standard_deviation(dataset: xr.Dataset, of: Literal["", "predicted_", "observed_"] = "") -> xr.DataArray:
+    """Standard deviations (time, state) or (time, obs) of a Dataset of moments, from `cov` or `sd`."""
+    if f"{of}sd" in dataset:
+        return dataset[f"{of}sd"]
+    cov = dataset[f"{of}cov"]
+    dim = str(cov.dims[1])
+    # Rounding can leave the variance of what is known exactly a little below zero.
+    diagonal = np.sqrt(np.maximum(np.diagonal(cov.values, axis1=-2, axis2=-1), 0.0))
+    return xr.DataArray(diagonal, dims=("time", dim), coords={"time": cov["time"], dim: cov[dim]}, name=f"{of}sd")

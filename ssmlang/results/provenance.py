@@ -1,0 +1,51 @@
+"""Where a result comes from: attributes that a NetCDF file can hold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+_PACKAGES = ("ssmlang", "jax", "numpyro")
+
+
+def source_hash(text: str) -> str:
+    """The first 16 hexadecimal digits of SHA-256 of a model's text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def provenance(*, model: str, source: str = "", engine: str = "", **more: Any) -> dict[str, Any]:
+    """Attributes of a result: model's name and hash, engine, versions, and whatever else the caller adds."""
+    attrs: dict[str, Any] = {"model": model, "engine": engine}
+    if source:
+        attrs["model_hash"] = source_hash(source)
+    for package in _PACKAGES:
+        try:
+            attrs[f"{package}_version"] = version(package)
+        except PackageNotFoundError:  # a source tree that was never installed
+            continue
+    return plain({**attrs, **more})
+
+
+def plain(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    """Attributes as text and numbers alone: what is nested becomes JSON, None is left out."""
+    out: dict[str, Any] = {}
+    for key, value in attrs.items():
+        if value is None:
+            continue
+        key = str(key)
+        if isinstance(value, bool | np.bool_):
+            out[key] = int(value)
+        elif isinstance(value, str | int | float | np.number):
+            out[key] = value
+        else:
+            out[key] = json.dumps(value, default=_jsonable)
+    return out
+
+
+def _jsonable(value: Any) -> Any:
+    return np.asarray(value).tolist()

@@ -1,0 +1,179 @@
+"""The law of the first rows: what initial equations give, and row 0 where the transition gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ssmlang.language.source import Span
+from ssmlang.model import expr, sparse
+from ssmlang.model.model import InitialEquation
+from ssmlang.model.obstacles import Obstacle
+from ssmlang.model.reading import Reader
+from ssmlang.model.rows import Rows, at_row, reads_time, scatter, solved, total
+from ssmlang.model.sparse import Sparse
+
+
+@dataclass(frozen=True)
+class Stationary:
+    """States that start in their joint stationary law: `entries` of the stacked state, with their transition."""
+
+    entries: np.ndarray
+    transition: Rows
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class InitialForm:
+    """Rows 0, -1, ..., -(depth-1) of all states, one below another, as linear rows.
+
+    Slots: ("xi", 0) independent standard normals of the initial laws, ("e", j) the noises of row -j, ("delta", 0)
+    coordinates without a proper law, ("stat", 0) the stationary values at their own place (row k of entry i is column
+    k n + i), ("data", 0) nothing yet. Values that do not exist are zero rows.
+    """
+
+    rows: Rows
+    depth: int
+    xi: int
+    delta: int
+    given: np.ndarray
+    """(depth, n): has an initial law"""
+    stationary: Stationary | None
+
+
+def initial_form(reader: Reader, transition: Rows, depth: int) -> tuple[InitialForm, list[tuple[np.ndarray, Rows]]]:
+    """The first rows, and the emissions of row 0 that an initial law of an observation gives.
+
+    `transition` still reads its own row; `depth` is how many rows anything reads, the present one included.
+    """
+    s, model = reader.stacking, reader.model
+    initials = [i for i in model.initials if not _is_observation(i, reader)]
+    rows_given = [-t.row for i in initials for t in i.targets]
+    own = [transition.depth("x") + 1, depth, 1, *(r + 1 for r in rows_given)]
+    laws = {id(i): reader.equation(i) for i in model.initials if i.special is None}
+    own += [r.depth("x") + 1 for r in laws.values() if r is not None]
+    D, n = max(own), s.n
+    given = np.zeros((D, n), bool)
+    stationary_entries = np.zeros(n, bool)
+    widths = {"z": D * n, "e": s.r, "xi": 0, "delta": 0, "stat": D * n, "y": s.m}
+    parts: list[tuple[np.ndarray, Rows, int]] = []
+    for i in initials:
+        cells = np.concatenate([-t.row * n + reader.places([(t.name, t.entries)]) for t in i.targets])
+        if i.special == "stationary":
+            stationary_entries[cells % n] = True
+            continue
+        given.reshape(-1)[cells] = True
+        if i.special == "diffuse":
+            parts.append((cells, _unit("delta", len(cells)), widths["delta"]))
+            widths["delta"] += len(cells)
+        else:
+            law = laws[id(i)]
+            if law is not None:
+                parts.append((cells, law, widths["xi"]))
+                widths["xi"] += law.terms["xi", 0].shape[1] if ("xi", 0) in law.terms else 0
+    group = np.flatnonzero(stationary_entries)
+    for k in range(D):
+        cells = k * n + group
+        fresh = group[~given[k, group]]
+        given[k, fresh] = True
+        parts.append((k * n + fresh, Rows(expr.zeros((len(fresh),)), {("stat", 0): _select(k * n + fresh, D * n)}), 0))
+    from_equations = np.flatnonzero(~given[0])
+    if len(from_equations):
+        parts.append((from_equations, at_row(transition, 0).take(from_equations), 0))
+    moved = [(at, _on_first_rows(rows, offset, widths, n, D)) for at, rows, offset in parts if len(at)]
+    whole = scatter(moved, D * n, widths)
+    stationary = _stationary(reader, transition, initials, group) if len(group) else None
+    first = _first_observations(reader, laws)
+    return InitialForm(whole, D, widths["xi"], widths["delta"], given, stationary), first
+
+
+def finish(form: InitialForm, exists: np.ndarray) -> Rows | None:
+    """The first rows with reads among themselves eliminated, and what does not exist (depth, n) set to zero."""
+    keep = np.flatnonzero(exists.reshape(-1))
+    source = np.full(exists.size, -1)
+    source[keep] = keep
+    constant = expr.mul(form.rows.constant, expr.const(exists.reshape(-1).astype(float)))
+    terms = {k: v.take_rows(source) for k, v in form.rows.terms.items() if k[0] != "y"}
+    return solved(Rows(constant, {k: v for k, v in terms.items() if v.nnz}), ("z", 0))
+
+
+def _is_observation(i: InitialEquation, reader: Reader) -> bool:
+    return any(t.name not in reader.stacking.x for t in i.targets)
+
+
+def _first_observations(reader: Reader, laws: dict[int, Rows | None]) -> list[tuple[np.ndarray, Rows]]:
+    found = []
+    for i in reader.model.initials:
+        if not _is_observation(i, reader):
+            continue
+        rows = laws.get(id(i))
+        if i.special is not None:
+            reader.obstacles.append(Obstacle("E305", f"{i.special.capitalize()}() is the law of a state", i.span,
+                                             f"{i.targets[0].name} is an observation"))  # fmt: skip
+        elif rows is not None:
+            found.append((reader.places([(t.name, t.entries) for t in i.targets]), rows))
+    return found
+
+
+def _unit(slot: str, size: int) -> Rows:
+    return Rows(expr.zeros((size,)), {(slot, 0): sparse.identity(size)})
+
+
+def _select(columns: np.ndarray, width: int) -> Sparse:
+    k = len(columns)
+    return sparse.build((k, width), np.arange(k), columns, expr.const(np.ones(k)))
+
+
+def _on_first_rows(rows: Rows, offset: int, widths: dict[str, int], n: int, depth: int) -> Rows:
+    """Reads of states at a lag become reads of the stacked first rows."""
+    here = np.arange(rows.size)
+    parts = [Rows(rows.constant)]
+    for (kind, lag), m in rows.terms.items():
+        columns = np.arange(m.shape[1])
+        if kind == "x":
+            if lag >= depth:
+                continue
+            slot, columns, width = ("z", 0), columns + lag * n, widths["z"]
+        elif kind in ("xi", "delta"):
+            slot, columns, width = (kind, 0), columns + offset, widths[kind]
+        else:
+            slot, width = (kind, lag), m.shape[1]
+        parts.append(Rows(expr.zeros((rows.size,)), {slot: m.place(here, columns, (rows.size, width))}))
+    return total(parts)
+
+
+def _stationary(reader: Reader, transition: Rows, initials: Sequence[InitialEquation], group: np.ndarray
+                ) -> Stationary | None:
+    """The joint stationary law of a group; an obstacle where it is not closed or changes with time."""
+    by_entry = solved(transition, ("x", 0))
+    if by_entry is None:
+        return None
+    own = by_entry.take(group)
+    names = entry_owner(reader)
+    inside = np.zeros(reader.stacking.n, bool)
+    inside[group] = True
+    trouble: list[tuple[int, str]] = []
+    for (kind, _lag), m in own.terms.items():
+        if kind == "x":
+            trouble += [(int(r), f"reads {names[c]}, which is not stationary") for r, c in zip(m.rows, m.cols)
+                        if not inside[c]]  # fmt: skip
+        elif kind == "y":
+            trouble += [(int(r), "reads an observation") for r in m.rows]
+    if not trouble and (reads_time(own) or expr.varies([own.constant, *(m.values for m in own.terms.values())])):
+        trouble += [(0, "its transition changes from row to row")]
+    spans = tuple(i.span for i in initials if i.special == "stationary")
+    for row, why in trouble[:1]:
+        reader.obstacles.append(Obstacle(
+            "E305", f"{names[group[row]]} has no stationary law", spans[0] if spans else None, why,
+            "give it another initial law, such as Normal(0, 1) or Diffuse()",
+        ))  # fmt: skip
+    return None if trouble else Stationary(group, own, spans)
+
+
+def entry_owner(reader: Reader) -> list[str]:
+    """The name of each stacked state's variable."""
+    model = reader.model
+    variables = [*model.states.values(), *(model.observations[n] for n in reader.latent)]
+    return [v.name for v in variables for _ in range(v.size)]

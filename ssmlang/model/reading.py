@@ -1,0 +1,218 @@
+"""The equations of a model as linear rows over stacked states, observations and standard-normal noises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ssmlang.language.source import Span
+from ssmlang.model import expr, loading, sparse
+from ssmlang.model.affine import Affine, Interpreter, NotAffine, spoken
+from ssmlang.model.expr import ExprError, Node
+from ssmlang.model.model import Dist, Equation, InitialEquation, Model, Variable
+from ssmlang.model.obstacles import Obstacle, not_affine, not_gaussian, whole_past
+from ssmlang.model.rows import Rows, matvec, total
+from ssmlang.model.sparse import Sparse
+
+_ARGUMENT = {"scale": "the scale", "cov": "the covariance", "scale_tril": "the factor", "loc": "the location"}
+
+
+@dataclass(frozen=True)
+class Stacking:
+    """Where each series stands in the stacked vectors. States come in the order of the file, then the observations
+    that are part of the state (`latent`); entries in C order."""
+
+    x: dict[str, int]
+    y: dict[str, int]
+    e: dict[str, int]
+    n: int
+    m: int
+    r: int
+    latent: tuple[str, ...] = ()
+
+    @property
+    def widths(self) -> dict[str, int]:
+        return {"x": self.n, "y": self.m, "e": self.r}
+
+
+@dataclass
+class Reader:
+    """Reads equations as rows. What cannot be is added to `obstacles`."""
+
+    model: Model
+    latent: tuple[str, ...] = ()
+    obstacles: list[Obstacle] = field(default_factory=list)
+    roots: list[Span | None] = field(default_factory=list)
+    """Where a covariance has to be factored by Cholesky inside the program."""
+    data_reads: dict[tuple[str, int], Span | None] = field(default_factory=dict)
+    """(observation, lag) read in a way that is not affine: exact where it was seen, not possible where it is missing."""
+
+    def __post_init__(self) -> None:
+        self._linear = Interpreter(lambda sort, *_: sort in ("state", "noise", "obs", "augment"))
+        self._given_data = Interpreter(lambda sort, *_: sort in ("state", "noise", "augment"))
+        self._noise: dict[str, tuple[Node, Sparse]] = {}
+        self._fresh: dict[int, tuple[int, Sparse]] = {}
+        model = self.model
+        states: list[Variable] = [*model.states.values(), *(model.observations[n] for n in self.latent)]
+        x, n = _offsets(states)
+        y, m = _offsets(list(model.observations.values()))
+        e: dict[str, int] = {}
+        r = 0
+        for noise in model.noises.values():
+            law = self._gaussian(noise.law, "noise") if noise.law is not None else None
+            if law is None:
+                continue
+            self._noise[noise.name], e[noise.name] = law, r
+            r += law[1].shape[1]
+        for equation in (*model.equations, *model.initials):
+            if equation.law is None:
+                continue
+            role = equation.role if isinstance(equation, Equation) else "init"
+            law = self._gaussian(equation.law, role)
+            if law is None:
+                continue
+            if isinstance(equation, Equation):
+                self._fresh[id(equation)] = (r, law[1])
+                r += law[1].shape[1]
+            else:
+                self._fresh[id(equation)] = (0, law[1])
+        self.stacking = Stacking(x, y, e, n, m, r, self.latent)
+
+    # ------------------------------------------------------------------------------------------------------ laws
+
+    def _gaussian(self, law: Dist, role: str) -> tuple[Node, Sparse] | None:
+        """Location (as a vector) and loading of a Gaussian law; None where it is not one."""
+        if law.name not in ("Normal", "MvNormal"):
+            self.obstacles.append(not_gaussian(law.name, law.span))
+            return None
+        size = int(np.prod(law.shape, dtype=np.int64))
+        for name, node in law.args.items():
+            if name == "loc" and role != "noise":
+                continue
+            read = [n for s, n, _ in expr.references([node]) if s in ("state", "noise", "augment")]
+            if read:
+                label = f"{_ARGUMENT[name]} depends on {spoken(list(dict.fromkeys(read)))}"
+                self.obstacles.append(not_affine(role, node.span or law.span, label))
+                return None
+            self._note_data(node)
+        try:
+            loc = sparse.flat(expr.broadcast(law.args["loc"], law.shape))
+            if law.name == "Normal":
+                return loc, sparse.diagonal(sparse.flat(expr.broadcast(law.args["scale"], law.shape)))
+            return loc, self._multivariate(law, size)
+        except ExprError as trouble:
+            self.obstacles.append(Obstacle("E308", trouble.message, law.span, trouble.label, trouble.help))
+            return None
+
+    def _multivariate(self, law: Dist, size: int) -> Sparse:
+        d = law.shape[-1]
+        name = "cov" if "cov" in law.args else "scale_tril"
+        matrix = law.args[name]
+        one = (lambda node: loading.factor(node, self._root)) if name == "cov" else sparse.from_matrix
+        if matrix.ndim == 2 or int(np.prod(matrix.shape[:-2])) == 1:
+            block = one(expr.reshape(matrix, (d, d)))
+            blocks = [block] * (size // d)
+        else:
+            whole = expr.broadcast(matrix, (*law.shape[:-1], d, d))
+            batch = expr.reshape(whole, (size // d, d, d))
+            blocks = [one(expr.index(batch, [expr.const(i)])) for i in range(size // d)]
+        return blocks[0] if len(blocks) == 1 else loading.block_diagonal(blocks)
+
+    def _root(self, cov: Node) -> None:
+        self.roots.append(cov.span)
+
+    def _note_data(self, node: Node) -> None:
+        for n in expr.walk([node]):
+            if n.op == "ref" and n.attrs[0] == "obs":
+                self.data_reads.setdefault(n.attrs[1:], n.span)
+
+    # ------------------------------------------------------------------------------------------------- equations
+
+    def affine(self, node: Node, role: str) -> Affine | None:
+        """The affine form of a location or value; observations that it reads in another way count as data."""
+        form = self._linear(node)
+        if isinstance(form, NotAffine) and form.kind == "nonlinear":
+            again = self._given_data(node)
+            if isinstance(again, Affine):
+                self._note_data(node)
+                return again
+            form = again
+        if isinstance(form, Affine):
+            return form
+        bad = whole_past if form.kind == "past" else None
+        self.obstacles.append(bad(form.span, form.reason) if bad else not_affine(role, form.span, form.reason))
+        return None
+
+    def equation(self, e: Equation | InitialEquation) -> Rows | None:
+        """The rows of an equation's targets, its own fresh noise in slot ("e", 0) or, in an initial law, ("xi", 0)."""
+        role = e.role if isinstance(e, Equation) else "init"
+        if e.law is not None and id(e) not in self._fresh:
+            return None
+        node = e.law.args["loc"] if e.law is not None else e.value
+        assert node is not None
+        size = sum(len(t.entries) for t in e.targets)
+        shape = e.law.shape if e.law is not None else node.shape
+        form = self.affine(expr.broadcast(node, shape), role)
+        if form is None:
+            return None
+        rows = self.rows(form)
+        if e.law is None:
+            return rows
+        first, factor = self._fresh[id(e)]
+        if isinstance(e, Equation):
+            r = self.stacking.r
+            fresh = factor.place(np.arange(size), first + np.arange(factor.shape[1]), (size, r))
+            return total([rows, Rows(expr.zeros((size,)), {("e", 0): fresh})])
+        return total([rows, Rows(expr.zeros((size,)), {("xi", 0): factor})])
+
+    def rows(self, form: Affine) -> Rows:
+        """An affine form over the stacked vectors."""
+        s = self.stacking
+        k = form.constant.size
+        parts = [Rows(sparse.flat(form.constant))]
+        for (sort, name, lag), matrix in form.terms.items():
+            here, width = np.arange(k), np.arange(matrix.shape[1])
+            if name in s.x:
+                parts.append(_term(("x", lag), matrix.place(here, s.x[name] + width, (k, s.n))))
+            elif sort == "obs":
+                parts.append(_term(("y", lag), matrix.place(here, s.y[name] + width, (k, s.m))))
+            elif name in self._noise:
+                loc, factor = self._noise[name]
+                factor = factor.map(lambda v, lag=lag: shifted(v, lag))  # type: ignore[misc]
+                spread = sparse.product(matrix, factor)
+                spread = spread.place(here, s.e[name] + np.arange(factor.shape[1]), (k, s.r))
+                parts += [_term(("e", lag), spread), Rows(matvec(matrix, shifted(loc, lag)))]
+        return total(parts)
+
+    def places(self, targets: Sequence[tuple[str, Sequence[int]]]) -> np.ndarray:
+        """Positions of entries among the states, or, for observations that are none, among the observations."""
+        s = self.stacking
+        return np.concatenate([np.asarray(e, int) + s.x.get(n, s.y.get(n, 0)) for n, e in targets])
+
+
+def _term(slot: tuple[str, int], matrix: Sparse) -> Rows:
+    return Rows(expr.zeros((matrix.shape[0],)), {slot: matrix} if matrix.nnz else {})
+
+
+def _offsets(variables: Sequence[Variable]) -> tuple[dict[str, int], int]:
+    at, found = 0, {}
+    for v in variables:
+        found[v.name] = at
+        at += v.size
+    return found, at
+
+
+def shifted(node: Node, rows: int) -> Node:
+    """The expression as it was some rows back."""
+    if not rows or not expr.varies([node]):
+        return node
+
+    def leaf(n: Node) -> Node | None:
+        if n.op == "ref":
+            sort, name, lag = n.attrs
+            return expr.ref(sort, name, lag + rows, n.shape, n.axes, kind=n.kind, domain=n.domain, span=n.span)
+        return expr.sub(n, expr.const(rows)) if n.op == "time" else None
+
+    return expr.transform(node, leaf)

@@ -16,12 +16,14 @@ from jaxtyping import Array, Float
 from ssmlang.engines import _diffuse as diffuse
 from ssmlang.engines import _univariate as univariate
 from ssmlang.engines._diffuse import DiffuseGain, Flat
+from ssmlang.engines._diffuse_head import DiffuseHead
 from ssmlang.engines._rows import Row, Rows
 from ssmlang.engines._univariate import Entry, Finite, Innovation
 from ssmlang.engines.companion import Layout, Markov
 
 UNROLLED_ENTRIES = 8
-"""Up to this many observations are written out in a row's code; more are looped over."""
+"""Up to this many observations are written out in a row's code; more are looped over, and so is all of the diffuse
+form: it runs for few rows, and what it costs is compile time."""
 
 
 class Step(NamedTuple):
@@ -61,7 +63,7 @@ def take_in(state: State, row: Row, y: Float[Array, " m"], layout: Layout) -> St
         return (finite, flat), (found, gain)
 
     m, after = layout.structure.m, state
-    if m <= UNROLLED_ENTRIES:
+    if m <= (UNROLLED_ENTRIES if state[1] is None else 1):
         parts = []
         for i in range(m):
             only = jnp.asarray(selectors[i]) if selectors[i].any() else None
@@ -88,28 +90,28 @@ def forward(
     return jax.lax.scan(body, state, (rows.between(start, stop), y[start:stop]))
 
 
-def run(markov: Markov, y: Float[Array, "T m"], layout: Layout, head: int, emit: Emit) -> Any:
+def run(markov: Markov, y: Float[Array, "T m"], layout: Layout, head: DiffuseHead, emit: Emit) -> Any:
     """What `emit` makes of each row, stacked over all rows.
 
-    The first `head` rows are run in diffuse form; if a direction is still diffuse after them, the others are too.
+    The head's rows are run in diffuse form; if a direction is still diffuse after them, the others are too.
     """
     steps = len(y)
     rows = Rows.of(markov, steps)
     state = initial_state(markov, layout)
     if state[1] is None:
         return forward(rows, y, state, layout, 0, steps, emit)[1]
-    state, first = forward(rows, y, state, layout, 0, head, emit)
-    if head == steps:
+    state, first = forward(rows, y, state, layout, 0, head.rows, emit)
+    if head.rows == steps:
         return first
 
     def plain(state: State) -> Any:
-        return forward(rows, y, (state[0], None), layout, head, steps, emit)[1]
+        return forward(rows, y, (state[0], None), layout, head.rows, steps, emit)[1]
 
     def flat(state: State) -> Any:
-        return forward(rows, y, state, layout, head, steps, emit)[1]
+        return forward(rows, y, state, layout, head.rows, steps, emit)[1]
 
     assert state[1] is not None
-    rest = jax.lax.cond(diffuse.exhausted(state[1]), plain, flat, state)
+    rest = plain(state) if head.certain else jax.lax.cond(diffuse.exhausted(state[1]), plain, flat, state)
     return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, rest)
 
 

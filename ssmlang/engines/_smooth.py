@@ -5,7 +5,7 @@
 with the predicted moments m, P of the row and r, N gathered from the row on backwards; no predicted covariance is
 inverted, so singular ones are as good as any. In the diffuse phase r and N are series in 1/kappa, of which r0, r1 and
 N0, N1, N2 matter. Koopman & Durbin (2003); Durbin & Koopman (2012), sections 4.4, 5.3 and 6.4. (N1 is kept symmetric:
-the recursion printed there leaves out the transpose of its last term, which only matters before the product with P_inf.)
+the recursion printed there leaves out the transpose of its last term, which P_inf on both sides makes vanish.)
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from ssmlang.engines import _diffuse as diffuse
 from ssmlang.engines import _univariate as univariate
 from ssmlang.engines._diffuse import DiffuseGain, Flat
+from ssmlang.engines._diffuse_head import DiffuseHead
 from ssmlang.engines._forward import Step, forward, initial_state
 from ssmlang.engines._rows import Row, Rows
 from ssmlang.engines._univariate import DIFFUSE, USED, Finite, Innovation
@@ -60,12 +61,12 @@ Back = tuple[Gathered, GatheredFlat | None]
 
 
 def smooth(
-    markov: Markov, y: Float[Array, "T m"], layout: Layout, head: int, size: int
+    markov: Markov, y: Float[Array, "T m"], layout: Layout, diffuse_head: DiffuseHead, size: int
 ) -> tuple[RowMoments, tuple[Array, Array, Array]]:
     """Smoothed moments of the memory's first `size` entries and of the signal; v, F and fates for the likelihood."""
     rows, steps = Rows.of(markov, len(y)), len(y)
     state = initial_state(markov, layout)
-    N, d = layout.size, markov.diffuse.shape[1]
+    N, d, head = layout.size, markov.diffuse.shape[1], diffuse_head.rows
     nothing = Gathered(jnp.zeros(N, y.dtype), jnp.zeros((N, N), y.dtype))
     nothing_flat = GatheredFlat(nothing.r, nothing.N, nothing.N)
 
@@ -99,7 +100,10 @@ def smooth(
         gathered, moments = back(kept, end[1].left, (nothing, nothing_flat), head, steps)
         return gathered, moments, end[1].left, _density(kept)
 
-    gathered, rest, left, density = jax.lax.cond(diffuse.exhausted(state[1]), plain, flat, state)
+    if diffuse_head.certain:
+        gathered, rest, left, density = plain(state)
+    else:
+        gathered, rest, left, density = jax.lax.cond(diffuse.exhausted(state[1]), plain, flat, state)
     _, early = back(first, left, gathered, 0, head)
     joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), (early, _density(first)), (rest, density))
     return joined

@@ -100,7 +100,7 @@ def innovation(
     if now.E is not None:
         bound = bound + jnp.sum(z * jnp.sum(now.E * z, axis=-1))
         close = close + jnp.sqrt(jnp.maximum(bound, 0.0))
-    zero = (R == 0) & (F <= bound)
+    zero = (R == 0) & (bound >= F)
     return zS, v, F, zero, zero & (jnp.abs(v) > close)
 
 
@@ -175,8 +175,8 @@ def _shifted(X: Float[Array, "N k"], layout: Layout) -> list[Float[Array, "_ k"]
     return [part for part in parts if part.shape[0]]
 
 
-def retreat(r: Float[Array, "N *k"], top: Float[Array, "n read"], layout: Layout) -> Float[Array, "N *k"]:
-    """A' r, the transpose of `advance_rows`, for the smoother."""
+def retreat(r: Array, top: Float[Array, "n read"], layout: Layout) -> Array:
+    """A' r for a vector or matrix r with N rows, the transpose of `advance_rows`: for the smoother."""
     n, x_lags, width = layout.structure.n, layout.x_lags, len(layout.memory_noises)
     matrix = r if r.ndim == 2 else r[:, None]
     out = jnp.zeros_like(matrix).at[: layout.read].set(product(top.T, matrix[:n], layout.fused))

@@ -178,8 +178,11 @@ class Layout:
 
 
 class Markov(NamedTuple):
-    """The program in Markov form; arrays are constant or have a leading axis T. `top` are the rows of A that give x_t
-    over the first `layout.read` entries of s_{t-1}; the other rows of A shift (see `_univariate.time_update`). Q = B B'."""
+    """The program in Markov form; arrays are constant or have a leading axis T.
+
+    `top` are the rows of A that give x_t, over the first `layout.read` entries of s_{t-1}; the other rows of A shift
+    (see `_univariate.advance_rows`). Q = B B'.
+    """
 
     top: Float[Array, "*T n read"]
     a: Float[Array, "*T n"]
@@ -201,11 +204,11 @@ def companion(program: LinearGaussian, layout: Layout) -> Markov:
     unused = len(M) * s.noise_rows
 
     lagged = [G[..., j, :, :][..., M] for j in range(1, q1)] if M else []
-    top = _beside([_lags(F, p, s.state_rows)] + lagged)
+    top = _beside([_lags(F, p, s.state_rows), *lagged])
     top = _pad(top, N)[..., : layout.read]
 
     now = [J[..., j, :, :][..., M] for j in range(j1)] if M else []
-    Z = _pad(_beside([_lags(H, l1, s.state_rows)] + now), layout.x_lags + unused)
+    Z = _pad(_beside([_lags(H, l1, s.state_rows), *now]), layout.x_lags + unused)
     if extra:
         Z = _beside([Z, J[..., 0, :, :][..., list(layout.row_noises)]])
 
@@ -251,7 +254,7 @@ def noise_loading(program: LinearGaussian, layout: Layout) -> Float[Array, "*T N
     """B: how the noises e_t enter s_t."""
     s, N = program.structure, layout.size
     G0 = program.G[..., 0, :, :] if len(layout.patterns[1]) else jnp.zeros((s.n, s.r), program.d.dtype)
-    B = jnp.zeros(G0.shape[:-2] + (N, s.r), G0.dtype).at[..., : s.n, :].set(G0)
+    B = jnp.zeros((*G0.shape[:-2], N, s.r), G0.dtype).at[..., : s.n, :].set(G0)
     entries = [(layout.x_lags + k, j) for k, j in enumerate(layout.memory_noises) if s.noise_rows]
     entries += [(layout.program_size + k, j) for k, j in enumerate(layout.row_noises)]
     for row, column in entries:
@@ -262,7 +265,7 @@ def noise_loading(program: LinearGaussian, layout: Layout) -> Float[Array, "*T N
 def _lags(X: Float[Array, "*T k i n"], lags: int, rows: int) -> Float[Array, "*T i rows*n"]:
     """[X_1 X_2 ... X_lags 0 ... 0]: one block of columns for each of the memory's rows of x."""
     i, n = X.shape[-2:]
-    wide = jnp.swapaxes(X, -3, -2).reshape(X.shape[:-3] + (i, lags * n))
+    wide = jnp.swapaxes(X, -3, -2).reshape((*X.shape[:-3], i, lags * n))
     return _pad(wide, rows * n)
 
 

@@ -8,14 +8,15 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from ssmlang.engines import _diffuse as diffuse
 from ssmlang.engines import _univariate as univariate
 from ssmlang.engines._diffuse import Flat
+from ssmlang.engines._diffuse_head import DiffuseHead, diffuse_head
 from ssmlang.engines._forward import Step, run
-from ssmlang.engines._univariate import Finite
 from ssmlang.engines._smooth import smooth
+from ssmlang.engines._univariate import Finite
 from ssmlang.engines.base import Filtered, Requirements, Smoothed, register
 from ssmlang.engines.companion import Layout, companion
 from ssmlang.engines.program import LinearGaussian
@@ -30,9 +31,9 @@ class Kalman:
     `_diffuse` for the conventions on exactly predicted observations. NaN in y is a missing value.
     """
 
-    diffuse_rows: int | None = None
-    """How many rows to run in diffuse form before testing whether that can end; see `diffuse_head`. None: worked out
-    from the program and from y, where y is a concrete array. Never changes a result."""
+    diffuse: DiffuseHead | None = None
+    """How many rows to run in diffuse form, and whether that is certain to be enough: see `diffuse_head`. None: worked
+    out from the program and from y, where y is a concrete array. Changes no result unless `certain` is untrue."""
 
     name: ClassVar[str] = "kalman"
     requires: ClassVar[Requirements] = Requirements(linear=True, gaussian=True, finite_order=True)
@@ -77,30 +78,18 @@ class Kalman:
             univariate.terms(*density), *kept,
         )  # fmt: skip
 
-    def _prepare(self, program: LinearGaussian, y: Float[Array, "T m"]) -> tuple[Layout, Array, int]:
+    def _prepare(self, program: LinearGaussian, y: Float[Array, "T m"]) -> tuple[Layout, Array, DiffuseHead]:
         layout = Layout(program.structure)
         if y.ndim != 2 or y.shape[1] != layout.structure.m:
             raise ValueError(f"y has shape {y.shape}, the program {layout.structure.m} observations a row")
-        head = 0
-        if program.initial.diffuse.shape[1]:
-            head = self.diffuse_rows if self.diffuse_rows is not None else _default_head(program, layout, y)
-            head = max(1, min(head, len(y)))
-        return layout, jnp.asarray(y, program.d.dtype), head
+        head = self.diffuse or _default_head(program, y)
+        return layout, jnp.asarray(y, program.d.dtype), head._replace(rows=min(max(head.rows, 1), len(y)))
 
 
-def diffuse_head(program: LinearGaussian, seen: Bool[np.ndarray, "T m"]) -> int:
-    """A length for the diffuse phase, from the pattern of missing entries: the option `diffuse_rows` of `Kalman`."""
-    D = program.initial.diffuse
-    pattern = None if isinstance(D, jax.core.Tracer) else np.asarray(D) != 0
-    return diffuse.rows_needed(Layout(program.structure), pattern, D.shape[1], np.asarray(seen))
-
-
-def _default_head(program: LinearGaussian, layout: Layout, y: Array) -> int:
+def _default_head(program: LinearGaussian, y: Array) -> DiffuseHead:
     if isinstance(y, jax.core.Tracer):
-        seen = np.ones((min(len(y), 4 * layout.size + 8), layout.structure.m), bool)
-    else:
-        seen = ~np.isnan(np.asarray(y))
-    return diffuse_head(program, seen)
+        return diffuse_head(program, np.ones(y.shape, bool))._replace(certain=False)
+    return diffuse_head(program, ~np.isnan(np.asarray(y)))
 
 
 def _density(step: Step) -> tuple[Array, Array, Array]:

@@ -34,7 +34,9 @@ class Linear:
 
     @staticmethod
     def stack(parts: list[Linear]) -> Linear:
-        return Linear(*(np.concatenate(p) for p in zip(*((q.constant, q.loadings, q.flat) for q in parts), strict=True)))
+        return Linear(
+            *(np.concatenate(p) for p in zip(*((q.constant, q.loadings, q.flat) for q in parts), strict=True))
+        )
 
 
 @dataclass

@@ -73,8 +73,8 @@ def random_program(kind: Kind, steps: int) -> LinearGaussian:
         J = draw(kind.emission_noise_lags + 1, m, r)
     else:
         own = {"own": m, "dense": m + 1, "none": 0}[kind.noise]
-        J = np.zeros(lead + (1, m, r + own))
-        G = np.concatenate([G, np.zeros(G.shape[:-1] + (own,))], axis=-1)
+        J = np.zeros((*lead, 1, m, r + own))
+        G = np.concatenate([G, np.zeros((*G.shape[:-1], own))], axis=-1)
         if kind.noise == "own":
             J[..., 0, :, r:] = np.eye(m) * rng.uniform(0.5, 1.5, size=m)
         elif kind.noise == "dense":
@@ -90,7 +90,7 @@ def random_program(kind: Kind, steps: int) -> LinearGaussian:
         D[:x_lags] = rng.normal(size=(x_lags, kind.diffuse))
     return make(
         F, G, H, J,
-        c=rng.normal(size=lead + (n,)), d=rng.normal(size=lead + (m,)), mean=rng.normal(size=N),
+        c=rng.normal(size=(*lead, n)), d=rng.normal(size=(*lead, m)), mean=rng.normal(size=N),
         factor=rng.normal(size=(N, half)), cov=cov_root @ cov_root.T, diffuse=D,
     )  # fmt: skip
 

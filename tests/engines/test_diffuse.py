@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
 
-from ssmlang.engines import Kalman
-from ssmlang.engines.kalman import diffuse_head
+from ssmlang.engines import DiffuseHead, Kalman, diffuse_head
 
 from .oracle import Dense
 from .programs import Kind, make, random_data, random_program
@@ -75,7 +76,8 @@ def data_for(program, pattern):
 def test_diffuse_filter_and_smoother(name, pattern):
     program, y = PROGRAMS[name], data_for(PROGRAMS[name], pattern)
     dense, n = Dense(program, STEPS), program.structure.n
-    engine = Kalman(diffuse_rows=4)
+    # One program takes the way through `cond`; to run all rows in diffuse form is as right, and compiles sooner.
+    engine = Kalman(diffuse=DiffuseHead(4, False) if name == "trend and cycle" else DiffuseHead(STEPS, True))
     got = FILTER(engine, program, y)
     before = 0.0
     for t in range(STEPS):
@@ -101,28 +103,48 @@ def compare(mean, cov, want):
 @pytest.mark.parametrize("name", ["trend and cycle", "never seen", "mixed"])
 def test_length_of_the_diffuse_head_changes_nothing(name):
     program, y = PROGRAMS[name], data_for(PROGRAMS[name], "late")
-    want = FILTER(Kalman(diffuse_rows=4), program, y)
-    wanted = SMOOTH(Kalman(diffuse_rows=4), program, y)
+    want = FILTER(Kalman(diffuse=DiffuseHead(4, False)), program, y)
+    wanted = SMOOTH(Kalman(diffuse=DiffuseHead(4, False)), program, y)
     for rows in (1, STEPS):
         for got, reference in ((FILTER, want), (SMOOTH, wanted)):
-            for a, b in zip(got(Kalman(diffuse_rows=rows), program, y), reference, strict=True):
+            for a, b in zip(got(Kalman(diffuse=DiffuseHead(rows, False)), program, y), reference, strict=True):
                 close(a, b, 1e-10)
 
 
 def test_head_follows_the_missing_pattern():
     program = PROGRAMS["trend and cycle"]
     seen = np.ones((40, 2), bool)
-    assert diffuse_head(program, seen) == 4
+    assert diffuse_head(program, seen) == (4, True)
     seen[:9] = False
-    assert diffuse_head(program, seen) == 16
-    assert diffuse_head(PROGRAMS["never seen"], np.ones((40, 1), bool)) == 40
-    assert diffuse_head(PROGRAMS["forgotten"], np.ones((40, 1), bool)) == 1
+    assert diffuse_head(program, seen) == (16, True)
+    assert diffuse_head(PROGRAMS["never seen"], np.ones((40, 1), bool)) == (40, True)
+    assert diffuse_head(PROGRAMS["forgotten"], np.ones((40, 1), bool)) == (1, True)
+
+
+def test_head_of_a_traced_program_is_a_guess_that_costs_nothing():
+    """A slope that enters through a traced zero is never seen; structure alone cannot know."""
+    program = make(
+        [[[1.0, 1.0], [0.0, 1.0]]], [[[1.0, 0.0], [0.0, 0.0]]], [[[1.0, 0.0]]], [[[0.0, 1.0]]], diffuse=np.eye(2)
+    )
+    y = random_data(Kind(seed=3), STEPS)
+
+    @jax.jit
+    def ends(F, y):
+        traced = replace(program, F=F)
+        assert diffuse_head(traced, np.ones((STEPS, 1), bool)) == (2, False)
+        return Kalman().filter(traced, y)
+
+    seen, unseen = (ends(np.array([[[1.0, b], [0.0, 1.0]]]), y) for b in (1.0, 0.0))
+    assert np.isfinite(np.asarray(seen.cov)[2:]).all()
+    assert np.isinf(np.asarray(unseen.cov)[:, 1, 1]).all()
+    dense = Dense(replace(program, F=np.eye(2)[None]), STEPS)
+    close(np.asarray(unseen.log_likelihood).sum(), dense.log_likelihood(y))
 
 
 def test_nothing_observed_at_all():
     program = PROGRAMS["trend and cycle"]
     y = np.full((STEPS, 2), np.nan)
-    got = FILTER(Kalman(diffuse_rows=4), program, y)
+    got = FILTER(Kalman(diffuse=DiffuseHead(4, False)), program, y)
     assert float(got.log_likelihood.sum()) == 0.0
     assert np.isinf(np.asarray(got.cov)[:, range(5), range(5)]).all()
     assert np.isinf(np.asarray(got.observed_cov)[:, range(2), range(2)]).all()

@@ -37,7 +37,7 @@ _HOMES: dict[str, str | None] = {
     "load": "ssmlang.compiled",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_HOMES)]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,77 @@
+"""Starting points of finite density, from draws of the prior."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ssmlang.inference.priors import Priors
+from ssmlang.language.diagnostics import Diagnostic, SsmError
+
+_CANDIDATES = 8
+_ROUNDS = 12
+
+Gradient = Callable[[Array, Any], tuple[Array, Array]]
+
+
+def candidates(priors: Priors, count: int) -> Callable[[Array], Array]:
+    """A compiled function of a key: unconstrained draws from the prior for `find_starts`."""
+
+    def draw(key: Array) -> Array:
+        draws = priors.sample(key, count * _CANDIDATES)
+        return jax.vmap(lambda params: priors.ravel(priors.unconstrain(params)))(draws)
+
+    return jax.jit(draw)
+
+
+def find_starts(
+    priors: Priors,
+    draw: Callable[[Array], Array],
+    energy_and_gradient: Gradient,
+    log_likelihood: Callable[[Mapping[str, Array], Any], Array],
+    data: Any,
+    key: Array,
+    count: int,
+) -> list[tuple[Array, Array, Array]]:
+    """`count` unconstrained points from `draw`, `candidates(priors, count)`, with
+    energies and gradients, each the best of a few draws.
+
+    Every point is the best of draws of its own, so that the points still lie apart. Raises E741 if in many draws none
+    has a finite energy and gradient.
+    """
+    found: list[tuple[float, tuple[Array, Array, Array]] | None] = [None] * count
+    for attempt in range(_ROUNDS):
+        for i, z in enumerate(np.asarray(draw(jax.random.fold_in(key, attempt)))):
+            if not np.isfinite(z).all():
+                continue
+            point = jnp.asarray(z)
+            energy, gradient = energy_and_gradient(point, data)
+            best = found[i % count]
+            usable = np.isfinite(energy) and np.isfinite(gradient).all()
+            if usable and (best is None or float(energy) < best[0]):
+                found[i % count] = (float(energy), (point, energy, gradient))
+        if all(f is not None for f in found):
+            return [f[1] for f in found if f is not None]
+    raise SsmError(_no_start(priors, log_likelihood, data, np.asarray(draw(key))[0], count))
+
+
+def _no_start(priors: Priors, log_likelihood: Callable, data: Any, z: np.ndarray, count: int) -> Diagnostic:
+    params, _, log_prior = priors.evaluate(priors.unravel(jnp.asarray(z)))
+    value = float(log_likelihood(params, data))
+    at = ", ".join(f"{k} = {np.array2string(np.asarray(v), precision=4, threshold=4)}" for k, v in params.items())
+    if not np.isfinite(value):
+        what = f"the log-likelihood is {value}"
+    elif not np.isfinite(float(log_prior)):
+        what = f"the log prior density is {float(log_prior)}"
+    else:
+        what = "the density is finite, but its gradient is not,"
+    return Diagnostic(
+        "E741", f"no starting point of finite density in {_ROUNDS * _CANDIDATES * count} draws from the prior",
+        why=(f"{what} at {at}",),
+        help=("compare the scale of the priors with that of the data: model.simulate() draws from both",),
+    )  # fmt: skip

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ssmlang.cli.files import STDIN, display_name, read_text
+from ssmlang.language.cache import cache_folder
 
 
 def prepare() -> None:
     """Keep compiled programs on disk between calls of the command line, unless the user has said where or not to."""
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ and os.environ.get("JAX_ENABLE_COMPILATION_CACHE") != "false":
-        home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(home, "ssmlang", "jax")
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache_folder() / "jax")
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ssmlang.language import syntax as s
 from ssmlang.language.build import MAX_DEPTH, Builder, depth
+from ssmlang.language.cache import cache_file
 from ssmlang.language.diagnostics import Findings
 from ssmlang.language.docs import attach_docs
 from ssmlang.language.layout import Chunk, Layout, lay_out
@@ -29,7 +30,11 @@ _WORDS: dict[type[s.Statement], str] = {
 
 @lru_cache(maxsize=1)
 def grammar() -> Lark:
-    """The parser made from `grammar/ssm.lark`, built on first use."""
+    """The parser made from `grammar/ssm.lark`, built on first use.
+
+    Its tables are kept on disk: making them takes longer than all else that formatting a file does. Lark makes them
+    anew where they were made from another grammar, by another version, or cannot be read.
+    """
     from lark import Lark
 
     text = read_resource("grammar/ssm.lark")
@@ -42,6 +47,7 @@ def grammar() -> Lark:
         start=["statement", "component_head"],
         propagate_positions=True,
         maybe_placeholders=False,
+        cache=cache_file("grammar", text) or False,
     )
 
 

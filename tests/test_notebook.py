@@ -1,0 +1,104 @@
+"""The magics in a real kernel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+MODEL = """%%ssm nile
+## A level that wanders.
+param sd_level ~ HalfNormal(50)
+param sd_flow  ~ HalfNormal(150)
+
+state level
+obs   flow
+
+init level ~ Normal(1000, 500)
+level[t]   ~ Normal(level[t-1], sd_level)
+flow[t]    ~ Normal(level[t], sd_flow)
+"""
+
+
+def run(*cells: str, go_on: bool = False) -> list[dict[str, Any]]:
+    """Run cells in one kernel after `%load_ext ssmlang`; returns the cells. Raises where a cell fails, or goes on."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in ("%load_ext ssmlang", *cells)])
+    NotebookClient(notebook, timeout=300, kernel_name="python3", allow_errors=go_on).execute()
+    return list(notebook.cells[1:])
+
+
+def texts(cell: dict[str, Any]) -> str:
+    return "\n".join(str(o.get("text") or o.get("data", {}).get("text/plain", "")) for o in cell["outputs"])
+
+
+def failure(*cells: str) -> CellExecutionError:
+    with pytest.raises(CellExecutionError) as caught:
+        run(*cells)
+    return caught.value
+
+
+def test_a_cell_becomes_a_model_that_runs_and_shows_itself() -> None:
+    shown, used, fitted, looked = run(
+        MODEL,
+        "print(type(nile).__name__, sorted(nile.check().to_dict()))",
+        "data = ssmlang.data.load('nile') if 'ssmlang' in dir() else __import__('ssmlang').data.load('nile')\n"
+        "fit = nile.fit(data, method='mle')\nfit",
+        "nile.check()",
+    )
+    for cell in (shown, fitted, looked):
+        (html,) = [o["data"]["text/html"] for o in cell["outputs"] if "text/html" in o.get("data", {})]
+        assert "sd_level" in html
+        assert "http://" not in html.replace("http://www.w3.org", "") and "https://" not in html
+        assert len(html) < 60_000
+    assert texts(used).startswith("Model ")
+
+
+def test_an_error_shows_its_carets_and_fails_the_run() -> None:
+    error = failure(MODEL.replace("Normal(level[t], sd_flow)", "Normal(levle[t], sd_flow)"))
+    text = str(error)
+    # Line 11 of the cell, the magic's own line being the first.
+    assert "cell nile:11:21" in text
+    assert "^^^^^" in text and "did you mean `level`?" in text
+    assert "Traceback" not in text and ".py" not in text
+
+
+def test_a_failed_cell_binds_nothing() -> None:
+    _, used = run("%%ssm bad\nparam a ~ Nromal(0, 1)\n", "bad", go_on=True)
+    (error,) = used["outputs"]
+    assert error["ename"] == "NameError"
+
+
+def test_braces_and_dollars_survive() -> None:
+    """IPython would otherwise put Python values in their place."""
+    (cell,) = run(
+        "plane = 'not this'\nget_ipython().run_cell_magic('ssm', 'm --quiet', "
+        "'# $plane {plane}\\naxis plane = {east, north}\\nparam a[plane] ~ Normal(0, 1)\\n"
+        "obs y[plane]\\ny[t] ~ Normal(a, 1)\\n')\nprint(m.check().facts)"
+    )
+    assert "a[plane]" in texts(cell)
+
+
+def test_options(tmp_path: Any) -> None:
+    file = tmp_path / "m.ssm"
+    text = "const n = 1\nparam sd[n] ~ HalfNormal(1)\nobs y[n]\ny[t] ~ Normal(0, sd)\n"
+    quiet, facts, loaded = run(
+        f"%%ssm m --const n=3 --quiet --save {file}\n{text}", "print(m.check().facts)", f"%ssm_load {file} again"
+    )
+    assert quiet["outputs"] == []
+    assert "3 parameters" in texts(facts)
+    assert file.read_text() == text
+    assert loaded["outputs"]
+
+
+@pytest.mark.parametrize("line", ["%%ssm\n", "%%ssm 9lives\n", "%%ssm m --colour\n", "%%ssm m --const n\n"])
+def test_wrong_usage_fails_the_cell_without_a_traceback(line: str) -> None:
+    assert "UsageError" in str(failure(line + "obs y\ny[t] ~ Normal(0, 1)\n"))
+
+
+def test_explain() -> None:
+    (cell,) = run("%ssm_explain E205")
+    assert "initial value" in texts(cell)
+    assert "UsageError" in str(failure("%ssm_explain E999"))

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any
 from ssmlang.data.datasets import describe, load, names, read_text
 
 if TYPE_CHECKING:
-    from ssmlang.data.bind import Bound, bind, check_inputs
+    from ssmlang.data.binding import Bound, bind, check_inputs
     from ssmlang.data.future import future_rows
     from ssmlang.data.time import TimeBase
 
 __all__ = ["Bound", "TimeBase", "bind", "check_inputs", "describe", "future_rows", "load", "names", "read_text"]
 
-_LAZY = {"Bound": "bind", "bind": "bind", "check_inputs": "bind", "future_rows": "future", "TimeBase": "time"}
+# pandas is imported when it is needed: `ssmlang.data.names()` is quick. No module may bear the name of what it holds,
+# for Python would set that name to the module.
+_HOMES = {"Bound": "binding", "bind": "binding", "check_inputs": "binding", "future_rows": "future", "TimeBase": "time"}
 
 
 def __getattr__(name: str) -> Any:
-    # pandas is not imported before it is needed: `ssmlang.data.names()` is quick.
-    if name in _LAZY:
+    if name in _HOMES:
         from importlib import import_module
 
-        return getattr(import_module(f"ssmlang.data.{_LAZY[name]}"), name)
+        return getattr(import_module(f"ssmlang.data.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'ssmlang.data' has no attribute {name!r}")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ssmlang.data.bind import Bound, bind
+from ssmlang.data.binding import Bound, bind
 from ssmlang.data.time import TimeBase, format_time
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.model.model import Model

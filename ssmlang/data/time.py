@@ -125,7 +125,7 @@ def read_times(values: Any, name: str) -> pd.Index:
 
     Raises E411 if they cannot be read as times, with the first row that cannot.
     """
-    index = (values if isinstance(values, pd.Index) else pd.Index(values)).infer_objects()
+    index = values if isinstance(values, pd.Index) else pd.Index(values)
     if isinstance(index, pd.PeriodIndex):
         index = index.to_timestamp(how="start")
     if isinstance(index, pd.MultiIndex):
@@ -137,6 +137,7 @@ def read_times(values: Any, name: str) -> pd.Index:
                 help=("`data=[g.droplevel(0) for _, g in frame.groupby(level=0)]` for one series a first level",),
             )
         )
+    index = index.infer_objects()
     if isinstance(index, pd.DatetimeIndex) or _is_number(index):
         missing = np.flatnonzero(index.isna())
         if len(missing):

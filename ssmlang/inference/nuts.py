@@ -28,7 +28,7 @@ from numpyro.infer.util import ParamInfo
 from ssmlang.inference.model import potential
 from ssmlang.inference.priors import Priors
 from ssmlang.inference.progress import Progress
-from ssmlang.inference.starts import candidates, find_starts
+from ssmlang.inference.starts import CANDIDATES, candidates, find_starts
 
 DataLikelihood = Callable[[Mapping[str, Array], Any], Array]
 """log p(data | params), a scalar, of parameters on their own scale and a tree of arrays."""
@@ -80,7 +80,7 @@ class Nuts:
         )
         self._init = jax.jit(lambda info, key, data: init(info, rng_key=key, model_args=(data,), **options))
         self._gradient = jax.jit(lambda z, data: jax.value_and_grad(self._energy(data))(z))
-        self._candidates = candidates(priors, chains)
+        self._candidates = candidates(priors, CANDIDATES * chains)
         self._blocks: dict[Any, Any] = {}
 
     def _energy(self, data: Any) -> Callable[[Array], Array]:

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from numpyro.distributions import constraints
 
-from ssmlang.inference.priors import Priors, Site
+from ssmlang.inference.priors import Priors, Site, support_of
 from ssmlang.language.diagnostics import Findings
 from ssmlang.model.expr import Axis
 from ssmlang.model.model import Model, Parameter
@@ -137,7 +137,7 @@ def _check_supports(found: Findings, priors: Priors, values: Mapping[str, np.nda
 
 def _outside(site: Site, value: np.ndarray, values: Mapping[str, np.ndarray]) -> tuple[str, str] | None:
     parameter = site.parameter
-    constraint = site.law(values).support
+    constraint = support_of(site.law(values))
     if constraint.event_dim == 0:
         low, high = _numeric_ends(site, values)
         closed = not parameter.support.declared and parameter.prior is not None and parameter.prior.name in _CLOSED
@@ -162,7 +162,7 @@ def _outside(site: Site, value: np.ndarray, values: Mapping[str, np.ndarray]) ->
 
 
 def _numeric_ends(site: Site, values: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    constraint: Any = site.law(values).support
+    constraint: Any = support_of(site.law(values))
     low = getattr(constraint, "lower_bound", -np.inf)
     high = getattr(constraint, "upper_bound", np.inf)
     return np.asarray(low, float), np.asarray(high, float)

@@ -76,6 +76,14 @@ class Site:
         return make(prior.name, args, shape)
 
 
+def support_of(law: dist.Distribution) -> Constraint:
+    """The law's support; one that NumPyro wraps without need is unwrapped, so that its ends can be read."""
+    support: Any = law.support
+    while isinstance(support, constraints.independent) and support.reinterpreted_batch_ndims == 0:
+        support = support.base_constraint
+    return support
+
+
 def _nodes(parameter: Parameter) -> list[Node]:
     found = [n for n in (parameter.support.lower, parameter.support.upper) if n is not None]
     return found + (list(parameter.prior.args.values()) if parameter.prior is not None else [])
@@ -146,6 +154,17 @@ class Priors:
         parts = [jnp.ravel(unconstrained[name]) for name in self.sites]
         return jnp.concatenate(parts) if parts else jnp.zeros(0)
 
+    def ravel_params(self, params: Mapping[str, Any]) -> Float[Array, " n"]:
+        """All entries of the parameters on their own scale, in the order of the file."""
+        parts = [jnp.ravel(jnp.asarray(params[name], float)) for name in self.parameters]
+        return jnp.concatenate(parts) if parts else jnp.zeros(0)
+
+    def unravel_params(self, vector: np.ndarray) -> dict[str, np.ndarray]:
+        """The inverse of `ravel_params`."""
+        ends = np.cumsum([p.size for p in self.parameters.values()])
+        parts = np.split(vector, ends[:-1]) if len(ends) else []
+        return {p.name: part.reshape(p.shape) for p, part in zip(self.parameters.values(), parts)}
+
     def constrain(self, unconstrained: Mapping[str, Array]) -> tuple[dict[str, Array], Array]:
         """Parameters from the unconstrained scale, with the log-determinant of the map."""
         values, log_det, _ = self._forward(unconstrained, with_density=False)
@@ -164,7 +183,7 @@ class Priors:
         density = jnp.zeros((), jnp.result_type(float))
         for name, site in self.sites.items():
             law = site.law(values)
-            transform = biject_to(law.support)
+            transform = biject_to(support_of(law))
             z = unconstrained[name]
             x = transform(z)
             log_det += jnp.sum(transform.log_abs_det_jacobian(z, x))
@@ -182,7 +201,7 @@ class Priors:
                 for name, site in self.sites.items()}  # fmt: skip
 
     def _transform(self, site: Site, params: Mapping[str, Any]) -> Transform:
-        return biject_to(site.law(params).support)
+        return biject_to(support_of(site.law(params)))
 
     def log_density(self, params: Mapping[str, Any]) -> Array:
         """The log prior density of parameters on their own scale; flat ones count as zero."""

@@ -9,24 +9,53 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from numpyro.distributions import constraints
+from numpyro.distributions.constraints import Constraint
+from numpyro.distributions.transforms import biject_to
 
-from ssmlang.inference.priors import Priors
+from ssmlang.inference.priors import Priors, support_of
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 
-_CANDIDATES = 8
+CANDIDATES = 8
+"""How many draws each starting point is the best of."""
 _ROUNDS = 12
 
 Gradient = Callable[[Array, Any], tuple[Array, Array]]
 
 
 def candidates(priors: Priors, count: int) -> Callable[[Array], Array]:
-    """A compiled function of a key: unconstrained draws from the prior for `find_starts`."""
+    """A compiled function of a key: `count` unconstrained points, from the prior where there is one.
 
-    def draw(key: Array) -> Array:
-        draws = priors.sample(key, count * _CANDIDATES)
-        return jax.vmap(lambda params: priors.ravel(priors.unconstrain(params)))(draws)
+    A flat parameter is scattered over several orders of magnitude, for nothing says what its scale is.
+    """
 
-    return jax.jit(draw)
+    def one(key: Array) -> Array:
+        values: dict[str, Array] = {}
+        z: dict[str, Array] = {}
+        shapes = priors.unconstrained_shapes()
+        for k, (name, site) in zip(jax.random.split(key, max(len(priors.sites), 1)), priors.sites.items()):
+            law = site.law(values)
+            support = support_of(law)
+            transform = biject_to(support)
+            if site.is_flat:
+                z[name] = _scattered(k, shapes[name], support)
+                values[name] = transform(z[name])
+            else:
+                values[name] = law.sample(k)
+                z[name] = transform.inv(values[name])
+        return priors.ravel(z)
+
+    return jax.jit(lambda key: jax.vmap(one)(jax.random.split(key, count)))
+
+
+def _scattered(key: Array, shape: tuple[int, ...], support: Constraint) -> Array:
+    key_size, key_value = jax.random.split(key)
+    normal = jax.random.normal(key_value, shape)
+    if support is constraints.real:
+        return normal * 10 ** jax.random.uniform(key_size, shape, minval=-1.0, maxval=3.0)
+    if isinstance(support, constraints.greater_than | constraints.less_than):
+        return jax.random.uniform(key_size, shape, minval=-5.0, maxval=7.0)
+    return normal
 
 
 def find_starts(
@@ -38,7 +67,7 @@ def find_starts(
     key: Array,
     count: int,
 ) -> list[tuple[Array, Array, Array]]:
-    """`count` unconstrained points from `draw`, `candidates(priors, count)`, with
+    """`count` unconstrained points from `draw` (of `candidates`), with
     energies and gradients, each the best of a few draws.
 
     Every point is the best of draws of its own, so that the points still lie apart. Raises E741 if in many draws none
@@ -71,7 +100,7 @@ def _no_start(priors: Priors, log_likelihood: Callable, data: Any, z: np.ndarray
     else:
         what = "the density is finite, but its gradient is not,"
     return Diagnostic(
-        "E741", f"no starting point of finite density in {_ROUNDS * _CANDIDATES * count} draws from the prior",
+        "E741", f"no starting point of finite density in {_ROUNDS * CANDIDATES * count} draws from the prior",
         why=(f"{what} at {at}",),
         help=("compare the scale of the priors with that of the data: model.simulate() draws from both",),
     )  # fmt: skip

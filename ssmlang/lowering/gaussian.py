@@ -1,0 +1,208 @@
+"""A linear form of a model to the arrays of a linear-Gaussian program.
+
+What is static (sizes, zeros, which arrays vary with time) is planned once, on the host; `GaussianLowering.program` is
+then a pure function of parameters and data. What does not vary with time is computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ssmlang.engines.program import Initial, LinearGaussian, Structure
+from ssmlang.lowering.evaluate import Environment, evaluate
+from ssmlang.lowering.start import Start
+from ssmlang.model import expr, sparse
+from ssmlang.model.expr import Node
+from ssmlang.model.linear import LinearForm
+from ssmlang.model.model import Model, Variable
+from ssmlang.model.rows import Rows, matvec
+from ssmlang.model.sparse import Sparse
+
+Values = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One array of the program: where its nonzero entries go, those that are the same in every row and those not."""
+
+    shape: tuple[int, ...]
+    fixed_at: np.ndarray
+    fixed: Node
+    varying_at: np.ndarray
+    varying: Node
+
+    @property
+    def varies(self) -> bool:
+        return len(self.varying_at) > 0
+
+
+def _plan(shape: tuple[int, ...], parts: Sequence[tuple[np.ndarray, Node]]) -> Plan:
+    """`parts`: flat places and their values."""
+    sides: dict[bool, list[tuple[np.ndarray, Node]]] = {False: [], True: []}
+    for at, values in parts:
+        if len(at):
+            sides[expr.varies([values])].append((at, values))
+    joined = [
+        (np.concatenate([a for a, _ in side]), expr.concat([v for _, v in side])) if side
+        else (np.zeros(0, int), expr.zeros((0,)))
+        for side in (sides[False], sides[True])
+    ]  # fmt: skip
+    return Plan(shape, *joined[0], *joined[1])
+
+
+class GaussianLowering:
+    """The road from parameters and data to a `LinearGaussian` program, for one linear form of a model.
+
+    `structure` is the program's; `states` and `observations` name the entries of x and y in order. The first
+    `stacking.m` entries of y are observations, the rest the definitions of the form, which are always missing.
+    """
+
+    def __init__(self, model: Model, form: LinearForm) -> None:
+        self.model, self.form = model, form
+        s = form.stacking
+        self.n, self.m, self.r = s.n, form.emission.size, s.r
+        transition = _with_data(form.transition, model, s.y)
+        emission = _with_data(form.emission, model, s.y)
+        depths = {
+            "F": max(transition.depth("x"), 1), "G": max(transition.depth("e"), 0) + 1,
+            "H": max(emission.depth("x"), 0) + 1, "J": max(emission.depth("e"), 0) + 1,
+        }  # fmt: skip
+        patterns = {}
+        self.plans: dict[str, Plan] = {}
+        for name, rows, kind, first, width in (
+            ("F", transition, "x", 1, self.n), ("G", transition, "e", 0, self.r),
+            ("H", emission, "x", 0, self.n), ("J", emission, "e", 0, self.r),
+        ):  # fmt: skip
+            shape = (depths[name], rows.size, width)
+            matrices = {lag: rows.terms.get((kind, lag), sparse.empty(shape[1:])) for lag in
+                        range(first, first + depths[name])}  # fmt: skip
+            places = [((lag - first) * rows.size * width + _flat_places(m), m.values) for lag, m in matrices.items()]
+            self.plans[name] = _plan(shape, places)
+            patterns[name] = tuple(_nested(m.nonzero) for m in matrices.values())
+        self.plans["c"] = _plan((self.n,), [(np.arange(self.n), transition.constant)])
+        self.plans["d"] = _plan((self.m,), [(np.arange(self.m), emission.constant)])
+        self.structure = Structure(self.n, self.m, self.r, patterns["F"], patterns["G"], patterns["H"], patterns["J"])
+        self.start = Start(form, self.structure)
+
+    @property
+    def states(self) -> list[str]:
+        """Names of the entries of x: the model's states, then latent observations."""
+        latent = [self.model.observations[n] for n in self.form.stacking.latent]
+        return _names([*self.model.states.values(), *latent])
+
+    @property
+    def observations(self) -> list[str]:
+        """Names of the observed entries of y."""
+        return _names(list(self.model.observations.values()))
+
+    def program(self, params: Values, observations: Values, inputs: Values, steps: int
+                ) -> tuple[LinearGaussian, Float[Array, "T m"]]:
+        """The program and the stacked data y, NaN where missing.
+
+        params: by name, on the constrained scale. observations, inputs: by name, time first, `steps` rows, NaN where
+        missing; an input that is NaN counts as zero here, and `undefined` tells where that matters. Observations that
+        are conditioned on are missing in y.
+        """
+        arrays, initial = self._arrays(params, observations, inputs, steps, _zero_for_nan)
+        return LinearGaussian(**arrays, initial=initial, structure=self.structure), self.data(observations, steps)
+
+    def data(self, observations: Values, steps: int) -> Float[Array, "T m"]:
+        """The stacked data as they are scored."""
+        columns = [jnp.reshape(jnp.asarray(observations[n], float), (steps, -1)) for n in self.model.observations]
+        columns.append(jnp.full((steps, self.m - self.form.stacking.m), jnp.nan))
+        y = jnp.concatenate(columns, axis=1)
+        unscored = (self.form.conditioned | self.form.unavailable)[:steps]
+        if not unscored.any():
+            return y
+        mask = np.zeros((steps, self.m), bool)
+        mask[: len(unscored), : unscored.shape[1]] = unscored
+        return jnp.where(mask, jnp.nan, y)
+
+    def undefined(self, params: Values, observations: Values, inputs: Values, steps: int) -> dict[str, np.ndarray]:
+        """Where a missing input, or missing data that an equation reads, leaves something needed without a value.
+
+        Booleans: "transition" (T, n) for rows >= 1, "emission" (T, m) for entries that were seen, "initial" ().
+        """
+        arrays, initial = self._arrays(params, observations, inputs, steps, lambda x: x)
+        bad = {}
+        for role, names, size in (("transition", "FcG", self.n), ("emission", "HdJ", self.m)):
+            found = np.zeros((steps, size), bool)
+            for name in names:
+                array = np.isnan(np.asarray(arrays[name]))
+                if self.plans[name].varies:
+                    found |= array.any(axis=(1, 3)) if name in "FGHJ" else array
+            bad[role] = found
+        bad["transition"][0] = False
+        bad["emission"] &= ~np.isnan(np.asarray(self.data(observations, steps)))
+        bad["initial"] = np.array(any(np.isnan(np.asarray(v)).any() for v in initial))
+        return bad
+
+    def _arrays(self, params: Values, observations: Values, inputs: Values, steps: int,
+                clean: Callable[[Array], Array]) -> tuple[dict[str, Array], Initial]:
+        series = {("obs", k): clean(jnp.asarray(v, float)) for k, v in observations.items()}
+        series |= {("input", k): clean(jnp.asarray(v, float)) for k, v in inputs.items()}
+
+        def at(t: Array) -> Environment:
+            def read(sort: str, name: str, lag: int) -> Array:
+                values = series[sort, name]
+                return jnp.where(t >= lag, values[jnp.maximum(t - lag, 0)], 0.0) if lag else values[t]
+
+            return Environment(params, read, t)
+
+        plans = list(self.plans.items())
+        fixed = evaluate([p.fixed for _, p in plans], Environment(params))
+        base = {name: _scatter(p.shape, p.fixed_at, v) for (name, p), v in zip(plans, fixed)}
+        moving = [(name, p) for name, p in plans if p.varies]
+        arrays = dict(base)
+        if moving:
+            one = lambda t: evaluate([p.varying for _, p in moving], at(t))
+            for (name, p), values in zip(moving, jax.vmap(one)(jnp.arange(steps))):
+                whole = jnp.broadcast_to(base[name].reshape(-1), (steps, base[name].size))
+                arrays[name] = whole.at[:, p.varying_at].set(values, unique_indices=True).reshape(steps, *p.shape)
+        return arrays, self.start.initial(params, at(jnp.asarray(0)))
+
+    def latent_needed(self, observations: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+        """Observations that equations read back and that are missing somewhere: the form must hold them as latent."""
+        return tuple(n for n in self.form.read_back if np.isnan(np.asarray(observations[n], float)).any())
+
+
+def _zero_for_nan(values: Array) -> Array:
+    return jnp.where(jnp.isnan(values), 0.0, values)
+
+
+def _scatter(shape: tuple[int, ...], at: np.ndarray, values: Array) -> Array:
+    size = int(np.prod(shape))
+    if len(at) == size and (at == np.arange(size)).all():
+        return values.reshape(shape)
+    return jnp.zeros(size, values.dtype).at[at].set(values, unique_indices=True).reshape(shape)
+
+
+def _flat_places(m: Sparse) -> np.ndarray:
+    return m.rows * m.shape[1] + m.cols
+
+
+def _nested(mask: np.ndarray) -> tuple[tuple[bool, ...], ...]:
+    return tuple(tuple(bool(v) for v in row) for row in mask)
+
+
+def _names(variables: Sequence[Variable]) -> list[str]:
+    return [name for v in variables for name in v.entry_names()]
+
+
+def _with_data(rows: Rows, model: Model, offsets: Mapping[str, int]) -> Rows:
+    """Observations that are read are known numbers: part of the offset."""
+    constant = rows.constant
+    for lag in rows.lags("y"):
+        m = rows.terms["y", lag]
+        seen = [sparse.flat(expr.ref("obs", n, lag, model.observations[n].shape, model.observations[n].axes))
+                for n in offsets]  # fmt: skip
+        vector = expr.concat(seen)
+        extra = m.shape[1] - vector.size
+        constant = expr.add(constant, matvec(m, expr.concat([vector, expr.zeros((extra,))]) if extra else vector))
+    return Rows(constant, {k: v for k, v in rows.terms.items() if k[0] != "y"})

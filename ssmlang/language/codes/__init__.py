@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from ssmlang.language.codes import e1, e2, e3, e4, e5, e6, e7
+from ssmlang.language.codes import e1, e2, e2_components, e3, e4, e5, e6, e7
 from ssmlang.language.codes.entry import Code, Example
 
-REGISTRY: dict[str, Code] = {entry.code: entry for module in (e1, e2, e3, e4, e5, e6, e7) for entry in module.CODES}
+_MODULES = (e1, e2, e2_components, e3, e4, e5, e6, e7)
+
+REGISTRY: dict[str, Code] = {entry.code: entry for module in _MODULES for entry in module.CODES}
 
 
 def lookup(code: str) -> Code | None:

@@ -10,7 +10,7 @@ without noise of its own (R = 0) can have it, and its variance z' P z is taken f
 sum_j z_j^2 P_jj, with P at the start of the row; where the structure lets observations be predicted exactly from
 earlier rows, also below z' E z, E being a bound of the rounding errors in P (|x' dP x| <= x' E x for every x) that
 follows the same recursions as P. "Agrees" means within the square root of that tolerance, relative to the numbers that
-the innovation is the difference of.
+the innovation is the difference of (and to the standard deviations that E stems from): about seven digits.
 """
 
 from __future__ import annotations

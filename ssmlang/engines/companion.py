@@ -212,6 +212,9 @@ def companion(program: LinearGaussian, layout: Layout) -> Markov:
     if extra:
         Z = _beside([Z, J[..., 0, :, :][..., list(layout.row_noises)]])
 
+    # Where there is no initial law, a transition that cannot overflow keeps derivatives finite.
+    top = jnp.where(program.initial.exists, top, 0.0)
+
     B = noise_loading(program, layout)
     own = list(layout.own_noises)
     R = jnp.sum(J[..., 0, :, :][..., own] ** 2, axis=-1) if own else jnp.zeros((s.m,), program.d.dtype)

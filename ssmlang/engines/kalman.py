@@ -8,7 +8,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from ssmlang.engines import _diffuse as diffuse
 from ssmlang.engines import _univariate as univariate
@@ -17,9 +17,10 @@ from ssmlang.engines._diffuse_head import DiffuseHead, diffuse_head
 from ssmlang.engines._forward import Step, run
 from ssmlang.engines._smooth import smooth
 from ssmlang.engines._univariate import Finite
-from ssmlang.engines.base import Filtered, Requirements, Smoothed, register
+from ssmlang.engines.base import Filtered, Requirements, Simulated, Smoothed, register
 from ssmlang.engines.companion import Layout, companion
 from ssmlang.engines.program import LinearGaussian
+from ssmlang.engines.simulate import simulate
 
 
 @register
@@ -45,8 +46,7 @@ class Kalman:
     def log_likelihood_terms(self, program: LinearGaussian, y: Float[Array, "T m"]) -> Float[Array, " T"]:
         """Log-density of each row given the rows before it; sums to `log_likelihood`."""
         layout, y, head = self._prepare(program, y)
-        v, F, kind = run(companion(program, layout), y, layout, head, _density)
-        return univariate.terms(v, F, kind)
+        return _terms(program, run(companion(program, layout), y, layout, head, _density))
 
     def filter(self, program: LinearGaussian, y: Float[Array, "T m"], *, memory: bool = False) -> Filtered:
         """Filtered and one-step-ahead moments; with those of the whole memory if `memory`.
@@ -64,7 +64,7 @@ class Kalman:
         density, predicted, (mean, cov), observed = run(companion(program, layout), y, layout, head, emit)
         n = layout.structure.n
         kept = (mean, cov) if memory else (None, None)
-        return Filtered(mean[:, :n], cov[:, :n, :n], *predicted, *observed, univariate.terms(*density), *kept)
+        return Filtered(mean[:, :n], cov[:, :n, :n], *predicted, *observed, _terms(program, density), *kept)
 
     def smooth(self, program: LinearGaussian, y: Float[Array, "T m"], *, memory: bool = False) -> Smoothed:
         """Moments given all of y, of the states and of the signal; with those of the whole memory if `memory`."""
@@ -75,8 +75,12 @@ class Kalman:
         kept = (found.mean, found.cov) if memory else (None, None)
         return Smoothed(
             found.mean[:, :n], found.cov[:, :n, :n], found.signal_mean, found.signal_cov,
-            univariate.terms(*density), *kept,
+            _terms(program, density), *kept,
         )  # fmt: skip
+
+    def simulate(self, program: LinearGaussian, key: Key[Array, ""], steps: int, draws: int = 1) -> Simulated:
+        """Independent draws of rows 0..steps-1; ValueError where the initial law is diffuse."""
+        return simulate(program, key, steps, draws)
 
     def _prepare(self, program: LinearGaussian, y: Float[Array, "T m"]) -> tuple[Layout, Array, DiffuseHead]:
         layout = Layout(program.structure)
@@ -90,6 +94,10 @@ def _default_head(program: LinearGaussian, y: Array) -> DiffuseHead:
     if isinstance(y, jax.core.Tracer):
         return diffuse_head(program, np.ones(y.shape, bool))._replace(certain=False)
     return diffuse_head(program, ~np.isnan(np.asarray(y)))
+
+
+def _terms(program: LinearGaussian, density: tuple[Array, Array, Array]) -> Float[Array, " T"]:
+    return jnp.where(program.initial.exists, univariate.terms(*density), -jnp.inf)
 
 
 def _density(step: Step) -> tuple[Array, Array, Array]:

@@ -9,9 +9,9 @@ rows (correlated noise, moving averages); every matrix may have any rank, zero i
 Row t of a time-varying array belongs to the equation that produces row t; row 0 of F, c and G is not used, for the
 law of row 0 is given by `Initial`.
 
-The memory of row t is  s_t = (x_t, x_{t-1}, ..., x_{t-L+1}, e_t[M], ..., e_{t-Qe+1}[M])  with L = max(p, l + 1), where M
-lists the noises that are read at a later row or by both a state and an observation, and Qe = max(1, q, q' + 1) if M is
-not empty, else 0.
+The memory of row t is  s_t = (x_t, x_{t-1}, ..., x_{t-L+1}, e_t[M], ..., e_{t-Qe+1}[M])  with L = max(p, l + 1),
+where M lists the noises that are read at a later row or by both a state and an observation, and Qe = max(1, q, q' + 1)
+if M is not empty, else 0.
 """
 
 from __future__ import annotations
@@ -22,19 +22,22 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 
 class Initial(NamedTuple):
     """Law of s_0: N(mean, factor factor' + cov), plus a flat (infinite variance) law along the columns of `diffuse`.
 
     The noises e_0[M], e_{-1}[M], ... are part of s_0, with their correlation with x_0, x_{-1}, ... where there is any.
+    Where `exists` is False the numbers must still be finite.
     """
 
     mean: Float[Array, " N"]
     factor: Float[Array, "N k"]
     cov: Float[Array, "N N"]
     diffuse: Float[Array, "N d"]
+    exists: Bool[Array, ""] | bool = True
+    """False where the parameters allow no such law (no stationary one, say): the likelihood is zero there"""
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class Dense:
 
     def __post_init__(self) -> None:
         s, T = self.program.structure, self.steps
-        init = [np.asarray(v, float) for v in self.program.initial]
+        init = [np.asarray(v, float) for v in self.program.initial[:4]]
         mean, factor, cov, diffuse = init
         w, V = np.linalg.eigh(cov)
         root = np.concatenate([factor, V * np.sqrt(np.maximum(w, 0.0))], axis=1)

@@ -1,0 +1,89 @@
+"""Derivatives against differences; jit, vmap and batches of data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ssmlang.engines import DiffuseHead, Kalman
+
+from .programs import Kind, random_data, random_program
+from .test_kalman import close
+
+STEPS = 7
+KINDS = {
+    "shared": Kind(n=2, m=2, r=3, order=2, noise_lags=1, rank=2, seed=31),
+    "exact": Kind(n=2, m=1, r=1, order=2, noise="none", seed=32),
+    "diffuse": Kind(n=2, m=1, r=2, noise="own", diffuse=2, rank=0, seed=33),
+}
+
+
+def numbers(program):
+    return {name: np.asarray(getattr(program, name)) for name in "FcGHdJ"}
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("missing", [0.0, 0.3])
+def test_gradient_is_the_limit_of_differences(name, missing):
+    program, y = random_program(KINDS[name], STEPS), random_data(KINDS[name], STEPS, missing, (4,))
+    engine = Kalman(diffuse=DiffuseHead(3, False)) if name == "diffuse" else Kalman()
+    point, direction = numbers(program), {}
+    rng = np.random.default_rng(7)
+    for key, value in point.items():
+        direction[key] = rng.normal(size=value.shape) * (value != 0)
+
+    def along(h, direction, y):
+        return engine.log_likelihood(replace(program, **{k: v + h * direction[k] for k, v in point.items()}), y)
+
+    value_and_slope = LINES.setdefault(name, jax.jit(jax.value_and_grad(along)))
+    _, slope = value_and_slope(0.0, direction, y)
+    h = 1e-3
+    values = {k: float(value_and_slope(k * h, direction, y)[0]) for k in (-2, -1, 1, 2)}
+    difference = (8 * (values[1] - values[-1]) - (values[2] - values[-2])) / (12 * h)
+    np.testing.assert_allclose(slope, difference, rtol=1e-6)
+
+
+LINES: dict = {}
+
+
+def test_zero_noise_has_a_derivative():
+    """Singular covariances everywhere: no state noise, no initial variance."""
+    program = random_program(Kind(n=2, m=2, r=2, noise="own", rank=0, seed=34), STEPS)
+    y = random_data(Kind(m=2, seed=34), STEPS)
+
+    @jax.jit
+    def slope(G):
+        return jax.grad(lambda G: Kalman().log_likelihood(replace(program, G=G), y))(G)
+
+    got = np.asarray(slope(jnp.zeros_like(program.G)))
+    # The likelihood is even in G: its derivative vanishes at G = 0.
+    np.testing.assert_allclose(got, 0.0, atol=1e-12)
+
+
+def test_vmap_over_parameters_and_data():
+    kind = KINDS["diffuse"]
+    program = random_program(kind, STEPS)
+    engine = Kalman(diffuse=DiffuseHead(1, False))
+    scales = np.array([0.5, 1.0, 2.0])
+    data = np.stack([random_data(replace(kind, seed=s), STEPS, 0.3) for s in (1, 2, 3)])
+
+    def value(scale, y):
+        return engine.log_likelihood(replace(program, F=program.F * scale), y)
+
+    together = jax.jit(jax.vmap(value))(scales, data)
+    one = jax.jit(value)
+    close(together, [float(one(a, y)) for a, y in zip(scales, data, strict=True)], 1e-10)
+
+
+def test_single_precision_stays_single():
+    program = random_program(KINDS["shared"], STEPS)
+    y = random_data(KINDS["shared"], STEPS)
+    exact = float(jax.jit(Kalman().log_likelihood)(program, y))
+    with jax.enable_x64(False):
+        got = jax.jit(Kalman().log_likelihood)(program, y)
+    assert got.dtype == jnp.float32
+    np.testing.assert_allclose(got, exact, rtol=1e-3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 HOMES = {
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     Parsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
-def build() -> argparse.ArgumentParser:
-    """The parser of the whole command line."""
+def build(only: str | None = None) -> argparse.ArgumentParser:
+    """The parser of the whole command line, or that of one command alone: making all takes a moment."""
     parser = argparse.ArgumentParser(
         prog="ssmlang",
         description="A language for state-space models: check a model, fit it, filter, smooth and forecast.",
@@ -34,8 +35,9 @@ def build() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and stop")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for add in (_text_commands, _running_commands, _fit, _helping_commands):
-        add(commands)
+    for name, describe in _COMMANDS.items():
+        if only in (None, name):
+            describe(commands)
     return parser
 
 
@@ -108,7 +110,7 @@ def _out(p: argparse.ArgumentParser) -> None:
 # ------------------------------------------------------------------------------------------------------- commands
 
 
-def _text_commands(commands: Parsers) -> None:
+def _check(commands: Parsers) -> None:
     p = _add(
         commands,
         "check",
@@ -120,6 +122,8 @@ def _text_commands(commands: Parsers) -> None:
     _const(p)
     _format(p)
 
+
+def _info(commands: Parsers) -> None:
     p = _add(
         commands,
         "info",
@@ -130,6 +134,8 @@ def _text_commands(commands: Parsers) -> None:
     _const(p)
     p.add_argument("--json", action="store_true", help="as JSON")
 
+
+def _expand(commands: Parsers) -> None:
     p = _add(
         commands,
         "expand",
@@ -139,6 +145,8 @@ def _text_commands(commands: Parsers) -> None:
     p.add_argument("file", metavar="FILE", help="a model file, or - for standard input")
     p.add_argument("--out", metavar="FILE", help="write there instead of printing")
 
+
+def _fmt(commands: Parsers) -> None:
     p = _add(
         commands,
         "fmt",
@@ -150,7 +158,7 @@ def _text_commands(commands: Parsers) -> None:
     p.add_argument("--diff", action="store_true", help="change nothing; print what would change")
 
 
-def _running_commands(commands: Parsers) -> None:
+def _simulate(commands: Parsers) -> None:
     p = _add(
         commands,
         "simulate",
@@ -166,19 +174,30 @@ def _running_commands(commands: Parsers) -> None:
     for option in (_params, _const, _run, _out):
         option(p)
 
-    for name, what in (("filter", "given the data up to each row"), ("smooth", "given all data")):
-        p = _add(
-            commands,
-            name,
-            f"moments of the states {what}",
-            f"  ssmlang {name} nile.ssm --data nile.csv --param sd_level=38 --param sd_flow=122\n"
-            f"  ssmlang {name} nile.nc --out moments.csv",
-        )
-        p.add_argument("file", metavar="FILE", help="a model file, or a fit (.nc)")
-        _data(p, required=False)
-        for option in (_params, _const, _run, _out):
-            option(p)
 
+def _filter(commands: Parsers) -> None:
+    _moments(commands, "filter", "given the data up to each row")
+
+
+def _smooth(commands: Parsers) -> None:
+    _moments(commands, "smooth", "given all data")
+
+
+def _moments(commands: Parsers, name: str, what: str) -> None:
+    p = _add(
+        commands,
+        name,
+        f"moments of the states {what}",
+        f"  ssmlang {name} nile.ssm --data nile.csv --param sd_level=38 --param sd_flow=122\n"
+        f"  ssmlang {name} nile.nc --out moments.csv",
+    )
+    p.add_argument("file", metavar="FILE", help="a model file, or a fit (.nc)")
+    _data(p, required=False)
+    for option in (_params, _const, _run, _out):
+        option(p)
+
+
+def _forecast(commands: Parsers) -> None:
     p = _add(
         commands,
         "forecast",
@@ -218,10 +237,12 @@ def _fit(commands: Parsers) -> None:
         option(p)
 
 
-def _helping_commands(commands: Parsers) -> None:
+def _explain(commands: Parsers) -> None:
     p = _add(commands, "explain", "say what a code means, with a wrong and a mended example", "  ssmlang explain E205")
     p.add_argument("code", nargs="?", metavar="CODE", help="a code such as E205; without one, all codes are listed")
 
+
+def _new(commands: Parsers) -> None:
     p = _add(
         commands, "new", "write a model file to start from", "  ssmlang new sales\n  ssmlang new sales --like airline"
     )
@@ -230,6 +251,8 @@ def _helping_commands(commands: Parsers) -> None:
     p.add_argument("--force", action="store_true", help="write over an existing file")
     p.add_argument("--list", action=_Models, nargs=0, help="list the ready models and stop")
 
+
+def _doctor(commands: Parsers) -> None:
     p = _add(commands, "doctor", "print versions, devices and optional parts", "  ssmlang doctor --json")
     p.add_argument("--json", action="store_true", help="as JSON")
 
@@ -246,3 +269,19 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a number of at least 1")
     return int(text)
+
+
+_COMMANDS: dict[str, Callable[[Parsers], None]] = {
+    "check": _check,
+    "info": _info,
+    "expand": _expand,
+    "fmt": _fmt,
+    "explain": _explain,
+    "simulate": _simulate,
+    "filter": _filter,
+    "smooth": _smooth,
+    "forecast": _forecast,
+    "fit": _fit,
+    "new": _new,
+    "doctor": _doctor,
+}

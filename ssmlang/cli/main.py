@@ -19,8 +19,9 @@ Command = Callable[[argparse.Namespace], int]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. `argv`: the words after `ssmlang`, by default those of the process."""
-    parser = arguments.build()
-    args = parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    parser = arguments.build(words[0] if words and words[0] in arguments.HOMES else None)
+    args = parser.parse_args(words)
     if args.command is None:
         parser.print_help()
         return 2

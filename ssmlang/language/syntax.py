@@ -5,21 +5,44 @@ Two trees are equal when they say the same; spans, comments and redundant parent
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal, Union
 
 from ssmlang.language.source import Span
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Node:
     span: Span = field(compare=False, repr=False)
+
+    # Written once here, and not made for each of the many classes by `dataclass`: that would be a fifth of the time in
+    # which a file is formatted.
+    def __eq__(self, other: object) -> bool:
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in _compared(type(self)))
+
+    def __hash__(self) -> int:
+        return hash((type(self), *(getattr(self, name) for name in _compared(type(self)))))
+
+    def __repr__(self) -> str:
+        shown = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.repr)
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+_COMPARED: dict[type, tuple[str, ...]] = {}
+
+
+def _compared(kind: type[Node]) -> tuple[str, ...]:
+    if kind not in _COMPARED:
+        _COMPARED[kind] = tuple(f.name for f in fields(kind) if f.compare)
+    return _COMPARED[kind]
 
 
 # ---------------------------------------------------------------------------------------------- expressions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Number(Node):
     """A literal as written: `text` is `12`, `0.5` or `1e-3`."""
 
@@ -30,20 +53,20 @@ class Number(Node):
         return int(self.text) if self.text.isdigit() else float(self.text)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Name(Node):
     """A name; after expansion of components it may be dotted (`trend.level`)."""
 
     id: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Unary(Node):
     op: Literal["-", "not"]
     operand: Expr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Binary(Node):
     """`+ - * / ^ @ %`, the comparisons `< <= > >= == !=`, and `and`, `or`."""
 
@@ -52,19 +75,19 @@ class Binary(Node):
     right: Expr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Conditional(Node):
     test: Expr
     then: Expr
     otherwise: Expr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Transpose(Node):
     operand: Expr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Member(Node):
     """`trend.slope`, before the expansion of components."""
 
@@ -72,30 +95,30 @@ class Member(Node):
     name: Name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Subscript(Node):
     value: Expr
     indices: tuple[Expr, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Argument(Node):
     name: Name | None
     value: Expr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Call(Node):
     function: Expr
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Array(Node):
     items: tuple[Expr, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Range(Node):
     """`first..last`, both ends included."""
 
@@ -103,7 +126,7 @@ class Range(Node):
     last: Expr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Loop(Node):
     """`for variable in domain`; the domain is a range or the name of an axis."""
 
@@ -111,7 +134,7 @@ class Loop(Node):
     domain: Expr | Range
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comprehension(Node):
     """`[body for i in a for j in b]`."""
 
@@ -119,7 +142,7 @@ class Comprehension(Node):
     loops: tuple[Loop, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Reduction(Node):
     """`sum(body for k in lag)`; also prod, max, min."""
 
@@ -135,13 +158,13 @@ Expr = Union[
 # ----------------------------------------------------------------------------------------------- statements
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Statement(Node):
     doc: str | None = None
     """The text of the `##` lines just above, without the marks."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Decl(Node):
     """A declared name with its dimensions: `loading[m, r]`."""
 
@@ -149,7 +172,7 @@ class Decl(Node):
     dims: tuple[Expr, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Target(Node):
     """The left side of an equation, `init` or `let`: `x[t, i]`, with `indices` as written (the row first)."""
 
@@ -157,18 +180,18 @@ class Target(Node):
     indices: tuple[Expr, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Header(Statement):
     name: Name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ImportItem(Node):
     name: Name
     alias: Name | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Import(Statement):
     """`from structural import ...` (a dotted name of the standard library) or `from "./mine.ssm" import ...`."""
 
@@ -178,30 +201,30 @@ class Import(Statement):
     module_span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Const(Statement):
     decl: Decl
     value: Expr | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class LabelSet(Node):
     labels: tuple[Name, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class AxisDecl(Statement):
     name: Name
     labels: LabelSet | Range
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Interval(Node):
     lower: Expr
     upper: Expr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Param(Statement):
     """`support` is an interval or a name (`stationary`)."""
 
@@ -212,12 +235,12 @@ class Param(Statement):
     walk: Expr | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Input(Statement):
     decls: tuple[Decl, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class State(Statement):
     """`domain`: None for a real state; the name of an axis, or a range, for a discrete one."""
 
@@ -225,19 +248,19 @@ class State(Statement):
     domain: Expr | Range | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Noise(Statement):
     decls: tuple[Decl, ...]
     law: Expr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Obs(Statement):
     decls: tuple[Decl, ...]
     domain: Expr | Range | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Let(Statement):
     """`target` has the row as its first index for a series; else its indices declare the axes of the value."""
 
@@ -246,33 +269,33 @@ class Let(Statement):
     loops: tuple[Loop, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Def(Statement):
     name: Name
     params: tuple[Name, ...]
     body: Expr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Part(Statement):
     name: Name
     component: Name
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Component(Statement):
     name: Name
     params: tuple[Name, ...]
     body: tuple[Statement, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Out(Statement):
     value: Expr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Init(Statement):
     """`joint`: the targets were in parentheses, one law for all of them stacked."""
 
@@ -283,19 +306,19 @@ class Init(Statement):
     loops: tuple[Loop, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Lift(Statement):
     target: Target
     value: Expr
     mode: Literal["exact", "fitted"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Assert(Statement):
     claims: tuple[Expr, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Equation(Statement):
     """A transition or an emission; `joint` as in Init."""
 
@@ -306,7 +329,7 @@ class Equation(Statement):
     loops: tuple[Loop, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sde(Statement):
     """`d(x) = value`."""
 
@@ -315,14 +338,14 @@ class Sde(Statement):
     loops: tuple[Loop, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comment(Node):
     """A `#` comment; `text` without the mark."""
 
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Program(Node):
     """A file: its statements in the order written, the model's own `##` text, and the comments for the formatter."""
 

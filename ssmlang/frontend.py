@@ -37,16 +37,21 @@ def check_text(
     text: str,
     *,
     name: str = "model",
+    stem: str | None = None,
     base: Path | None = None,
     constants: Mapping[str, Any] | None = None,
     augment: Mapping[str, Any] | None = None,
 ) -> Checked:
-    """Parse, expand and elaborate a text. `name` is what messages call it; imports of files are found beside `base`."""
+    """Parse, expand and elaborate a text.
+
+    `name` is what messages call it, `stem` the model's name where the text gives none; imports of files are found
+    beside `base`.
+    """
     findings = Findings()
     source = Source(name, text.removeprefix("\ufeff"))
     tree = parse(source, findings)
     flat = expand(tree, base=base, findings=findings)
-    stem = Path(name).stem if name.endswith(".ssm") else name
+    stem = stem or (Path(name).stem if name.endswith(".ssm") else name)
     model = elaborate(flat, name=stem, findings=findings, constants=constants, augment=augment)
     return Checked(source, tree, flat, None if findings.has_errors else model, tuple(findings))
 

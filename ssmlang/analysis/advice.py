@@ -7,7 +7,8 @@ from typing import Any
 
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.suggest import suggest
-from ssmlang.model.linear import LinearForm, Obstacle, linear_form
+from ssmlang.model.linear import LinearForm, linear_form
+from ssmlang.model.obstacles import Obstacle
 from ssmlang.model.model import Model
 
 PURPOSE = {
@@ -100,8 +101,8 @@ def _short(obstacle: Obstacle) -> str:
     return place + (obstacle.label or obstacle.message)
 
 
-def choose(model: Model, engine: str, form: LinearForm | tuple[Obstacle, ...]) -> str:
-    """The name of the engine to run; raises E301 (unknown), E302 (not in this version), E304 ... (not fit)."""
+def check_name(engine: str) -> None:
+    """Raise E301 for a name that is no engine."""
     if engine != "auto" and engine not in PURPOSE:
         close = suggest(engine, ["auto", *PURPOSE])
         raise SsmError(
@@ -111,6 +112,11 @@ def choose(model: Model, engine: str, form: LinearForm | tuple[Obstacle, ...]) -
                 help=(f"did you mean '{close}'?",) if close else (f"one of {', '.join(PURPOSE)}",),
             )
         )
+
+
+def choose(model: Model, engine: str, form: LinearForm | tuple[Obstacle, ...]) -> str:
+    """The name of the engine to run; raises E301 (unknown), E302 (not in this version), E304 ... (not fit)."""
+    check_name(engine)
     if engine != "auto" and engine not in AVAILABLE:
         usable = advise(model, form).chosen
         raise SsmError(
@@ -130,10 +136,5 @@ def choose(model: Model, engine: str, form: LinearForm | tuple[Obstacle, ...]) -
             why=reasons,
             help=("it parses, checks and simulates; ssmlang info shows what it is made of",),
         )
-        raise SsmError((head, *(_diagnostic(o) for o in form)))
-    raise SsmError([_diagnostic(o) for o in form])
-
-
-def _diagnostic(o: Obstacle) -> Diagnostic:
-    as_tuple = lambda v: (v,) if isinstance(v, str) and v else tuple(v or ())
-    return Diagnostic(o.code, o.message, o.span, o.label, help=as_tuple(o.help))
+        raise SsmError((head, *(o.diagnostic() for o in form)))
+    raise SsmError([o.diagnostic() for o in form])

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from ssmlang.analysis.advice import Advice, advise
 from ssmlang.language.diagnostics import Diagnostic
 from ssmlang.model import expr
-from ssmlang.model.linear import LinearForm, Obstacle
+from ssmlang.model.linear import LinearForm
+from ssmlang.model.obstacles import Obstacle
 from ssmlang.model.model import Model
 
 Outcome = Literal["proved", "refuted", "unknown"]

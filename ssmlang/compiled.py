@@ -1,0 +1,316 @@
+"""`ssmlang.compile` and the model it gives: the verbs of the public surface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ssmlang.analysis.advice import Advice, advise, choose
+from ssmlang.analysis.report import Report, report
+from ssmlang.frontend import Checked, check_file, check_text
+from ssmlang.language.diagnostics import Diagnostic, SsmError
+from ssmlang.language.source import Source
+from ssmlang.model.linear import LinearForm, linear_form
+from ssmlang.model.model import Model as Spec
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from jax import Array
+
+    from ssmlang.data import Bound
+    from ssmlang.execution import Execution
+    from ssmlang.inference.fit import Fit
+    from ssmlang.inference.priors import Priors
+
+EngineName = Any
+"""An engine's name, "auto", or an object of one of the classes in `ssmlang.engines`."""
+
+
+def compile(
+    source: str | Path,
+    *,
+    constants: Mapping[str, Any] | None = None,
+    augment: Mapping[str, Any] | None = None,
+) -> Model:
+    """Compile a model: a path, or source text (a str with a newline).
+
+    `constants` overrides or supplies `const` values. `augment={name: walk}` makes parameters join the state, with a
+    random walk of that sd on their unconstrained scale. Raises SsmError with every error of the text.
+    """
+    options = {"constants": constants, "augment": augment}
+    if isinstance(source, str) and "\n" in source:
+        return Model(check_text(source, base=Path.cwd(), **options), constants, augment)
+    return Model(check_file(source, **options), constants, augment)
+
+
+def compile_source(
+    source: Source,
+    *,
+    name: str = "model",
+    base: Path | None = None,
+    constants: Mapping[str, Any] | None = None,
+    augment: Mapping[str, Any] | None = None,
+) -> Model:
+    """`compile` of a text under a name of its own in messages: a notebook's cell, standard input."""
+    checked = check_text(source.text, name=source.name, stem=name, base=base, constants=constants, augment=augment)
+    return Model(checked, constants, augment)
+
+
+class Model:
+    """A compiled model. Nothing of it changes; results live in what the verbs return."""
+
+    def __init__(
+        self, checked: Checked, constants: Mapping[str, Any] | None, augment: Mapping[str, Any] | None
+    ) -> None:
+        self.spec: Spec = checked.require()
+        self.checked = checked
+        self.constants = dict(constants or {})
+        self.augment = dict(augment or {})
+        self._executions: dict[Any, Execution] = {}
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def source_text(self) -> str:
+        """The text as it was given."""
+        return self.checked.source.text
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """The warnings and notes of the text."""
+        return self.checked.findings
+
+    def __repr__(self) -> str:
+        return f"<ssmlang model {self.name}: {', '.join(self.spec.parameters) or 'no parameters'}>"
+
+    def _repr_html_(self) -> str:
+        from ssmlang.results.html import model_html
+
+        return model_html(self)
+
+    # --------------------------------------------------------------------------------------- before any data
+
+    @cached_property
+    def form(self) -> Any:
+        """The linear-Gaussian form, or the obstacles to it."""
+        return linear_form(self.spec)
+
+    @cached_property
+    def priors(self) -> Priors:
+        from ssmlang.inference.priors import Priors
+
+        return Priors(self.spec)
+
+    @cached_property
+    def typical(self) -> dict[str, Any]:
+        """One legal value of each parameter: the middle of its unconstrained scale."""
+        import jax
+
+        with jax.enable_x64(True):
+            z = jax.numpy.zeros(self.priors.size)
+            return dict(self.priors.constrain(self.priors.unravel(z))[0])
+
+    def check(self) -> Report:
+        """What is known of the model before any data."""
+        return report(self.spec, self.form, self.diagnostics)
+
+    def why(self) -> Advice:
+        """The engine that `auto` takes, and why not each of the others."""
+        return advise(self.spec, self.form)
+
+    def simulate(
+        self,
+        steps: int | None = None,
+        params: Mapping[str, Any] | None = None,
+        *,
+        draws: int = 1,
+        future: Any = None,
+        init: Mapping[str, Any] | None = None,
+        time: Any = None,
+        engine: EngineName = "auto",
+        seed: int = 0,
+        dtype: str = "float64",
+        device: str | None = None,
+    ) -> xr.Dataset:
+        """Draw states, observations and definitions from the model.
+
+        `params` left out (or in part): drawn from the prior, anew for each draw. `future`: the inputs of the rows, for
+        a model that has some. `init`: first values of states whose law is Diffuse(). Returns a Dataset (draw, time, ...)
+        of every state, observation and definition under its own name; `params` in its attributes.
+        """
+        from ssmlang.simulation import simulate
+
+        _check_engine_name(engine)
+        return simulate(self, steps, params, draws=draws, future=future, init=init, time=time, seed=seed, dtype=dtype,
+                        device=device)  # fmt: skip
+
+    # ----------------------------------------------------------------------------------------------- with data
+
+    def bind(self, data: Any, *, time: Any = None) -> tuple[Bound, ...]:
+        """Data sets in the model's terms, checked. Raises E4xx."""
+        from ssmlang.data import bind
+
+        return bind(self.spec, data, time=time)
+
+    def execution(self, engine: EngineName = "auto") -> Execution:
+        """What runs `engine` on this model. Raises E301 to E30x where it cannot."""
+        from ssmlang import engines
+        from ssmlang.execution import Execution
+
+        name = engine if isinstance(engine, str) else getattr(engine, "name", None)
+        if not isinstance(name, str):
+            raise SsmError(Diagnostic("E301", f"engine={engine!r} is neither a name nor an engine"))
+        chosen = choose(self.spec, name, self.form)
+        assert isinstance(self.form, LinearForm)
+        made = engines.engine_class(chosen)() if isinstance(engine, str) else engine
+        if made not in self._executions:
+            self._executions[made] = Execution(self.spec, self.form, made)
+        return self._executions[made]
+
+    def params_of(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameter values checked, as arrays in label order. Raises E441 to E446."""
+        from ssmlang.inference.parameters import validate
+
+        return validate(self.spec, self.priors, params)
+
+    def log_likelihood(
+        self,
+        data: Any,
+        params: Mapping[str, Any],
+        engine: EngineName = "auto",
+        *,
+        time: Any = None,
+        seed: int = 0,
+        dtype: str = "float64",
+        device: str | None = None,
+    ) -> Array:
+        """The log-density of the data given the parameters: no prior, no Jacobian, all constants included.
+
+        A JAX scalar; jit, grad and vmap over `params` go through it. Of a list of data sets, the sum. Under `Diffuse()`
+        the exact diffuse log-likelihood of Durbin & Koopman (2012, section 7.2.2), with 2 pi counted for the
+        observations that are not spent on the diffuse part.
+        """
+        from ssmlang.verbs import log_likelihood
+
+        del seed  # this engine draws nothing
+        return log_likelihood(self, self.execution(engine), self.bind(data, time=time), params, dtype, device)
+
+    def filter(
+        self,
+        data: Any,
+        params: Mapping[str, Any],
+        engine: EngineName = "auto",
+        *,
+        time: Any = None,
+        keep: Literal["all", "last"] = "all",
+        seed: int = 0,
+        dtype: str = "float64",
+        device: str | None = None,
+    ) -> xr.Dataset | list[xr.Dataset]:
+        """Moments of the states given the data up to each row, and one step ahead; see `docs/conventions.md`.
+
+        Of a list of data sets, a list.
+        """
+        del seed
+        return self._moments("filter", data, params, engine, time, keep, dtype, device)
+
+    def smooth(
+        self,
+        data: Any,
+        params: Mapping[str, Any],
+        engine: EngineName = "auto",
+        *,
+        time: Any = None,
+        keep: Literal["all", "last"] = "all",
+        seed: int = 0,
+        dtype: str = "float64",
+        device: str | None = None,
+    ) -> xr.Dataset | list[xr.Dataset]:
+        """Moments of the states given all data. Of a list of data sets, a list."""
+        del seed
+        return self._moments("smooth", data, params, engine, time, keep, dtype, device)
+
+    def _moments(self, verb: Literal["filter", "smooth"], data: Any, params: Mapping[str, Any], engine: EngineName,
+                 time: Any, keep: Literal["all", "last"], dtype: str, device: str | None) -> Any:  # fmt: skip
+        from ssmlang.execution import running
+        from ssmlang.verbs import moments
+
+        execution = self.execution(engine)
+        bounds, values = self.bind(data, time=time), self.params_of(params)
+        with running(dtype, device):
+            found = [moments(self, execution, verb, bound, values, keep) for bound in bounds]
+        return found if isinstance(data, (list, tuple)) else found[0]
+
+    def forecast(
+        self,
+        data: Any,
+        params: Mapping[str, Any],
+        steps: int,
+        engine: EngineName = "auto",
+        *,
+        future: Any = None,
+        time: Any = None,
+        seed: int = 0,
+        dtype: str = "float64",
+        device: str | None = None,
+    ) -> xr.Dataset | list[xr.Dataset]:
+        """Moments of the `steps` rows after the data; `future` gives their inputs. Of a list of data sets, a list."""
+        from ssmlang.execution import running
+        from ssmlang.verbs import forecast
+
+        del seed
+        if int(steps) < 1:
+            raise SsmError(Diagnostic("E450", f"steps={steps}: a forecast has at least one row"))
+        execution = self.execution(engine)
+        bounds, values = self.bind(data, time=time), self.params_of(params)
+        with running(dtype, device):
+            found = [forecast(self, execution, bound, values, int(steps), future) for bound in bounds]
+        return found if isinstance(data, (list, tuple)) else found[0]
+
+    # ------------------------------------------------------------------------------------------ the parameters
+
+    def numpyro(self, data: Any, engine: EngineName = "auto", *, time: Any = None) -> Callable[[], None]:
+        """The plain NumPyro model of the parameters, the states integrated out: a function of no arguments."""
+        from ssmlang.verbs import numpyro_model
+
+        return numpyro_model(self, self.execution(engine), self.bind(data, time=time))
+
+    def fit(
+        self,
+        data: Any,
+        method: str = "nuts",
+        engine: EngineName = "auto",
+        *,
+        draws: int = 1000,
+        warmup: int = 1000,
+        chains: int = 4,
+        seed: int = 0,
+        progress: Any = None,
+        time: Any = None,
+        dtype: str = "float64",
+        device: str | None = None,
+    ) -> Fit:
+        """Learn the parameters: `method` nuts (draws from the posterior), map, mle or laplace."""
+        from ssmlang.inference.fit import fit
+
+        execution = self.execution(engine)
+        return fit(self, execution, self.bind(data, time=time), method=method, draws=draws, warmup=warmup,
+                   chains=chains, seed=seed, progress=progress, dtype=dtype, device=device)  # fmt: skip
+
+
+def _check_engine_name(engine: EngineName) -> None:
+    from ssmlang.analysis.advice import check_name
+
+    if isinstance(engine, str):
+        check_name(engine)
+
+
+def load(path: str | Path) -> Fit:
+    """Read a fit that `fit.save` wrote. It forecasts as the original does."""
+    from ssmlang.inference.fit import load_fit
+
+    return load_fit(Path(path))

@@ -1,0 +1,141 @@
+"""Definitions with a value a row (`let effect[t] = ...`), as results: their own posterior mean and sd."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ssmlang.data import Bound
+from ssmlang.engines.base import Filtered
+from ssmlang.engines.program import LinearGaussian
+from ssmlang.lowering.evaluate import Environment, evaluate
+from ssmlang.lowering.gaussian import GaussianLowering
+from ssmlang.model import expr
+from ssmlang.model.expr import Node
+from ssmlang.model.model import Definition, Model
+from ssmlang.results.moments import Series
+
+DRAWS = 2_000
+"""Draws of what a nonlinear definition reads, where it reads more than one number; antithetic, of a fixed seed."""
+NODES = 64
+"""Gauss-Hermite nodes where it reads one."""
+PREFIX = "read "
+
+
+def with_reads(model: Model) -> Model:
+    """The model with a further definition for each (state, row) that a nonlinear definition may read."""
+    extra = {}
+    for d in model.definitions.values():
+        if not d.series or d.value is None:
+            continue
+        for node in expr.walk([d.value]):
+            if node.op == "ref" and node.attrs[0] == "state" and isinstance(node.attrs[2], int):
+                name = f"{PREFIX}{node.attrs[1]} {node.attrs[2]}"
+                extra[name] = Definition(name, node.shape, node.axes, d.span, None, node, True)
+    return replace(model, definitions={**model.definitions, **extra})
+
+
+def filtered_rows(program: LinearGaussian, found: Filtered, first: int) -> Filtered:
+    """The filter's moments with the rows of definitions (from `first` on) given y_0..y_t, not one step ahead."""
+    s, M = program.structure, jnp.asarray(program.structure.memory_noises, int)
+    H, J, d = program.H[..., first:, :], program.J[..., first:, :], program.d[..., first:]
+    blocks = [H[..., k, :, :] for k in range(H.shape[-3])]
+    blocks += [jnp.zeros((*H.shape[:-3], H.shape[-2], s.n * (s.state_rows - len(blocks))))]
+    noises = [J[..., j, :, :][..., M] for j in range(min(J.shape[-3], s.noise_rows))]
+    rest = len(M) * (s.noise_rows - len(noises))
+    noises = [jnp.broadcast_to(b, (*H.shape[:-3], *b.shape[-2:])) if H.ndim > J.ndim else b for b in noises]
+    blocks = [jnp.broadcast_to(b, (*J.shape[:-3], *b.shape[-2:])) if J.ndim > H.ndim else b for b in blocks]
+    Z = jnp.concatenate([*blocks, *noises, jnp.zeros((*blocks[0].shape[:-1], rest))], axis=-1)
+    mean, cov = found.memory_mean, found.memory_cov
+    flat = jnp.isinf(jnp.diagonal(cov, axis1=-2, axis2=-1))
+    finite = jnp.where(jnp.isinf(cov), 0.0, cov)
+    own_mean = jnp.einsum("...kn,...n->...k", Z, mean) + d
+    own_cov = jnp.einsum("...kn,...nl,...jl->...kj", Z, finite, Z)
+    unknown = jnp.einsum("...kn,...n->...k", (Z != 0).astype(Z.dtype), flat.astype(Z.dtype)) > 0
+    own_cov = own_cov + jnp.where(unknown[..., None] & jnp.eye(own_cov.shape[-1], dtype=bool), jnp.inf, 0.0)
+    observed_cov = found.observed_cov.at[:, first:, first:].set(own_cov)
+    return found._replace(observed_mean=found.observed_mean.at[:, first:].set(own_mean), observed_cov=observed_cov,
+                          memory_mean=None, memory_cov=None)  # fmt: skip
+
+
+def definitions(
+    model: Model, lowering: GaussianLowering, arrays: Mapping[str, np.ndarray], bound: Bound, params: Mapping[str, Any]
+) -> dict[str, Series]:
+    """Mean and sd of each definition from the moments of an engine's rows.
+
+    An affine one has rows of its own among the observations; of another, what it reads has, and it is integrated over
+    their joint Gaussian law, row by row.
+    """
+    found = {}
+    for d in model.definitions.values():
+        if not d.series or d.value is None:
+            continue
+        if d.name in lowering.form.definitions:
+            first, last = lowering.form.definitions[d.name]
+            shape = (len(arrays["observed_mean"]), *d.shape)
+            variance = np.diagonal(arrays["observed_cov"][:, first:last, first:last], axis1=1, axis2=2)
+            mean = arrays["observed_mean"][:, first:last]
+            found[d.name] = Series(mean.reshape(shape), d.axes, np.sqrt(np.maximum(variance, 0)).reshape(shape))
+        else:
+            integrated = _integrated(d.value, lowering, arrays, bound, params)
+            if integrated is not None:
+                found[d.name] = Series(integrated[0], d.axes, integrated[1])
+    return found
+
+
+def _integrated(
+    value: Node, lowering: GaussianLowering, arrays: Mapping[str, np.ndarray], bound: Bound, params: Mapping[str, Any]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    spans = lowering.form.definitions
+    read = sorted({n.attrs[1:] for n in expr.walk([value]) if n.op == "ref" and n.attrs[0] == "state"}, key=str)
+    names = [f"{PREFIX}{name} {lag}" for name, lag in read]
+    if any(n not in spans for n in names) or any(r[0] == "noise" for r in expr.references([value])):
+        return None
+    at = np.concatenate([np.arange(*spans[n]) for n in names]) if names else np.zeros(0, int)
+    mean, cov = arrays["observed_mean"][:, at], arrays["observed_cov"][:, at[:, None], at[None, :]]
+    points, weights = _points(len(at))
+    values, vectors = np.linalg.eigh(np.where(np.isfinite(cov), cov, 0.0))
+    root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+    draws = mean[:, None, :] + points @ np.swapaxes(root, 1, 2)
+    shapes = {r: n for r, n in zip(read, names)}
+
+    def at_row(t: Any, row: Any) -> jax.Array:
+        def one(draw: jax.Array) -> jax.Array:
+            def reader(sort: str, name: str, lag: Any) -> jax.Array:
+                if sort == "state":
+                    first = int(np.searchsorted(at, spans[shapes[name, lag]][0]))
+                    node = lowering.model.states[name]
+                    return draw[first : first + node.size].reshape(node.shape)
+                series = bound.inputs[name] if sort == "input" else bound.observations[name]
+                padded = np.concatenate([np.full((lag, *series.shape[1:]), np.nan), series])
+                return jnp.asarray(padded)[t]
+
+            return evaluate([value], Environment(params=params, read=reader, t=t))[0]
+
+        return jax.vmap(one)(row)
+
+    order = np.argsort(at, kind="stable")
+    at = at[order]
+    found = np.asarray(jax.jit(jax.vmap(at_row))(jnp.arange(len(draws)), jnp.asarray(draws[:, :, order])))
+    weights = weights.reshape(1, -1, *(1,) * (found.ndim - 2))
+    first = (weights * found).sum(axis=1)
+    second = (weights * (found - first[:, None]) ** 2).sum(axis=1)
+    unknown = ~np.isfinite(cov).reshape(len(cov), -1).all(axis=1)
+    first[unknown], second[unknown] = np.nan, np.inf
+    return first, np.sqrt(second)
+
+
+def _points(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points and weights for a standard normal law: quadrature of one number, antithetic draws of several."""
+    if size == 0:
+        return np.zeros((1, 0)), np.ones(1)
+    if size == 1:
+        nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
+        return nodes[:, None], weights / weights.sum()
+    half = np.random.default_rng(0).standard_normal((DRAWS // 2, size))
+    return np.concatenate([half, -half]), np.full(DRAWS, 1 / DRAWS)

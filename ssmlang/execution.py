@@ -1,0 +1,267 @@
+"""Runs an engine on a model and data: compiled functions, kept and reused.
+
+A series is padded with missing rows to the next of a few lengths, so that another length seldom compiles again. What
+is compiled is a pure function of (params, data); precision and device are entered per call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ssmlang.data import Bound, check_inputs
+from ssmlang.definitions import filtered_rows, with_reads
+from ssmlang.engines.kalman import Kalman
+from ssmlang.language.diagnostics import Diagnostic, SsmError
+from ssmlang.lowering.gaussian import GaussianLowering
+from ssmlang.model import expr
+from ssmlang.model.linear import LinearForm, linear_form
+from ssmlang.model.model import Model
+
+Series = dict[str, dict[str, Any]]
+"""One or several series of one padded length: {"observations": {name: (S, T, *shape)}, "inputs": {...}}."""
+Params = Mapping[str, Any]
+Verb = Literal["filter", "smooth"]
+
+
+def padded_length(steps: int) -> int:
+    """The length a series is padded to: at most an eighth more."""
+    grain = max(8, 2 ** (max(steps, 1).bit_length() - 4))
+    return -(-steps // grain) * grain
+
+
+@contextmanager
+def running(dtype: str = "float64", device: str | None = None) -> Iterator[None]:
+    """Enter a precision and a device for a call. Raises E711 for a device, E712 for a precision that is not there."""
+    if dtype not in ("float64", "float32"):
+        raise SsmError(Diagnostic("E712", f"dtype={dtype!r} is not a precision", help=("'float64' or 'float32'",)))
+    with ExitStack() as stack:
+        stack.enter_context(jax.enable_x64(dtype == "float64"))
+        if device is not None:
+            stack.enter_context(jax.default_device(_device(device)))
+        yield
+
+
+def in_double(function: Callable[[Params], Array]) -> Callable[[Params], Array]:
+    """A scalar function of parameters, computed in double precision whatever the precision of its caller.
+
+    Where the caller's world is single, values and gradients are cast at the border: the derivative is computed inside
+    and enters as a rule of its own, for the transposed operations of a double-precision program cannot run outside.
+    """
+    widened = lambda params: {n: jnp.asarray(v, "float64") for n, v in params.items()}
+
+    @jax.custom_jvp
+    def bordered(params: Params) -> Array:
+        with jax.enable_x64(True):
+            return function(widened(params)).astype("float32")
+
+    @bordered.defjvp
+    def _rule(primals: Any, tangents: Any) -> tuple[Array, Array]:
+        (params,), (moves,) = primals, tangents
+        with jax.enable_x64(True):
+            value, slope = jax.value_and_grad(function)(widened(params))
+            value, slope = jax.tree.map(lambda a: a.astype("float32"), (value, slope))
+        parts = [jnp.sum(slope[n] * jnp.asarray(moves[n], "float32")) for n in slope]
+        return value, sum(parts, jnp.zeros((), "float32"))
+
+    def called(params: Params) -> Array:
+        if jax.config.jax_enable_x64:  # type: ignore[attr-defined]
+            return function(widened(params))
+        return bordered({n: jnp.asarray(v, "float32") for n, v in params.items()})
+
+    return called
+
+
+def _device(name: str) -> jax.Device:
+    if name not in ("cpu", "gpu"):
+        raise SsmError(Diagnostic("E711", f"device={name!r} is not understood", help=("'cpu', 'gpu' or None",)))
+    try:
+        return jax.devices(name)[0]
+    except RuntimeError:
+        found = ", ".join(sorted({f"{d.platform} ({d.device_kind})" for d in jax.devices()}))
+        why, help = (f"JAX found: {found}",), ("leave device= out, or install JAX for that device",)
+        raise SsmError(Diagnostic("E711", f"there is no {name} here", why=why, help=help)) from None
+
+
+class Execution:
+    """The functions of one model and one engine, compiled when first used."""
+
+    def __init__(self, model: Model, form: LinearForm, engine: Kalman) -> None:
+        self.model, self.form, self.engine = model, form, engine
+        self._lowerings: dict[tuple[tuple[str, ...], bool], GaussianLowering] = {}
+        self._compiled: dict[Any, Callable[..., Any]] = {}
+
+    # --------------------------------------------------------------------------------------------------- data
+
+    def latent(self, bounds: Sequence[Bound], *, ahead: bool = False) -> tuple[str, ...]:
+        """Observations that have to be part of the state: those read at a lag that are missing where they are read."""
+        missing = lambda name: any(np.isnan(b.observations[name][:-1]).any() for b in bounds)
+        return tuple(n for n in self.form.read_back if ahead or missing(n))
+
+    def series(self, bounds: Sequence[Bound]) -> tuple[Series, ...]:
+        """Data as arrays for the compiled functions: series of one padded length stacked together."""
+        groups: dict[int, list[Bound]] = {}
+        for b in bounds:
+            self._check_rows(b)
+            self._check_inputs(b)
+            groups.setdefault(padded_length(b.steps), []).append(b)
+        return tuple(self._stacked(group, length) for length, group in groups.items())
+
+    def _stacked(self, bounds: Sequence[Bound], length: int) -> Series:
+        observations = {n: np.stack([_extend(b.observations[n], length, np.nan) for b in bounds])
+                        for n in self.model.observations}  # fmt: skip
+        # The last row of an input stands in the padding, where any legal value will do.
+        inputs = {n: np.stack([_extend(b.inputs[n], length, None) for b in bounds]) for n in self.model.inputs}
+        return {"observations": observations, "inputs": inputs}
+
+    def _check_rows(self, bound: Bound) -> None:
+        """Observations in the first rows that read a state without a value there (E205)."""
+        names = [e for v in self.model.observations.values() for e in v.entry_names()]
+        seen = [~np.isnan(bound.observations[n].reshape(bound.steps, -1)) for n in self.model.observations]
+        rows = min(len(self.form.unavailable), bound.steps)
+        if not rows or not seen:
+            return
+        bad = self.form.unavailable[:rows] & np.concatenate(seen, axis=1)[:rows]
+        if bad.any():
+            row, entry = (int(i) for i in np.argwhere(bad)[0])
+            raise SsmError(Diagnostic(
+                "E205", f"`{names[entry]}` at row {row} reads a state that has no value so far back",
+                help=("give the earlier values by `init`, or leave these observations missing",),
+            ))  # fmt: skip
+
+    def _check_inputs(self, bound: Bound) -> None:
+        """An input that is missing in a row that needs it (E407)."""
+        gaps = {n: np.isnan(v).reshape(bound.steps, -1).any(axis=1) for n, v in bound.inputs.items()}
+        if not any(g.any() for g in gaps.values()):
+            return
+        lowering = self.lowering((), False)
+        ones = {n: np.full(p.shape, 0.5) for n, p in self.model.parameters.items()}
+        lacking = lowering.undefined(ones, bound.observations, bound.inputs, bound.steps)
+        rows = lacking["transition"].any(axis=1) | lacking["emission"].any(axis=1)
+        rows[0] |= bool(lacking["initial"])
+        reads = expr.references(n for d in lowering.plans.values() for n in (d.fixed, d.varying))
+        needed = {}
+        for name, missing in gaps.items():
+            lags = [lag for sort, n, lag in reads if sort == "input" and n == name and isinstance(lag, int)]
+            reached = np.zeros(bound.steps, bool)
+            for lag in lags or [0]:
+                reached[: bound.steps - lag] |= rows[lag:]
+            needed[name] = reached & missing
+        check_inputs(bound, needed, self.model.inputs)
+
+    # ---------------------------------------------------------------------------------------------- functions
+
+    def lowering(self, latent: tuple[str, ...], definitions: bool) -> GaussianLowering:
+        key = (latent, definitions)
+        if key not in self._lowerings:
+            model = with_reads(self.model) if definitions else self.model
+            form = linear_form(model, latent, definitions)
+            if not isinstance(form, LinearForm):
+                raise SsmError([o.diagnostic() for o in form])
+            self._lowerings[key] = GaussianLowering(model, form)
+        return self._lowerings[key]
+
+    def likelihood(self, latent: tuple[str, ...] = ()) -> Callable[[Params, tuple[Series, ...]], Array]:
+        """log p(data | params), a pure function: the sum over all series."""
+        terms = self._terms(latent)
+
+        def total(params: Params, data: tuple[Series, ...]) -> Array:
+            one = lambda series: jnp.sum(terms(params, series))
+            return sum((_over_series(one, group).sum() for group in data), jnp.zeros(()))
+
+        return total
+
+    def _terms(self, latent: tuple[str, ...]) -> Callable[[Params, Series], Array]:
+        lowering, engine = self.lowering(latent, False), self.engine
+
+        def terms(params: Params, series: Series) -> Array:
+            program, y = lowering.program(params, series["observations"], series["inputs"], _steps(series))
+            return engine.log_likelihood_terms(program, y)
+
+        return terms
+
+    def _moments(self, verb: Verb, latent: tuple[str, ...]) -> Callable[[Params, Series], Any]:
+        lowering, engine = self.lowering(latent, True), self.engine
+
+        def moments(params: Params, series: Series) -> Any:
+            program, y = lowering.program(params, series["observations"], series["inputs"], _steps(series))
+            if verb == "smooth" or lowering.m == lowering.form.stacking.m:
+                return getattr(engine, verb)(program, y)
+            return filtered_rows(program, engine.filter(program, y, memory=True), lowering.form.stacking.m)
+
+        return moments
+
+    def compiled(
+        self, what: Literal["likelihood", "terms", "filter", "smooth"], latent: tuple[str, ...]
+    ) -> Callable[..., Any]:
+        """One of the functions, compiled and kept: of (params, series), series without the leading axis."""
+        key = (what, latent)
+        if key not in self._compiled:
+            if what == "likelihood":
+                function: Callable[..., Any] = self.likelihood(latent)
+            elif what == "terms":
+                function = self._terms(latent)
+            else:
+                function = self._moments(what, latent)
+            self._compiled[key] = jax.jit(function)
+        return self._compiled[key]
+
+    # ------------------------------------------------------------------------------------------------ results
+
+    def moments(self, verb: Verb, bound: Bound, params: Params, *, ahead: bool = False) -> dict[str, np.ndarray]:
+        """Arrays of an engine's moments for one series, in its own rows; the rows of definitions stand apart.
+
+        Raises E721 where a moment is not a number.
+        """
+        latent = self.latent([bound], ahead=ahead)
+        (series,) = self.series([bound])
+        one = jax.tree.map(lambda a: a[0], series)
+        found = self.compiled(verb, latent)(floats(params), one)
+        arrays = {k: np.asarray(v)[: bound.steps] for k, v in found._asdict().items() if v is not None}
+        self._check_numbers(arrays, bound)
+        return arrays
+
+    def _check_numbers(self, arrays: Mapping[str, np.ndarray], bound: Bound) -> None:
+        for name, values in arrays.items():
+            bad = np.isnan(values).reshape(len(values), -1).any(axis=1)
+            if bad.any():
+                row = int(np.flatnonzero(bad)[0])
+                raise SsmError(not_a_number(name, bound.time.label(row)))
+
+
+def not_a_number(what: str, row: str) -> Diagnostic:
+    """E721: a result that is not a number."""
+    words = {"log_likelihood": "the log-likelihood", "mean": "a state", "cov": "the covariance of the states"}
+    return Diagnostic("E721", f"{words.get(what, what.replace('_', ' '))} is not a number at {row}",
+                      why=("a coefficient or a scale cannot be computed there, or the numbers grew beyond bounds",),
+                      help=("look at the parameters, and at the inputs of this row",))  # fmt: skip
+
+
+def _over_series(one: Callable[[Series], Array], group: Series) -> Array:
+    """`one` for each series of a group; a loop, for batched small matrices are slow on a CPU."""
+    count = next(iter(group["observations"].values())).shape[0]
+    if count == 1:
+        return one(jax.tree.map(lambda a: a[0], group))[None]
+    return jax.lax.map(one, group)
+
+
+def _steps(series: Series) -> int:
+    return int(next(iter(series["observations"].values())).shape[0])
+
+
+def _extend(values: np.ndarray, length: int, fill: float | None) -> np.ndarray:
+    extra = length - len(values)
+    if extra <= 0:
+        return values
+    last = values[-1:] if fill is None else np.full((1, *values.shape[1:]), fill)
+    return np.concatenate([values, np.repeat(last, extra, axis=0)])
+
+
+def floats(params: Params) -> dict[str, Array]:
+    return {name: jnp.asarray(value, float) for name, value in params.items()}

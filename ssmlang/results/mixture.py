@@ -45,10 +45,9 @@ def mixture(parts: Iterable[xr.Dataset]) -> xr.Dataset:
     between = {n: outer[n] / count - _square(sums[n] / count, outer[n].ndim > sums[n].ndim)
                for n in outer if not _is_spread(n)}  # fmt: skip
     out = first.copy()
-    for name in first.data_vars:
-        key = str(name)
+    for key in map(str, first.data_vars):
         if key in _LEFT_OUT or key not in means:
-            out = out.drop_vars(name)
+            out = out.drop_vars(key)
             continue
         values = means[key]
         if key.endswith("cov"):
@@ -56,7 +55,7 @@ def mixture(parts: Iterable[xr.Dataset]) -> xr.Dataset:
         elif _is_sd(key):
             of = key.replace("sd", "mean") if key in ("sd", "predicted_sd", "observed_sd") else key[: -len("_sd")]
             values = np.sqrt(outer[key] / count + np.maximum(between[of], 0.0))
-        out[name] = first[name].copy(data=values)
+        out[key] = first[key].copy(data=values)
     return out
 
 

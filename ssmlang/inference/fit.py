@@ -1,0 +1,278 @@
+"""The result of fitting a model: parameters, and everything that follows from them with their uncertainty."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ssmlang.data import Bound
+from ssmlang.inference import groups
+from ssmlang.inference.estimate import Estimate, estimate
+from ssmlang.language.diagnostics import Diagnostic, SsmError
+from ssmlang.results import containers
+from ssmlang.results.mixture import mixture, normal_quantiles
+from ssmlang.results.moments import standard_deviation
+from ssmlang.results.provenance import provenance
+
+if TYPE_CHECKING:
+    from ssmlang.compiled import Model
+    from ssmlang.execution import Execution
+
+MIXED = 400
+"""How many draws of the parameters the moments of the states are mixed over."""
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+def fit(model: Model, runner: Execution, bounds: Sequence[Bound], *, method: str = "nuts", draws: int = 1000,
+        warmup: int = 1000, chains: int = 4, seed: int = 0, progress: bool | str | None = None, dtype: str = "float64",
+        device: str | None = None) -> Fit:  # fmt: skip
+    """Learn the parameters of a compiled model from bound data; the search and the sampler run in double precision.
+
+    `dtype` is the precision of what the fit is asked for later (smooth, forecast).
+    """
+    from ssmlang.execution import running
+
+    with running("float64", device):
+        found = estimate(model, runner, bounds, method, draws=draws, warmup=warmup, chains=chains, seed=seed,
+                         progress=progress)  # fmt: skip
+    return Fit(model, runner, tuple(bounds), found, method=method, seed=seed, dtype=dtype, device=device)
+
+
+class Fit:
+    """Parameters learned from data: `params`, `posterior`, `summary()`, and the states given them.
+
+    Moments of `smooth` and `forecast` are mixed over draws of the parameters, so that the parameters' own uncertainty
+    is in them; of `mle` and `map` they are those of the one point.
+    """
+
+    def __init__(self, model: Model, runner: Execution, bounds: tuple[Bound, ...], found: Estimate, *, method: str,
+                 seed: int = 0, dtype: str = "float64", device: str | None = None,
+                 tree: xr.DataTree | None = None) -> None:  # fmt: skip
+        self.model, self.method, self.seed, self.dtype, self.device = model, method, seed, dtype, device
+        self.bounds, self.found = bounds, found
+        self._runner, self._loaded = runner, tree
+
+    @property
+    def engine(self) -> str:
+        """The name of the engine that gave the likelihood."""
+        return self._runner.engine.name
+
+    def __repr__(self) -> str:
+        return f"<ssmlang fit of {self.model.name} by {self.method}>\n{self.summary().to_string()}"
+
+    def _repr_html_(self) -> str:
+        return self.summary().to_html(float_format="{:.4g}".format)
+
+    # -------------------------------------------------------------------------------------------- parameters
+
+    @cached_property
+    def params(self) -> dict[str, np.ndarray | float]:
+        """Parameters on their own scale: the optimum of `mle` and `map`, else the posterior mean."""
+        if self.found.draws is None:
+            assert self.found.optimum is not None
+            values = self.found.optimum.params
+        else:
+            values = {n: v.mean(axis=(0, 1)) for n, v in self.found.draws.items()}
+        return {n: float(v) if np.ndim(v) == 0 else np.asarray(v) for n, v in values.items()}
+
+    @cached_property
+    def posterior(self) -> xr.Dataset:
+        """Draws (chain, draw, ...) of the parameters; the one point as one draw for `mle` and `map`."""
+        draws = self.found.draws or {n: np.asarray(v)[None, None] for n, v in self.params.items()}
+        return groups.parameters(self.model.spec, draws)
+
+    def summary(self) -> pd.DataFrame:
+        """A row for each entry of each parameter.
+
+        Draws: mean, sd, 5%, 95%, ess_bulk, ess_tail, r_hat. A point: estimate, se (from the curvature, NaN at an end
+        of the support); the table's `attrs` say how the search went.
+        """
+        if self.found.draws is not None:
+            table = containers.summary(self.posterior)
+            table.attrs.update(self.found.attrs)
+            return table
+        optimum = self.found.optimum
+        assert optimum is not None
+        rows = {}
+        for name, parameter in self.model.priors.parameters.items():
+            values, errors = np.ravel(optimum.params[name]), np.ravel(optimum.standard_errors[name])
+            rows.update({e: (v, s) for e, v, s in zip(parameter.entry_names(), values, errors)})
+        table = pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "se"])
+        table.attrs.update(self.found.attrs)
+        return table
+
+    # ------------------------------------------------------------------------------------------------ states
+
+    def smooth(self, *, draws: int = MIXED) -> Any:
+        """Moments of the states given all data, mixed over at most `draws` draws. A list for several series."""
+        from ssmlang.verbs import moments
+
+        one = lambda bound, params: moments(self.model, self._runner, "smooth", bound, params)
+        return self._for_each([self._mixed(bound, one, draws)[0] for bound in self.bounds])
+
+    def forecast(self, steps: int, *, future: Any = None, draws: int = MIXED) -> Any:
+        """Moments of the `steps` rows after the data, mixed over at most `draws` draws, with quantiles of the mixture.
+
+        `observed_quantile` (quantile, time, obs) and `state_quantile` (quantile, time, state), at 5, 25, 50, 75 and 95
+        per cent. `future`: the inputs of the coming rows.
+        """
+        from ssmlang.verbs import forecast
+
+        if int(steps) < 1:
+            raise SsmError(Diagnostic("E450", f"steps={steps}: a forecast has at least one row"))
+        one = lambda bound, params: forecast(self.model, self._runner, bound, params, int(steps), future)
+        return self._for_each([_with_quantiles(*self._mixed(bound, one, draws)) for bound in self.bounds])
+
+    def _for_each(self, found: list[xr.Dataset]) -> Any:
+        return found if len(self.bounds) > 1 else found[0]
+
+    def _mixed(self, bound: Bound, one: Any, draws: int) -> tuple[xr.Dataset, dict[str, list[np.ndarray]]]:
+        """The mixture of `one(bound, params)` over draws; the means and sds of its laws, by ("observed_" or "")."""
+        from ssmlang.execution import running
+
+        laws: dict[str, list[np.ndarray]] = {}
+
+        def parts() -> Iterator[xr.Dataset]:
+            for params in self._thinned(draws):
+                part = one(bound, params)
+                for of in ("", "observed_"):
+                    if f"{of}mean" in part:
+                        laws.setdefault(f"{of}mean", []).append(part[f"{of}mean"].values)
+                        laws.setdefault(f"{of}sd", []).append(standard_deviation(part, of).values)  # type: ignore
+                yield part
+
+        with running(self.dtype, self.device):
+            out = mixture(parts())
+        out.attrs.pop("params", None)
+        out.attrs["mixed_over"] = len(laws.get("mean", [])) or len(laws.get("observed_mean", []))
+        return out, laws
+
+    def _thinned(self, count: int) -> list[dict[str, Any]]:
+        if self.found.draws is None:
+            return [dict(self.params)]
+        flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in self.found.draws.items()}
+        total = len(next(iter(flat.values())))
+        at = np.unique(np.linspace(0, total - 1, min(max(int(count), 1), total)).round().astype(int))
+        return [{n: v[i] for n, v in flat.items()} for i in at]
+
+    # ---------------------------------------------------------------------------------------------- results
+
+    @cached_property
+    def tree(self) -> xr.DataTree:
+        """All groups: posterior, sample_stats, log_likelihood, observed_data, constant_data (`_1`, ... for further
+        series), with what is needed to run again in the attributes."""
+        if self._loaded is not None:
+            return self._loaded
+        found: dict[str, xr.Dataset] = {"posterior": self.posterior}
+        if self.found.stats:
+            found["sample_stats"] = groups.statistics(self.found.stats)
+        found["log_likelihood"] = self._log_likelihood()
+        for i, bound in enumerate(self.bounds):
+            found.update(groups.data(self.model.spec, bound, "" if i == 0 else f"_{i}"))
+        return containers.make_tree(found, self._attrs())
+
+    @cached_property
+    def idata(self) -> Any:
+        """`tree` as the installed ArviZ's own container."""
+        return containers.native(self.tree)
+
+    @property
+    def data(self) -> Any:
+        """The data as the fit holds them: a Dataset that any verb takes, or a list of them."""
+        found = [groups.bindable(self.model.spec, bound) for bound in self.bounds]
+        return found if len(found) > 1 else found[0]
+
+    def _log_likelihood(self) -> xr.Dataset:
+        latent = self._runner.latent(self.bounds)
+        terms = self._runner.compiled("terms", latent)
+        draws = self.found.draws or {n: np.asarray(v)[None, None] for n, v in self.params.items()}
+        with jax.enable_x64(True):
+            found = [groups.terms(terms, draws, self._runner.series([b]), b.steps) for b in self.bounds]
+        return groups.log_likelihood(self.model.spec, found, [b.time for b in self.bounds])
+
+    def loo(self, **options: Any) -> Any:
+        """ArviZ's PSIS-LOO of the one-step-ahead terms log p(y_t | y_0..y_{t-1}, params).
+
+        The terms are those of the sequential factorisation: leaving one out is not leaving out a row of a time series
+        as if it had not been seen, but its prediction from the past. Raises E746 for a fit without draws.
+        """
+        if self.found.draws is None:
+            raise SsmError(Diagnostic("E746", f'a fit by "{self.method}" has no draws of the posterior',
+                                      help=('use method="nuts" or "laplace"',)))  # fmt: skip
+        return containers.arviz().loo(self.idata, **options)
+
+    def plot(self, steps: int | None = None, *, future: Any = None, series: int = 0, **options: Any) -> Any:
+        """A figure of the data with the smoothed signal, the components, and a forecast of `steps` rows if given.
+
+        `series`: which one, of several. Further options are those of `ssmlang.results.plots.plot_fit`.
+        """
+        from ssmlang.results.plots import plot_fit
+
+        pick = lambda found: found[series] if len(self.bounds) > 1 else found
+        ahead = None if steps is None else pick(self.forecast(steps, future=future))
+        observed = groups.data(self.model.spec, self.bounds[series], "")["observed_data"]
+        return plot_fit(observed, pick(self.smooth()), ahead, **{"heading": self.model.name, **options})
+
+    def _attrs(self) -> dict[str, Any]:
+        engine = self._runner.engine
+        return provenance(
+            model=self.model.name, source=self.model.source_text, engine=engine.name, engine_options=_options(engine),
+            model_text=self.model.source_text, constants=_lists(self.model.constants),
+            augment=_lists(self.model.augment),
+            method=self.method, seed=self.seed, dtype=self.dtype, series=len(self.bounds),
+            created_at=pd.Timestamp.now("UTC").isoformat(timespec="seconds"), **groups.optimum_attrs(self.found),
+        )  # fmt: skip
+
+    def save(self, path: str | Path) -> None:
+        """Write everything to a NetCDF file, which ArviZ and xarray read, and `ssmlang.load`. Raises E705."""
+        containers.save(self.tree, path)
+
+
+def _lists(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: None if v is None else np.asarray(v).tolist() for k, v in values.items()}
+
+
+def _options(engine: Any) -> dict[str, Any]:
+    from dataclasses import fields, is_dataclass
+
+    if not is_dataclass(engine):
+        return {}
+    plain = (bool, int, float, str)
+    return {f.name: v for f in fields(engine) if isinstance(v := getattr(engine, f.name), plain)}
+
+
+def _with_quantiles(out: xr.Dataset, laws: dict[str, list[np.ndarray]]) -> xr.Dataset:
+    for of, dim in (("", "state"), ("observed_", "obs")):
+        if f"{of}mean" in laws:
+            values = normal_quantiles(laws[f"{of}mean"], laws[f"{of}sd"], QUANTILES)
+            name = f"{'observed' if of else 'state'}_quantile"
+            out = out.assign({name: (("quantile", "time", dim), values)})
+    return out.assign_coords(quantile=np.array(QUANTILES))
+
+
+def load_fit(path: Path) -> Fit:
+    """Read a fit that `Fit.save` wrote; it forecasts as the original does. Raises E701 for another file."""
+    from ssmlang.compiled import compile
+    from ssmlang.engines import engine_class
+
+    tree = containers.load(path)
+    if "model_text" not in tree.attrs:
+        raise SsmError(Diagnostic("E701", f"`{path}` is not a fit that ssmlang saved",
+                                  why=("it holds no model",)))  # fmt: skip
+    attrs = dict(tree.attrs)
+    text = str(attrs["model_text"])
+    model = compile(text if "\n" in text else text + "\n", constants=json.loads(attrs["constants"]) or None,
+                    augment=json.loads(attrs["augment"]) or None)  # fmt: skip
+    engine = engine_class(str(attrs["engine"]))(**json.loads(attrs["engine_options"]))
+    bounds = tuple(groups.bound_of(model.spec, tree, "" if i == 0 else f"_{i}") for i in range(int(attrs["series"])))
+    found = groups.estimate_of(model.spec, tree, str(attrs["method"]))
+    return Fit(model, model.execution(engine), bounds, found, method=str(attrs["method"]), seed=int(attrs["seed"]),
+               dtype=str(attrs["dtype"]), tree=tree)  # fmt: skip

@@ -39,10 +39,11 @@ def compile(
     `constants` overrides or supplies `const` values. `augment={name: walk}` makes parameters join the state, with a
     random walk of that sd on their unconstrained scale. Raises SsmError with every error of the text.
     """
-    options = {"constants": constants, "augment": augment}
     if isinstance(source, str) and "\n" in source:
-        return Model(check_text(source, base=Path.cwd(), **options), constants, augment)
-    return Model(check_file(source, **options), constants, augment)
+        checked = check_text(source, base=Path.cwd(), constants=constants, augment=augment)
+    else:
+        checked = check_file(source, constants=constants, augment=augment)
+    return Model(checked, constants, augment)
 
 
 def compile_source(
@@ -139,8 +140,8 @@ class Model:
         """Draw states, observations and definitions from the model.
 
         `params` left out (or in part): drawn from the prior, anew for each draw. `future`: the inputs of the rows, for
-        a model that has some. `init`: first values of states whose law is Diffuse(). Returns a Dataset (draw, time, ...)
-        of every state, observation and definition under its own name; `params` in its attributes.
+        a model that has some. `init`: first values of states whose law is Diffuse(). Returns a Dataset (draw,
+        time, ...) of every state, observation and definition under its own name; `params` in its attributes.
         """
         from ssmlang.simulation import simulate
 

@@ -52,6 +52,7 @@ def filtered_rows(program: LinearGaussian, found: Filtered, first: int) -> Filte
     blocks = [jnp.broadcast_to(b, (*J.shape[:-3], *b.shape[-2:])) if J.ndim > H.ndim else b for b in blocks]
     Z = jnp.concatenate([*blocks, *noises, jnp.zeros((*blocks[0].shape[:-1], rest))], axis=-1)
     mean, cov = found.memory_mean, found.memory_cov
+    assert mean is not None and cov is not None
     flat = jnp.isinf(jnp.diagonal(cov, axis1=-2, axis2=-1))
     finite = jnp.where(jnp.isinf(cov), 0.0, cov)
     own_mean = jnp.einsum("...kn,...n->...k", Z, mean) + d

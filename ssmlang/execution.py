@@ -141,9 +141,11 @@ class Execution:
         if not any(g.any() for g in gaps.values()):
             return
         lowering = self.lowering((), False)
-        ones = {n: np.full(p.shape, 0.5) for n, p in self.model.parameters.items()}
-        lacking = lowering.undefined(ones, bound.observations, bound.inputs, bound.steps)
-        rows = lacking["transition"].any(axis=1) | lacking["emission"].any(axis=1)
+        ones = {n: jnp.full(p.shape, 0.5) for n, p in self.model.parameters.items()}
+        observations = {n: jnp.asarray(v) for n, v in bound.observations.items()}
+        inputs = {n: jnp.asarray(v) for n, v in bound.inputs.items()}
+        lacking = lowering.undefined(ones, observations, inputs, bound.steps)
+        rows = np.asarray(lacking["transition"].any(axis=1) | lacking["emission"].any(axis=1))
         rows[0] |= bool(lacking["initial"])
         reads = expr.references(n for d in lowering.plans.values() for n in (d.fixed, d.varying))
         needed = {}

@@ -53,6 +53,10 @@ def check_text(
     flat = expand(tree, base=base, findings=findings)
     stem = stem or (Path(name).stem if name.endswith(".ssm") else name)
     model = elaborate(flat, name=stem, findings=findings, constants=constants, augment=augment)
+    if model is not None and any(p.support.kind == "stationary" for p in model.parameters.values()):
+        from ssmlang.model.autoregression import check_stationary
+
+        check_stationary(model, findings)
     return Checked(source, tree, flat, None if findings.has_errors else model, tuple(findings))
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.suggest import suggest
 from ssmlang.model.linear import LinearForm, linear_form
-from ssmlang.model.obstacles import Obstacle
 from ssmlang.model.model import Model
+from ssmlang.model.obstacles import Obstacle
 
 PURPOSE = {
     "kalman": "exact for linear-Gaussian programs of finite order: covariance form, element-wise updates",

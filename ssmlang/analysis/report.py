@@ -8,9 +8,11 @@ from typing import Any, Literal
 from ssmlang.analysis.advice import Advice, advise
 from ssmlang.language.diagnostics import Diagnostic
 from ssmlang.model import expr
+from ssmlang.model.autoregression import autoregressions
+from ssmlang.model.elaborate.structure import roots
 from ssmlang.model.linear import LinearForm
-from ssmlang.model.obstacles import Obstacle
 from ssmlang.model.model import Model
+from ssmlang.model.obstacles import Obstacle
 
 Outcome = Literal["proved", "refuted", "unknown"]
 
@@ -41,7 +43,7 @@ class Report:
         return not any(d.severity == "error" for d in self.diagnostics)
 
     def to_dict(self) -> dict[str, Any]:
-        from ssmlang.language.render import to_dict
+        from ssmlang.language.render import diagnostic_to_dict
 
         return {
             "model": self.model,
@@ -51,7 +53,7 @@ class Report:
                 for f in self.findings
             ],
             **{k: v for k, v in self.advice.to_dict().items() if k != "model"},
-            "diagnostics": [to_dict(d) for d in self.diagnostics],
+            "diagnostics": [diagnostic_to_dict(d) for d in self.diagnostics],
         }
 
     def __str__(self) -> str:
@@ -116,51 +118,24 @@ def _linearity(form: LinearForm | tuple[Obstacle, ...]) -> list[Finding]:
 
 def _assertions(model: Model) -> list[Finding]:
     found = []
+    stable = _stable_by_prior(model)
     for a in model.assertions:
         line = a.span.source.position(a.span.start)[0]
         name = f"{a.property}({', '.join(a.arguments)})"
         verdict: Outcome = "unknown"
         reason = "this version has no proof of it"
-        if a.property in ("stable", "stationary") and _stationary_by_prior(model, a.arguments):
+        if a.property in ("stable", "stationary") and set(a.arguments) <= stable:
             verdict, reason = "proved", "its coefficients are declared `stationary`"
         found.append(Finding(name, verdict, reason, line))
     return found
 
 
-def _stationary_by_prior(model: Model, names: tuple[str, ...]) -> bool:
-    """Whether each state's only coefficients on its own past are a parameter declared `stationary`."""
-    for name in names:
-        state = model.states.get(name)
-        if state is None or state.shape or not state.order:
-            return False
-        equations = [e for e in model.equations if any(t.name == name for t in e.targets)]
-        nodes = [
-            n
-            for e in equations
-            for n in ([e.value] if e.value is not None else [])
-            + ([e.law.args["loc"]] if e.law is not None and "loc" in e.law.args else [])
-        ]
-        others = {r for r in expr.references(nodes) if r[0] == "state" and r[1] != name}
-        coefficients = expr.parameters(nodes)
-        declared = [p for p in coefficients if model.parameters[p].support.kind == "stationary"]
-        if others or len(declared) != 1 or model.parameters[declared[0]].size != state.order:
-            return False
-        if not _is_plain_autoregression(nodes, name, declared[0]):
-            return False
-    return bool(names)
-
-
-def _is_plain_autoregression(nodes: list[expr.Node], state: str, coefficients: str) -> bool:
-    """x[t] = sum of phi[k] x[t-k] + terms without x: each own lag k multiplied by entry k of the coefficients alone."""
-    pairs = {}
-    for n in expr.walk(nodes):
-        if n.op != "mul":
-            continue
-        for a, b in (n.args, n.args[::-1]):
-            lagged = b.op == "ref" and b.attrs[:2] == ("state", state)
-            entry = a.op == "index" and a.args[0].op == "param" and a.args[0].attrs[0] == coefficients
-            if lagged and entry and a.args[1].is_const:
-                pairs[b.attrs[2]] = int(a.args[1].value)  # type: ignore[arg-type]
-    own = [r[2] for r in expr.references(nodes) if r[0] == "state"]
-    uses = sum(1 for n in expr.walk(nodes) for x in n.args if x.op == "ref" and x.attrs[:2] == ("state", state))
-    return sorted(pairs) == sorted(own) and uses == len(own) and all(pairs[k] == k - 1 for k in pairs)
+def _stable_by_prior(model: Model) -> set[str]:
+    """States that read no state but themselves, with coefficients declared `stationary`."""
+    found = set()
+    for parameter, state in autoregressions(model).items():
+        equations = [e for e in model.equations if any(t.name == state for t in e.targets)]
+        read = {name for sort, name, _ in expr.references(n for e in equations for n in roots(e)) if sort == "state"}
+        if read == {state} and model.parameters[parameter].support.declared:
+            found.add(state)
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -23,12 +24,19 @@ def provenance(*, model: str, source: str = "", engine: str = "", **more: Any) -
     attrs: dict[str, Any] = {"model": model, "engine": engine}
     if source:
         attrs["model_hash"] = source_hash(source)
+    return plain({**attrs, **_versions(), **more})
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Versions of what made a result; read once, for the metadata are files."""
+    found = {}
     for package in _PACKAGES:
         try:
-            attrs[f"{package}_version"] = version(package)
+            found[f"{package}_version"] = version(package)
         except PackageNotFoundError:  # a source tree that was never installed
             continue
-    return plain({**attrs, **more})
+    return found
 
 
 def plain(attrs: Mapping[Any, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ssmlang.cli import tables
 from ssmlang.cli.files import STDIN
+from ssmlang.cli.pictures import check_picture, save_figure
 from ssmlang.cli.sources import data_of, model_of, prepare
 from ssmlang.cli.values import constants, engine
 from ssmlang.typed import Usage
@@ -16,6 +17,7 @@ from ssmlang.typed import Usage
 def fit(args: argparse.Namespace) -> int:
     """Print the checks, the engine and why, and the estimates; write the fit and the picture."""
     out, picture = _places(args)
+    check_picture(picture)
     prepare()
     model = model_of(args.file, constants(args))
     if not args.json:
@@ -41,8 +43,6 @@ def fit(args: argparse.Namespace) -> int:
         tables.show(summary)
     found.save(out)
     if picture is not None:
-        from ssmlang.cli.pictures import save_figure
-
         save_figure(found.plot(), picture)
     if not args.json:
         print(f"\n{out}: the fit" + ("" if picture is None else f"\n{picture}: data, level and components"))

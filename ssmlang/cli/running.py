@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ssmlang.cli import tables
+from ssmlang.cli.pictures import check_picture, draw_forecast, observed
 from ssmlang.cli.sources import data_of, model_of, prepare
 from ssmlang.cli.values import constants, engine, is_fit, parameters
 from ssmlang.typed import Usage
@@ -51,21 +52,18 @@ def _moments(args: argparse.Namespace, verb: str) -> int:
 def forecast(args: argparse.Namespace) -> int:
     """Moments of the coming rows; of a fit, with the parameters' own uncertainty."""
     tables.check_ending(args.out)
+    check_picture(args.plot)
     prepare()
     future = {} if args.future is None else {"future": data_of(args.future)}
     if is_fit(args.file) and not _overridden(args):
         fit = _fit(args.file)
-        result = fit.forecast(args.steps, **future)
-        observed = fit
+        result, model, data = fit.forecast(args.steps, **future), fit.model, fit.data
     else:
         model, data, given = _ready(args)
-        result = model.forecast(data, given, steps=args.steps, **future, **_run(args), **_time(args))
-        observed = model.smooth(data, given, **_run(args), **_time(args))
+        result = model.forecast(data, given, args.steps, **future, **_run(args), **_time(args))
     tables.deliver(result, args.out)
     if args.plot is not None:
-        from ssmlang.cli.pictures import draw_forecast
-
-        draw_forecast(observed, result, args.plot)
+        draw_forecast(result, observed(model, data, args.time), args.plot)
         print(f"{args.plot}: data and forecast")
     return 0
 

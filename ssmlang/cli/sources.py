@@ -30,9 +30,12 @@ def model_of(name: str, constants: Mapping[str, Any]) -> Any:
 
 
 def data_of(name: str) -> Any:
-    """A data set: the path where there is such a file, else the data set of that name that ships with ssmlang."""
+    """A data set: the file of that name, or for a name without an ending the one that ships with ssmlang.
+
+    Raises E704 for a name that neither has; a file is read, and refused, where it is bound to the model.
+    """
+    if Path(name).suffix or Path(name).exists():
+        return Path(name)
     import ssmlang
 
-    if not Path(name).exists() and name in ssmlang.data.names():
-        return ssmlang.data.load(name)
-    return Path(name)
+    return ssmlang.data.load(name)

@@ -135,4 +135,4 @@ def _write_parquet(table: pd.DataFrame, path: str) -> None:
 
 
 def _number(value: float) -> str:
-    return f"{value:.4g}" if abs(value) < 1e-3 or abs(value) >= 1e6 else f"{value:.4f}".rstrip("0").rstrip(".")
+    return f"{value:.4g}" if abs(value) >= 1e6 or 0 < abs(value) < 1e-3 else f"{value:.4f}"

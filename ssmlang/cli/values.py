@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,11 @@ def engine(text: str) -> Any:
         if not equals:
             raise Usage(f"--engine {text}: write the options as {name}:key=value,key=value")
         keywords[key.strip().replace("-", "_")] = _option(value.strip())
+    known = list(inspect.signature(found).parameters)
+    for key in keywords:
+        if key not in known:
+            options_of = f"its options are {', '.join(known)}" if known else "it has none"
+            raise Usage(f"--engine {text}: engine {name} has no option {key}; {options_of}")
     try:
         return found(**keywords)
     except (TypeError, ValueError) as error:

@@ -43,8 +43,11 @@ def excerpt(
             out.append("...")
         previous = number
         here = by_line[number]
-        cells = _cells(source.line(number))
-        columns = [_columns(source, label, len(cells)) for label, _ in here]
+        text = source.line(number)
+        columns = [_columns(source, label, len(text)) for label, _ in here]
+        cut = max(0, columns[0][0] - MAX_WIDTH) if len(text) > 10 * MAX_WIDTH else 0
+        cells = _cells(text[cut : cut + 4 * MAX_WIDTH])
+        columns = [(max(0, first - cut), min(max(0, last - cut), len(cells))) for first, last in columns]
         offset, shown = _window(cells, columns[0])
         out.append(f"{number:>{gutter}} | {shown}".rstrip())
         for (label, primary), (first, last) in zip(here, columns, strict=True):

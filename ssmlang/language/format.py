@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ssmlang.language import syntax as s
 from ssmlang.language.columns import Line, align
 from ssmlang.language.diagnostics import Findings, SsmError
@@ -32,6 +34,13 @@ def format_text(text: str, name: str = "<text>") -> str:
     if parse(Source(name, formatted), again) != program or again.has_errors:
         raise AssertionError("the formatter would have changed the meaning of the file; please report this")
     return formatted
+
+
+def _lines(text: str) -> list[str]:
+    return text.split("\n")[:-1]
+
+
+_DOC_BLOCK = re.compile(r"##[^\r\n]*(?:(?:\r\n|\r|\n)[ \t\f]*##(?!#)[^\r\n]*)*")
 
 
 class _Formatter:
@@ -73,13 +82,13 @@ class _Formatter:
                 lines.append(Line(""))
             needs_blank = False
             if item is None:
-                lines.extend(Line(text) for text in doc_lines(doc, 0).splitlines())
+                lines.extend(Line(text) for text in _lines(doc_lines(doc, 0)))
                 needs_blank, position = True, max(position, self.doc_end(begin))
             elif isinstance(item, s.Comment):
                 lines.append(Line(" " * indent + ("#" + item.text).rstrip()))
                 position = item.span.end
             else:
-                lines.extend(Line(text) for text in doc_lines(item.doc, indent).splitlines())
+                lines.extend(Line(text) for text in _lines(doc_lines(item.doc, indent)))
                 lines.extend(self.statement(item, indent))
                 position = item.span.end
                 lines[-1].comment = self.trailing(position)
@@ -162,12 +171,8 @@ class _Formatter:
 
     def doc_end(self, begin: int) -> int:
         """Where the block of `##` lines at `begin` ends."""
-        end = begin
-        for line in self.text[begin:].splitlines(keepends=True):
-            if not line.lstrip(" \t\f").startswith("##"):
-                break
-            end += len(line)
-        return len(self.text[:end].rstrip()) if end > begin else begin
+        block = _DOC_BLOCK.match(self.text, begin)
+        return block.end() if block else begin
 
     def brace(self, node: s.Component) -> int:
         """The offset behind the `{` of a component."""

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from lark import Lark
 
 MAX_TEXT = 1_000_000
-MAX_STATEMENT = 50_000
-MAX_STATEMENTS = 20_000
+MAX_STATEMENT = 30_000
+MAX_STATEMENTS = 5_000
 
 _OUTSIDE_ONLY = (s.Header, s.Import, s.Component, s.Lift, s.Assert)
 _WORDS: dict[type[s.Statement], str] = {

@@ -8,6 +8,8 @@ from typing import Union
 
 WIDTH = 120
 INDENT = 2
+MAX_INDENT = 60
+"""Brackets nested deeper than this are not opened up: blanks would be most of the text."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ def fit(text: Text, indent: int, column: int, tail: int = 0) -> str:
             column = len(piece) - piece.rfind("\n") - 1 if "\n" in piece else column + len(piece)
             out.append(piece)
         return "".join(out)
-    if text.items and (text.wide or column + len(flat(text)) + tail > WIDTH):
+    too_long = text.wide or column + len(flat(text)) + tail > WIDTH
+    if text.items and too_long and indent < MAX_INDENT:
         inner = indent + INDENT
         last = len(text.items) - 1
         lines = [text.opener]

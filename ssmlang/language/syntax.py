@@ -16,11 +16,26 @@ class Node:
     span: Span = field(compare=False, repr=False)
 
     # Written once here, and not made for each of the many classes by `dataclass`: that would be a fifth of the time in
-    # which a file is formatted.
+    # which a file is formatted. Without recursion: trees may be as deep as the parser's bound.
     def __eq__(self, other: object) -> bool:
         if other.__class__ is not self.__class__:
             return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in _compared(type(self)))
+        stack: list[tuple[object, object]] = [(self, other)]
+        while stack:
+            one, two = stack.pop()
+            if one is two:
+                continue
+            if one.__class__ is not two.__class__:
+                return False
+            if isinstance(one, Node):
+                stack.extend((getattr(one, name), getattr(two, name)) for name in _compared(type(one)))
+            elif isinstance(one, tuple) and isinstance(two, tuple):
+                if len(one) != len(two):
+                    return False
+                stack.extend(zip(one, two, strict=True))
+            elif one != two:
+                return False
+        return True
 
     def __hash__(self) -> int:
         return hash((type(self), *(getattr(self, name) for name in _compared(type(self)))))

@@ -23,7 +23,9 @@ def several(strategy: st.SearchStrategy[Any], least: int = 1, most: int = 3) -> 
 
 
 _IDS = st.one_of(
-    st.sampled_from(["x", "y", "sd_level", "d", "walk", "exact", "fitted", "stationary", "gamma", "σ", "模型", "iff", "_"]),
+    st.sampled_from(
+        ["x", "y", "sd_level", "d", "walk", "exact", "fitted", "stationary", "gamma", "σ", "模型", "iff", "_"]
+    ),
     st.from_regex(r"[a-z_][a-z0-9_]{0,6}", fullmatch=True),
 ).filter(lambda word: word not in RESERVED and word != "dt")
 names = node(s.Name, _IDS)
@@ -32,7 +34,7 @@ numbers = node(s.Number, st.sampled_from(["0", "1", "12", "0.5", "3.25", "1e-3",
 
 
 def _grow(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    binary = node(s.Binary, st.sampled_from(list("+-*/@%^<>") + ["<=", ">=", "==", "!=", "and", "or"]), inner, inner)
+    binary = node(s.Binary, st.sampled_from([*"+-*/@%^<>", "<=", ">=", "==", "!=", "and", "or"]), inner, inner)
     domains = st.one_of(inner, node(s.Range, inner, inner))
     loops = several(node(s.Loop, names, domains), most=2)
     positional = several(node(s.Argument, st.none(), inner), 0, 2)
@@ -63,7 +65,9 @@ arguments = st.tuples(
 decls = several(node(s.Decl, names, several(exprs, 0, 2)))
 targets = several(node(s.Target, names, several(exprs, 0, 2)))
 docs = st.none() | st.lists(
-    st.text(st.characters(exclude_categories=("C", "Zl", "Zp", "Zs"), include_characters=" "), max_size=20).map(str.rstrip),
+    st.text(st.characters(exclude_categories=("C", "Zl", "Zp", "Zs"), include_characters=" "), max_size=20).map(
+        str.rstrip
+    ),
     min_size=1,
     max_size=3,
 ).map("\n".join)

@@ -16,7 +16,9 @@ from ssmlang.language.printer import print_expr, print_program
 from .reading import PROGRAMS, read, sound
 from .strategies import exprs, programs
 
-SLOW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+SLOW = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 
 
 @SLOW
@@ -137,7 +139,9 @@ def test_brackets_opened_up_by_hand_stay_open() -> None:
 
 
 def test_columns_the_author_aligned_are_kept_aligned() -> None:
-    text = "param a    ~ Normal(0, 1)\nparam beta ~ Normal(0, 1)\n\nparam c ~ Normal(0, 1)\nparam delta ~ Normal(0, 1)\n"
+    text = (
+        "param a    ~ Normal(0, 1)\nparam beta ~ Normal(0, 1)\n\nparam c ~ Normal(0, 1)\nparam delta ~ Normal(0, 1)\n"
+    )
     assert format_text(text) == text
     longer = text.replace("beta ~", "beta_one ~").replace("a    ~", "a        ~")
     assert format_text(longer) == longer
@@ -150,4 +154,6 @@ def test_the_empty_file() -> None:
 
 
 def test_line_ends_and_marks_of_other_systems() -> None:
-    assert format_text("\ufeff## Doc.\r\nmodel a\r\n\r\nconst n = 1 # c\r\n") == "## Doc.\nmodel a\n\nconst n = 1  # c\n"
+    assert (
+        format_text("\ufeff## Doc.\r\nmodel a\r\n\r\nconst n = 1 # c\r\n") == "## Doc.\nmodel a\n\nconst n = 1  # c\n"
+    )

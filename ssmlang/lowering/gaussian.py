@@ -59,14 +59,13 @@ def _plan(shape: tuple[int, ...], parts: Sequence[tuple[np.ndarray, Node]]) -> P
 class GaussianLowering:
     """The road from parameters and data to a `LinearGaussian` program, for one linear form of a model.
 
-    `structure` is the program's; `states` and `observations` name the entries of x and y in order. The first
-    `stacking.m` entries of y are observations, the rest the definitions of the form, which are always missing.
+    `structure` is the program's; `states` and `observations` name the entries of x and y in order.
     """
 
     def __init__(self, model: Model, form: LinearForm) -> None:
         self.model, self.form = model, form
         s = form.stacking
-        self.n, self.m, self.r = s.n, form.emission.size, s.r
+        self.n, self.m, self.r = s.n, s.m, s.r
         transition = _with_data(form.transition, model, s.y)
         emission = _with_data(form.emission, model, s.y)
         depths = {
@@ -92,9 +91,10 @@ class GaussianLowering:
 
     @property
     def states(self) -> list[str]:
-        """Names of the entries of x: the model's states, then latent observations."""
-        latent = [self.model.observations[n] for n in self.form.stacking.latent]
-        return _names([*self.model.states.values(), *latent])
+        """Names of the entries of x: the model's states, then latent observations, then definitions."""
+        s = self.form.stacking
+        latent = [self.model.observations[n] for n in s.latent]
+        return _names([*self.model.states.values(), *latent, *(self.model.definitions[n] for n in s.definitions)])
 
     @property
     def observations(self) -> list[str]:
@@ -115,13 +115,12 @@ class GaussianLowering:
     def data(self, observations: Values, steps: int) -> Float[Array, "T m"]:
         """The stacked data as they are scored."""
         columns = [jnp.reshape(jnp.asarray(observations[n], float), (steps, -1)) for n in self.model.observations]
-        columns.append(jnp.full((steps, self.m - self.form.stacking.m), jnp.nan))
-        y = jnp.concatenate(columns, axis=1)
+        y = jnp.concatenate(columns, axis=1) if columns else jnp.zeros((steps, 0))
         unscored = (self.form.conditioned | self.form.unavailable)[:steps]
         if not unscored.any():
             return y
         mask = np.zeros((steps, self.m), bool)
-        mask[: len(unscored), : unscored.shape[1]] = unscored
+        mask[: len(unscored)] = unscored
         return jnp.where(mask, jnp.nan, y)
 
     def undefined(self, params: Values, observations: Values, inputs: Values, steps: int) -> dict[str, np.ndarray]:
@@ -202,7 +201,5 @@ def _with_data(rows: Rows, model: Model, offsets: Mapping[str, int]) -> Rows:
         m = rows.terms["y", lag]
         seen = [sparse.flat(expr.ref("obs", n, lag, model.observations[n].shape, model.observations[n].axes))
                 for n in offsets]  # fmt: skip
-        vector = expr.concat(seen)
-        extra = m.shape[1] - vector.size
-        constant = expr.add(constant, matvec(m, expr.concat([vector, expr.zeros((extra,))]) if extra else vector))
+        constant = expr.add(constant, matvec(m, expr.concat(seen)))
     return Rows(constant, {k: v for k, v in rows.terms.items() if k[0] != "y"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +60,9 @@ def existence(
             ok &= ~lost
         values[row] = ok
         law = at_row(emission, row)
-        early = (_before_data(law, row, m) | (observed_reach > row)) & ~(observed_first if row == 0 else False)
+        early = _before_data(law, row, m) | (observed_reach > row)
+        if row == 0:
+            early &= ~observed_first
         lacking = np.zeros(m, bool)
         for lag in law.lags("x"):
             lacking |= _reads(law, ("x", lag), ~values.get(row - lag, nothing), m)
@@ -78,7 +79,8 @@ def existence(
         if settled or row > (longest + 1) * (n + 2):
             break
     never = np.flatnonzero(absent[-1])
-    rows = max((i + 1 for i in range(row) if absent[i].any() or conditioned[i].any() or unavailable[i].any()), default=0)
+    lacks = [a.any() or c.any() or u.any() for a, c, u in zip(absent, conditioned, unavailable)]
+    rows = max((i + 1 for i, lack in enumerate(lacks) if lack), default=0)
     first = lambda found, size: np.array(found[:rows], bool).reshape(rows, size)
     return Existence(first(absent, n), first(conditioned, m), first(unavailable, m), never)
 
@@ -100,14 +102,3 @@ def _before_data(system: Rows, row: int, size: int) -> np.ndarray:
             hit[system.terms["y", lag].rows] = True
     return hit
 
-
-def missing_rows(system: Rows, entry: int, exists: Mapping[int, np.ndarray], row: int) -> list[int]:
-    """The rows <= 0 that `entry` lacks at `row`, deepest last."""
-    found = []
-    for lag in system.lags("x"):
-        matrix = system.terms["x", lag]
-        cols = matrix.cols[matrix.rows == entry]
-        there = exists.get(row - lag)
-        if lag and len(cols) and (there is None or not there[cols].all()):
-            found.append(row - lag)
-    return sorted(found, reverse=True)

@@ -31,7 +31,7 @@ class InitialForm:
 
     Slots: ("xi", 0) independent standard normals of the initial laws, ("e", j) the noises of row -j, ("delta", 0)
     coordinates without a proper law, ("stat", 0) the stationary values at their own place (row k of entry i is column
-    k n + i), ("data", 0) nothing yet. Values that do not exist are zero rows.
+    k n + i). Values that do not exist are zero rows.
     """
 
     rows: Rows
@@ -151,7 +151,7 @@ def _stationary(reader: Reader, transition: Rows, initials: Sequence[InitialEqua
     if by_entry is None:
         return None
     own = by_entry.take(group)
-    names = entry_owner(reader)
+    names = [v.name for v in reader.stacked for _ in range(v.size)]
     inside = np.zeros(reader.stacking.n, bool)
     inside[group] = True
     trouble: list[tuple[int, str]] = []
@@ -171,9 +171,3 @@ def _stationary(reader: Reader, transition: Rows, initials: Sequence[InitialEqua
         ))  # fmt: skip
     return None if trouble else Stationary(group, own, spans)
 
-
-def entry_owner(reader: Reader) -> list[str]:
-    """The name of each stacked state's variable."""
-    model = reader.model
-    variables = [*model.states.values(), *(model.observations[n] for n in reader.latent)]
-    return [v.name for v in variables for _ in range(v.size)]

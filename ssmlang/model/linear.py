@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +10,13 @@ import numpy as np
 from ssmlang.language.source import Span
 from ssmlang.model import expr, sparse
 from ssmlang.model.existence import existence
+from ssmlang.model.affine import Affine, Interpreter
 from ssmlang.model.expr import ExprError, Node
-from ssmlang.model.initial import InitialForm, Stationary, entry_owner, finish, initial_form
+from ssmlang.model.initial import InitialForm, Stationary, finish, initial_form
 from ssmlang.model.model import Equation, Model
 from ssmlang.model.obstacles import Obstacle, not_affine, of_kind
 from ssmlang.model.reading import Reader, Stacking
-from ssmlang.model.rows import Rows, at_row, scatter, selected, solved
+from ssmlang.model.rows import Rows, at_row, scatter, selected, solved, substituted
 from ssmlang.model.sparse import Sparse
 
 
@@ -40,7 +41,7 @@ class LinearForm:
     unavailable: np.ndarray
     """(R, m): observations that the data must lack, for they read a state without a value"""
     definitions: dict[str, tuple[int, int]]
-    """rows of `emission` (first, last + 1) of each affine definition"""
+    """entries of x (first, last + 1) that each affine definition has"""
     read_back: tuple[str, ...]
     """observations that an equation reads linearly at a lag: where they are missing, they belong to `latent`"""
     data_reads: dict[tuple[str, int], Span | None]
@@ -72,7 +73,7 @@ def linear_form(model: Model, latent: Sequence[str] = (), definitions: bool = Fa
     """The linear-Gaussian form of a model, or all the obstacles to it, in the order of the file.
 
     `latent`: observations that are part of the state, which is right where an entry that is read back is missing.
-    `definitions`: append the affine `let` series as further rows of the emission.
+    `definitions`: the affine `let` series are part of the state too, for their moments.
     """
     found = of_kind(model)
     if found:
@@ -86,10 +87,11 @@ def linear_form(model: Model, latent: Sequence[str] = (), definitions: bool = Fa
 def _form(model: Model, latent: Sequence[str], definitions: bool) -> LinearForm | tuple[Obstacle, ...]:
     before = {t.name for i in model.initials for t in i.targets if t.row < 0}
     latent = tuple(n for n in model.observations if n in latent or n in before)
-    reader = Reader(model, latent)
+    reader = Reader(model, latent, affine_definitions(model) if definitions else ())
     s = reader.stacking
-    states, observed = [], []
-    state_reach, observed_reach = np.zeros(s.n, int), np.zeros(s.m, int)
+    states: list[tuple[np.ndarray, Rows]] = []
+    observed: list[tuple[np.ndarray, Rows]] = []
+    reaches = np.zeros(s.n, int), np.zeros(s.m, int)
     for e in model.equations:
         rows = reader.equation(e)
         if rows is None:
@@ -97,47 +99,80 @@ def _form(model: Model, latent: Sequence[str], definitions: bool) -> LinearForm 
         places = reader.places([(t.name, t.entries) for t in e.targets])
         of_state = e.targets[0].name in s.x
         (states if of_state else observed).append((places, rows))
-        (state_reach if of_state else observed_reach)[places] = _reach(e, reader)
+        reaches[0 if of_state else 1][places] = _reach(e, reader)
+    for name in s.definitions:
+        value = model.definitions[name].value
+        form = reader.affine(value, "definition") if value is not None else None
+        if form is not None:
+            states.append((s.x[name] + np.arange(form.constant.size), reader.rows(form)))
     reader.obstacles += [_latent_read(n, lag, where) for (n, lag), where in reader.data_reads.items() if n in latent]
     if reader.obstacles:
         return _ordered(reader.obstacles)
     transition, emission = scatter(states, s.n, s.widths), scatter(observed, s.m, s.widths)
     for name in latent:
         emission = _seen_exactly(emission, reader, name)
-    transition = _known_before_data(transition, reader)
-    depth = max(transition.depth("x"), emission.depth("x") + 1, 1)
-    own = [r for r in _definition_rows(model, reader)] if definitions else []
-    depth = max([depth, *(r.depth("x") + 1 for _, r in own)])
-    initial, first_observed = initial_form(reader, transition, depth)
+    return _joined(_known_before_data(transition, reader), emission, reaches, reader)
+
+
+def _joined(transition: Rows, emission: Rows, reaches: tuple[np.ndarray, np.ndarray], reader: Reader
+            ) -> LinearForm | tuple[Obstacle, ...]:
+    """The form of equations that still read their own row."""
+    s = reader.stacking
+    whole = solved(emission, ("y", 0))
+    if whole is None:
+        return _circle()
+    depth = max(transition.depth("x"), whole.depth("x") + 1, 1)
+    # What a state reads of its own row's observations is replaced by their law. That law depends on which of them are
+    # conditioned on, and this on which states exist: a first pass finds out, the second uses it.
+    direct = substituted(transition, ("y", 0), whole)
+    initial, first_observed = initial_form(reader, direct, depth)
     if reader.obstacles:
         return _ordered(reader.obstacles)
     has_first = np.zeros(s.m, bool)
     for places, _ in first_observed:
         has_first[places] = True
-    have = existence(transition, emission, initial.given, has_first, state_reach, observed_reach)
-    if len(have.never):
-        return tuple(_no_initial_value(int(i), transition, initial, reader) for i in have.never[:1])
-    there = initial.given.copy()
-    there[0] |= ~have.absent[0] if len(have.absent) else True
-    first = finish(initial, there)
+    have = existence(direct, emission, initial.given, has_first, *reaches)
     if has_first.any():
         start = scatter(first_observed, s.m, s.widths)
         emission = selected(has_first, lambda at: expr.broadcast(_is_row(0), (len(at),)), start, emission)
-    emission = _with_definitions(emission, own, s)
-    names = _affine_reads(transition, emission, reader)
-    whole = solved(emission, ("y", 0), _as_read(emission, have.conditioned, reader))
-    moved = solved(transition, ("x", 0))
-    if whole is None or moved is None or first is None:
-        return (Obstacle("E206", "values of one row need each other", None, "", "read a value of an earlier row"),)
-    conditioned = have.conditioned | _latent_conditioned(transition, reader, have.conditioned.shape[0])
-    at, spans = s.m, {}
-    for name, rows in own:
-        spans[name] = (at, at + rows.size)
-        at += rows.size
+    as_read = _as_read(emission, transition, have.conditioned, reader)
+    whole = solved(emission, ("y", 0), as_read)
+    seen = whole if as_read is None else solved(as_read, ("y", 0))
+    if whole is None or seen is None:
+        return _circle()
+    if ("y", 0) in transition.terms:
+        transition = substituted(transition, ("y", 0), seen)
+        initial, _ = initial_form(reader, transition, depth)
+        have = existence(transition, emission, initial.given, has_first, *reaches)
+    own = np.array([v.name in s.definitions for v in reader.stacked for _ in range(v.size)], bool)
+    never = [int(i) for i in have.never if not own[i]]
+    if never:
+        return (_no_initial_value(never[0], transition, initial, reader),)
+    there = initial.given.copy()
+    there[0] |= ~have.absent[0] if len(have.absent) else True
+    first, moved = finish(initial, there), solved(transition, ("x", 0))
+    if moved is None or first is None:
+        return _circle()
+    conditioned = have.conditioned
+    if s.latent:
+        conditioned = _with_latent(conditioned, transition, reader)
     return LinearForm(
-        s, moved, whole, first, initial, have.absent, conditioned, have.unavailable, spans, names,
-        dict(reader.data_reads), tuple(reader.roots),
+        s, moved, whole, first, initial, have.absent, conditioned, have.unavailable,
+        {v.name: (s.x[v.name], s.x[v.name] + v.size) for v in reader.stacked if v.name in s.definitions},
+        _affine_reads(moved, whole, reader), dict(reader.data_reads), tuple(reader.roots),
     )  # fmt: skip
+
+
+def affine_definitions(model: Model) -> tuple[str, ...]:
+    """The definitions with a value a row that are affine in states, noises and observations."""
+    interpreter = Interpreter(lambda sort, *_: sort in ("state", "noise", "obs", "augment"))
+    found = [d.name for d in model.definitions.values() if d.series and d.value is not None
+             and isinstance(interpreter(d.value), Affine)]  # fmt: skip
+    return tuple(found)
+
+
+def _circle() -> tuple[Obstacle, ...]:
+    return (Obstacle("E206", "values of one row need each other", None, "", "read a value of an earlier row"),)
 
 
 def _reach(e: Equation, reader: Reader) -> int:
@@ -185,23 +220,21 @@ def _data(reader: Reader, names: Sequence[str]) -> Node:
 
 
 def _latent_early(transition: Rows, reader: Reader) -> np.ndarray:
-    """(rows, latent entries): latent observations whose equation reaches before the data."""
-    s = reader.stacking
-    states = sum(v.size for v in reader.model.states.values())
-    longest = max(transition.depth("x"), 0)
-    found = np.zeros((longest, s.n - states), bool)
+    """(rows, n): latent observations whose equation reaches before the data."""
+    n, longest = reader.stacking.n, max(transition.depth("x"), 0)
+    found = np.zeros((longest, n), bool)
+    own = [v.name for v in reader.stacked for _ in range(v.size)]
     given = {(t.name, -t.row) for i in reader.model.initials for t in i.targets}
-    own = entry_owner(reader)
+    latent = np.array([name in reader.latent for name in own], bool)
     for row in range(longest):
         system = at_row(transition, row)
         for lag in system.lags("x"):
             m = system.terms["x", lag]
             if lag > row:
                 for i, j in zip(m.rows, m.cols):
-                    if i >= states and j >= states and (own[j], lag - row) not in given:
-                        found[row, i - states] = True
+                    found[row, i] |= latent[i] and latent[j] and (own[j], lag - row) not in given
         if row == 0:
-            found[0] &= np.array([(own[states + i], 0) not in given for i in range(s.n - states)], bool)
+            found[0] &= np.array([(name, 0) not in given for name in own], bool)
     return found
 
 
@@ -209,43 +242,51 @@ def _known_before_data(transition: Rows, reader: Reader) -> Rows:
     """Latent observations that reach before the data are the numbers that were seen there."""
     if not reader.latent:
         return transition
-    s, early = reader.stacking, _latent_early(transition, reader)
+    early = _latent_early(transition, reader)
     if not early.any():
         return transition
-    states = s.n - early.shape[1]
-    until = np.array([np.flatnonzero(c).max(initial=-1) + 1 for c in early.T])
-    data = Rows(expr.concat([expr.zeros((states,)), _data(reader, reader.latent)]))
-    marked = np.concatenate([np.zeros(states, bool), until > 0])
-    test = lambda at: expr.binary("lt", expr.broadcast(expr.time(), (len(at),)), expr.const(until[at - states]))
-    return selected(marked, test, data, transition)
+    until = _until(early)
+    rest = [v for v in reader.stacked if v.name not in reader.latent]
+    states = sum(v.size for v in rest if v.name not in reader.definitions)
+    after = sum(v.size for v in rest) - states
+    data = Rows(expr.concat([expr.zeros((states,)), _data(reader, reader.latent), expr.zeros((after,))]))
+    return selected(until > 0, _before(until), data, transition)
 
 
-def _latent_conditioned(transition: Rows, reader: Reader, rows: int) -> np.ndarray:
-    """Scoring of latent observations: those that are data by definition are not scored."""
+def _with_latent(conditioned: np.ndarray, transition: Rows, reader: Reader) -> np.ndarray:
+    """Also what is known before the data among latent observations is not scored."""
     s = reader.stacking
+    rows = max(len(conditioned), transition.depth("x"), 1)
     found = np.zeros((rows, s.m), bool)
+    found[: len(conditioned)] = conditioned
     for name in reader.latent:
         size = reader.model.observations[name].size
-        places = s.x[name] + np.arange(size)
         for row in range(rows):
-            constant = at_row(transition.take(places), row).constant
+            constant = at_row(transition.take(s.x[name] + np.arange(size)), row).constant
             for i in range(size):
                 read = expr.references([sparse.gather(constant, np.array([i]))])
-                found[row, s.y[name] + i] = ("obs", name, 0) in read
-    return found
+                found[row, s.y[name] + i] |= ("obs", name, 0) in read
+    last = max((i + 1 for i in range(rows) if found[i].any()), default=0)
+    return found[: max(last, len(conditioned))]
 
 
-def _as_read(emission: Rows, conditioned: np.ndarray, reader: Reader) -> Rows | None:
+def _until(early: np.ndarray) -> np.ndarray:
+    """The first row from which a column of marks has none."""
+    return np.array([np.flatnonzero(column).max(initial=-1) + 1 for column in early.T], int)
+
+
+def _before(until: np.ndarray) -> Callable[[np.ndarray], Node]:
+    """t < until, for chosen entries."""
+    return lambda at: expr.binary("lt", expr.broadcast(expr.time(), (len(at),)), expr.const(until[at]))
+
+
+def _as_read(emission: Rows, transition: Rows, conditioned: np.ndarray, reader: Reader) -> Rows | None:
     """What an observation is to others of its row: itself, or, where it is conditioned on, the number that was seen."""
-    within = emission.terms.get(("y", 0))
-    if within is None or not conditioned[:, np.unique(within.cols)].any():
+    read = [r.terms["y", 0].cols for r in (emission, transition) if ("y", 0) in r.terms]
+    if not read or not conditioned[:, np.unique(np.concatenate(read))].any():
         return None
-    until = np.array([np.flatnonzero(c).max(initial=-1) + 1 for c in conditioned.T])
-    until = np.concatenate([until, np.zeros(emission.size - len(until), int)])
-    extra = emission.size - reader.stacking.m
-    seen = Rows(expr.concat([_data(reader, list(reader.model.observations)), expr.zeros((extra,))]))
-    test = lambda at: expr.binary("lt", expr.broadcast(expr.time(), (len(at),)), expr.const(until[at]))
-    return selected(until > 0, test, seen, emission)
+    until = _until(conditioned)
+    return selected(until > 0, _before(until), Rows(_data(reader, list(reader.model.observations))), emission)
 
 
 def _affine_reads(transition: Rows, emission: Rows, reader: Reader) -> tuple[str, ...]:
@@ -255,46 +296,16 @@ def _affine_reads(transition: Rows, emission: Rows, reader: Reader) -> tuple[str
     for rows in (transition, emission):
         for (kind, lag), m in rows.terms.items():
             if kind == "y" and (lag or rows is transition):
-                hit[m.cols[m.cols < s.m]] = True
+                hit[m.cols] = True
     for name, first in s.y.items():
         if hit[first : first + reader.model.observations[name].size].any():
             found.append(name)
     return tuple(found)
 
 
-# ---------------------------------------------------------------------------------------- definitions, errors
-
-
-def _definition_rows(model: Model, reader: Reader) -> list[tuple[str, Rows]]:
-    """The definitions with a value a row that are affine."""
-    found = []
-    for d in model.definitions.values():
-        if not d.series or d.value is None:
-            continue
-        before = len(reader.obstacles)
-        form = reader.affine(d.value, "definition")
-        del reader.obstacles[before:]
-        if form is not None:
-            found.append((d.name, reader.rows(form)))
-    return found
-
-
-def _with_definitions(emission: Rows, own: list[tuple[str, Rows]], s: Stacking) -> Rows:
-    if not own:
-        return emission
-    sizes = np.cumsum([s.m, *(r.size for _, r in own)])
-    size = int(sizes[-1])
-    parts = [(np.arange(s.m), emission), *((a + np.arange(r.size), r) for a, (_, r) in zip(sizes, own))]
-    whole = scatter([p for p in parts if len(p[0])], size, s.widths)
-    wide = {k: (v.place(np.arange(size), np.arange(s.m), (size, size)) if k[0] == "y" and k[1] == 0 else v)
-            for k, v in whole.terms.items()}  # fmt: skip
-    return Rows(whole.constant, wide)
-
-
 def _no_initial_value(entry: int, transition: Rows, initial: InitialForm, reader: Reader) -> Obstacle:
     """E205: a state that never gets a value."""
-    names = entry_owner(reader)
-    name = names[entry]
+    name = [v.name for v in reader.stacked for _ in range(v.size)][entry]
     deepest = max(transition.depth("x"), 1)
     rows = [-k for k in range(deepest) if not (k < initial.depth and initial.given[k, entry])]
     needs = " and ".join(f"t = {r}" for r in rows) or "t = -1"

@@ -22,7 +22,7 @@ _ARGUMENT = {"scale": "the scale", "cov": "the covariance", "scale_tril": "the f
 @dataclass(frozen=True)
 class Stacking:
     """Where each series stands in the stacked vectors. States come in the order of the file, then the observations
-    that are part of the state (`latent`); entries in C order."""
+    that are part of the state (`latent`), then the `definitions` that are; entries in C order."""
 
     x: dict[str, int]
     y: dict[str, int]
@@ -31,6 +31,7 @@ class Stacking:
     m: int
     r: int
     latent: tuple[str, ...] = ()
+    definitions: tuple[str, ...] = ()
 
     @property
     def widths(self) -> dict[str, int]:
@@ -43,11 +44,12 @@ class Reader:
 
     model: Model
     latent: tuple[str, ...] = ()
+    definitions: tuple[str, ...] = ()
     obstacles: list[Obstacle] = field(default_factory=list)
     roots: list[Span | None] = field(default_factory=list)
     """Where a covariance has to be factored by Cholesky inside the program."""
     data_reads: dict[tuple[str, int], Span | None] = field(default_factory=dict)
-    """(observation, lag) read in a way that is not affine: exact where it was seen, not possible where it is missing."""
+    """(observation, lag) read in a way that is not affine: exact where it was seen, impossible where it is missing."""
 
     def __post_init__(self) -> None:
         self._linear = Interpreter(lambda sort, *_: sort in ("state", "noise", "obs", "augment"))
@@ -55,8 +57,7 @@ class Reader:
         self._noise: dict[str, tuple[Node, Sparse]] = {}
         self._fresh: dict[int, tuple[int, Sparse]] = {}
         model = self.model
-        states: list[Variable] = [*model.states.values(), *(model.observations[n] for n in self.latent)]
-        x, n = _offsets(states)
+        x, n = _offsets(self.stacked)
         y, m = _offsets(list(model.observations.values()))
         e: dict[str, int] = {}
         r = 0
@@ -69,16 +70,22 @@ class Reader:
         for equation in (*model.equations, *model.initials):
             if equation.law is None:
                 continue
-            role = equation.role if isinstance(equation, Equation) else "init"
-            law = self._gaussian(equation.law, role)
+            law = self._gaussian(equation.law, equation.role if isinstance(equation, Equation) else "init")
             if law is None:
                 continue
-            if isinstance(equation, Equation):
+            if isinstance(equation, Equation) or equation.targets[0].name not in x:
                 self._fresh[id(equation)] = (r, law[1])
                 r += law[1].shape[1]
             else:
-                self._fresh[id(equation)] = (0, law[1])
-        self.stacking = Stacking(x, y, e, n, m, r, self.latent)
+                self._fresh[id(equation)] = (-1, law[1])
+        self.stacking = Stacking(x, y, e, n, m, r, self.latent, self.definitions)
+
+    @property
+    def stacked(self) -> list[Variable]:
+        """What the state vector is made of, in order."""
+        model = self.model
+        latent = [model.observations[n] for n in self.latent]
+        return [*model.states.values(), *latent, *(model.definitions[n] for n in self.definitions)]
 
     # ------------------------------------------------------------------------------------------------------ laws
 
@@ -146,7 +153,8 @@ class Reader:
         return None
 
     def equation(self, e: Equation | InitialEquation) -> Rows | None:
-        """The rows of an equation's targets, its own fresh noise in slot ("e", 0) or, in an initial law, ("xi", 0)."""
+        """The rows of an equation's targets, its own fresh noise in slot ("e", 0) or, for the initial law of a state,
+        ("xi", 0)."""
         role = e.role if isinstance(e, Equation) else "init"
         if e.law is not None and id(e) not in self._fresh:
             return None
@@ -161,7 +169,7 @@ class Reader:
         if e.law is None:
             return rows
         first, factor = self._fresh[id(e)]
-        if isinstance(e, Equation):
+        if first >= 0:
             r = self.stacking.r
             fresh = factor.place(np.arange(size), first + np.arange(factor.shape[1]), (size, r))
             return total([rows, Rows(expr.zeros((size,)), {("e", 0): fresh})])

@@ -107,7 +107,7 @@ def _bind_one(model: Model, data: Any, time: Any, observations: bool, future: bo
 
 def _gather(model: Model, source: Source, observations: bool, future: bool, findings: Findings) -> dict[str, Any]:
     """What the source holds of each variable: a whole array, or a dict from entry position to column."""
-    names = Columns(model)
+    names = Columns(model, source.arrays)
     columns = list(source.columns)
     found = names.match(columns, findings)
     raw: dict[str, Any] = {}
@@ -132,7 +132,7 @@ def _gather(model: Model, source: Source, observations: bool, future: bool, find
     if "dt" in absent and "dt" not in raw and (source.index is not None or future):
         absent.remove("dt")  # the difference of the time index
     given = columns + [n for n in source.arrays if n not in columns]
-    complaint = names.missing(absent, found, given)
+    complaint = names.missing(absent, found, given, arrays=source.kind != "table")
     if complaint is not None:
         if "dt" in absent and len(absent) == 1:
             complaint = replace(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ssmlang.language.diagnostics import Diagnostic, Findings
 from ssmlang.language.suggest import suggest
@@ -22,15 +22,17 @@ class Columns:
 
     Exactly: `level`, `y[0]`, `fix[east]`, `H[0,1]`, blanks ignored. Loosely, where nothing else could be meant: `y_0`,
     `fix_east`, `H_0_1`, or the bare label `east`. A loose name that two entries could claim, or that the model gives to
-    anything of its own, is not taken.
+    anything of its own, is not taken. `whole` variables come as one array, and have no columns.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, whole: Collection[str] = ()) -> None:
         self.variables: dict[str, Variable] = {**model.observations, **model.inputs}
         self.exact: dict[str, Entry] = {}
         claims: dict[str, set[Entry]] = {}
-        for name, variable in self.variables.items():
-            for position, entry in enumerate(variable.entry_names()):
+        self.entries = {n: v.entry_names() for n, v in self.variables.items() if n not in whole}
+        for name, entries in self.entries.items():
+            variable = self.variables[name]
+            for position, entry in enumerate(entries):
                 self.exact[entry] = (name, position)
                 for loose in _loose_names(variable, entry):
                     claims.setdefault(loose, set()).add((name, position))
@@ -58,12 +60,15 @@ class Columns:
         return found
 
     def entry_name(self, entry: Entry) -> str:
-        return self.variables[entry[0]].entry_names()[entry[1]]
+        return self.entries[entry[0]][entry[1]]
 
     def missing(
-        self, variables: Iterable[str], found: Mapping[Entry, str], columns: Sequence[str]
+        self, variables: Iterable[str], found: Mapping[Entry, str], columns: Sequence[str], *, arrays: bool
     ) -> Diagnostic | None:
-        """E401 with the names expected and, where a column looks like one of them, a question."""
+        """E401 with the names expected and, where a column looks like one of them, a question.
+
+        `arrays`: the data set holds arrays, so that a variable with no entry there is asked for by its own name.
+        """
         absent = [
             (name, position)
             for name in variables
@@ -72,11 +77,16 @@ class Columns:
         ]
         if not absent:
             return None
-        names = [self.entry_name(e) for e in absent]
-        spare = [c for c in columns if c not in found.values()]
-        why = [f"expected: {_listed(list(self.exact))}", f"found: {_listed(list(columns)) or 'no columns'}"]
+        begun = {name for name, _ in found}
+        asked: dict[str, Entry] = {}
+        for entry in absent:
+            asked.setdefault(entry[0] if arrays and entry[0] not in begun else self.entry_name(entry), entry)
+        names, used = list(asked), set(found.values())
+        spare = [c for c in columns if c not in used]
+        expected = list(self.variables) if arrays and not begun else list(self.exact)
+        why = [f"expected: {_listed(expected)}", f"found: {_listed(list(columns)) or 'no columns'}"]
         help_: list[str] = []
-        for entry, name in zip(absent, names):
+        for name, entry in list(asked.items())[:20]:
             near = suggest(name, spare)
             for loose in _loose_names(self.variables[entry[0]], name):
                 near = near or suggest(loose, spare)
@@ -87,9 +97,8 @@ class Columns:
             if claim and set(claim) & set(absent):
                 could = ", ".join(f"`{self.entry_name(e)}`" for e in sorted(claim))
                 why.append(f"`{column}` is not taken for {could}, for it could mean something else in this model")
-        head = (
-            f"the data have no column `{names[0]}`" if len(names) == 1 else f"the data have no columns {_listed(names)}"
-        )
+        kind = "array" if arrays and not begun else "column"
+        head = f"the data have no {kind}{'s' if len(names) > 1 else ''} {_listed(names)}"
         return Diagnostic("E401", head, why=tuple(why), help=tuple(help_))
 
 

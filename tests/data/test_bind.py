@@ -178,7 +178,9 @@ def test_missing_columns_are_listed() -> None:
     assert (
         "no column `fix[east]`" in text and "`fix[north]`" in text and "is `fix[est]` meant to be `fix[east]`?" in text
     )
-    assert "`H[1,0]`" in str(refused(NUMBERED, {"y": np.zeros((5, 3)), "x": Y}))
+    assert "no array `H`" in str(refused(NUMBERED, {"y": np.zeros((5, 3)), "x": Y}))
+    table = pd.DataFrame(np.zeros((5, 4)), columns=[1, 2, 3, "x"])
+    assert "no columns `H[1,0]`, `H[1,1]`" in str(refused(NUMBERED, table))
     assert "is `Y` meant to be `y`?" in str(refused(LEVEL, {"Y": Y}))
 
 

@@ -113,8 +113,8 @@ CODES: tuple[Code, ...] = (
         "a discrete observation has a value that it cannot take",
         "An observation declared `in` an axis takes its labels (or, where these are names, positions from 0 on);"
         " one declared in a range takes the integers of the range.",
-        _python(_DISCRETE, 'model.log_likelihood({"seen": ["alive", "lost"]}, {"p": 0.5})'),
-        _python(_DISCRETE, 'ssmlang.data.load("nile")'),
+        _python(_DISCRETE, 'model.bind({"seen": ["alive", "lost"]})'),
+        _python(_DISCRETE, 'model.bind({"seen": ["alive", "dead"]})'),
     ),
     Code(
         "E407",

@@ -11,8 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from ssmlang.data import Bound
-from ssmlang.engines.base import Filtered
-from ssmlang.engines.program import LinearGaussian
 from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.lowering.gaussian import GaussianLowering
 from ssmlang.model import expr
@@ -40,37 +38,13 @@ def with_reads(model: Model) -> Model:
     return replace(model, definitions={**model.definitions, **extra})
 
 
-def filtered_rows(program: LinearGaussian, found: Filtered, first: int) -> Filtered:
-    """The filter's moments with the rows of definitions (from `first` on) given y_0..y_t, not one step ahead."""
-    s, M = program.structure, jnp.asarray(program.structure.memory_noises, int)
-    H, J, d = program.H[..., first:, :], program.J[..., first:, :], program.d[..., first:]
-    blocks = [H[..., k, :, :] for k in range(H.shape[-3])]
-    blocks += [jnp.zeros((*H.shape[:-3], H.shape[-2], s.n * (s.state_rows - len(blocks))))]
-    noises = [J[..., j, :, :][..., M] for j in range(min(J.shape[-3], s.noise_rows))]
-    rest = len(M) * (s.noise_rows - len(noises))
-    noises = [jnp.broadcast_to(b, (*H.shape[:-3], *b.shape[-2:])) if H.ndim > J.ndim else b for b in noises]
-    blocks = [jnp.broadcast_to(b, (*J.shape[:-3], *b.shape[-2:])) if J.ndim > H.ndim else b for b in blocks]
-    Z = jnp.concatenate([*blocks, *noises, jnp.zeros((*blocks[0].shape[:-1], rest))], axis=-1)
-    mean, cov = found.memory_mean, found.memory_cov
-    assert mean is not None and cov is not None
-    flat = jnp.isinf(jnp.diagonal(cov, axis1=-2, axis2=-1))
-    finite = jnp.where(jnp.isinf(cov), 0.0, cov)
-    own_mean = jnp.einsum("...kn,...n->...k", Z, mean) + d
-    own_cov = jnp.einsum("...kn,...nl,...jl->...kj", Z, finite, Z)
-    unknown = jnp.einsum("...kn,...n->...k", (Z != 0).astype(Z.dtype), flat.astype(Z.dtype)) > 0
-    own_cov = own_cov + jnp.where(unknown[..., None] & jnp.eye(own_cov.shape[-1], dtype=bool), jnp.inf, 0.0)
-    observed_cov = found.observed_cov.at[:, first:, first:].set(own_cov)
-    return found._replace(observed_mean=found.observed_mean.at[:, first:].set(own_mean), observed_cov=observed_cov,
-                          memory_mean=None, memory_cov=None)  # fmt: skip
-
-
 def definitions(
     model: Model, lowering: GaussianLowering, arrays: Mapping[str, np.ndarray], bound: Bound, params: Mapping[str, Any]
 ) -> dict[str, Series]:
     """Mean and sd of each definition from the moments of an engine's rows.
 
-    An affine one has rows of its own among the observations; of another, what it reads has, and it is integrated over
-    their joint Gaussian law, row by row.
+    An affine one has entries of its own in the state; of another, what it reads has, and it is integrated over their
+    joint Gaussian law, row by row.
     """
     found = {}
     for d in model.definitions.values():
@@ -78,9 +52,9 @@ def definitions(
             continue
         if d.name in lowering.form.definitions:
             first, last = lowering.form.definitions[d.name]
-            shape = (len(arrays["observed_mean"]), *d.shape)
-            variance = np.diagonal(arrays["observed_cov"][:, first:last, first:last], axis1=1, axis2=2)
-            mean = arrays["observed_mean"][:, first:last]
+            shape = (len(arrays["mean"]), *d.shape)
+            variance = np.diagonal(arrays["cov"][:, first:last, first:last], axis1=1, axis2=2)
+            mean = arrays["mean"][:, first:last]
             found[d.name] = Series(mean.reshape(shape), d.axes, np.sqrt(np.maximum(variance, 0)).reshape(shape))
         else:
             integrated = _integrated(d.value, lowering, arrays, bound, params)
@@ -98,7 +72,7 @@ def _integrated(
     if any(n not in spans for n in names) or any(r[0] == "noise" for r in expr.references([value])):
         return None
     at = np.concatenate([np.arange(*spans[n]) for n in names]) if names else np.zeros(0, int)
-    mean, cov = arrays["observed_mean"][:, at], arrays["observed_cov"][:, at[:, None], at[None, :]]
+    mean, cov = arrays["mean"][:, at], arrays["cov"][:, at[:, None], at[None, :]]
     points, weights = _points(len(at))
     values, vectors = np.linalg.eigh(np.where(np.isfinite(cov), cov, 0.0))
     root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]

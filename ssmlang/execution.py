@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 
 from ssmlang.data import Bound, check_inputs
-from ssmlang.definitions import filtered_rows, with_reads
+from ssmlang.definitions import with_reads
 from ssmlang.engines.kalman import Kalman
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.gaussian import GaussianLowering
@@ -193,9 +193,7 @@ class Execution:
 
         def moments(params: Params, series: Series) -> Any:
             program, y = lowering.program(params, series["observations"], series["inputs"], _steps(series))
-            if verb == "smooth" or lowering.m == lowering.form.stacking.m:
-                return getattr(engine, verb)(program, y)
-            return filtered_rows(program, engine.filter(program, y, memory=True), lowering.form.stacking.m)
+            return getattr(engine, verb)(program, y)
 
         return moments
 

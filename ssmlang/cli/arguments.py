@@ -231,6 +231,8 @@ def _fit(commands: Parsers) -> None:
     p.add_argument("--chains", type=_positive, default=4, help="number of chains (default 4)")
     p.add_argument("--out", metavar="FILE", help="where the fit goes (default: the model's name with .nc)")
     p.add_argument("--plot", metavar="FILE", help="where the plot goes (default: beside the fit, with .png)")
+    p.add_argument("--steps", type=_positive, help="rows ahead that the plot forecasts (default: none)")
+    p.add_argument("--future", metavar="DATA", help="the model's inputs, for these rows")
     p.add_argument("--no-plot", action="store_true", help="draw nothing")
     p.add_argument("--json", action="store_true", help="print the estimates as JSON, and nothing else")
     for option in (_const, _run):

@@ -18,6 +18,7 @@ def fit(args: argparse.Namespace) -> int:
     """Print the checks, the engine and why, and the estimates; write the fit and the picture."""
     out, picture = _places(args)
     check_picture(picture)
+    future = None if args.future is None else data_of(args.future)
     prepare()
     model = model_of(args.file, constants(args))
     if not args.json:
@@ -43,9 +44,12 @@ def fit(args: argparse.Namespace) -> int:
         tables.show(summary)
     found.save(out)
     if picture is not None:
-        save_figure(found.plot(), picture)
+        save_figure(found.plot(steps=args.steps, future=future), picture)
     if not args.json:
-        print(f"\n{out}: the fit" + ("" if picture is None else f"\n{picture}: data, level and components"))
+        ahead = "" if args.steps is None else ", forecast"
+        print(
+            f"\n{out}: the fit" + ("" if picture is None else f"\n{picture}: data, fitted signal{ahead} and components")
+        )
     return 0
 
 
@@ -56,8 +60,8 @@ def _places(args: argparse.Namespace) -> tuple[Path, Path | None]:
     if out.suffix != ".nc":
         raise Usage(f"--out {out}: a fit is written to a file that ends in .nc")
     if args.no_plot:
-        if args.plot is not None:
-            raise Usage("--plot and --no-plot contradict each other")
+        if args.plot is not None or args.steps is not None or args.future is not None:
+            raise Usage("--no-plot contradicts --plot, --steps and --future")
         return out, None
     return out, Path(args.plot) if args.plot is not None else out.with_suffix(".png")
 

@@ -179,7 +179,8 @@ class _Expansion:
         missing = [p for p in params if p not in bound]
         if sound and missing:
             shown = ", ".join(f"`{p}`" for p in missing)
-            message = f"`{component.name.id}` needs {'an argument' if len(missing) == 1 else 'arguments'} more: {shown}"
+            what = "an argument is" if len(missing) == 1 else "arguments are"
+            message = f"{what} missing: {shown}"
             self.wrong_argument(part, component, message, part.span, "")
             sound = False
         return bound if sound else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ssmlang.language import syntax as s
-from ssmlang.language.diagnostics import Findings
+from ssmlang.language.diagnostics import Findings, Label
 from ssmlang.language.parser import MAX_TEXT, parse
 from ssmlang.language.resources import list_resources, read_resource
 from ssmlang.language.source import Source, Span
@@ -56,7 +56,9 @@ class Loader:
 
     def define(self, module: Module, name: s.Name, component: s.Component, home: Module) -> None:
         if name.id in module.components:
-            self.findings.add("E202", f"there are two components named `{name.id}`", name.span, "the second one")
+            first = Label(module.components[name.id][0].name.span, "the first one")
+            message = f"there are two components named `{name.id}`"
+            self.findings.add("E202", message, name.span, "the second one", others=(first,))
         else:
             module.components[name.id] = (component, home)
 

@@ -75,8 +75,8 @@ def foreign_operator(found: Found) -> Slip | None:
 
     if after.startswith("**"):
         return Slip("E106", "a power is written `^`", "", span=at(2), replacement="^")
-    if text[start - 1 : start + 1] in ("+=", "-=", "*=", "/="):
-        return Slip("E106", "a name has one definition, which cannot be added to", "", span=at(2, start - 1))
+    if after[:2] in ("+=", "-=", "*=", "/="):
+        return Slip("E106", "a name has one definition, which cannot be added to", "", span=at(2))
     if after.startswith("<-"):
         return Slip("E106", "a definition is written `=`, a law `~`", "", span=at(2), replacement="=")
     if after.startswith(":="):
@@ -146,7 +146,7 @@ def wrong_relation(found: Found) -> Slip | None:
         help_ = "an unknown is `param a ~ ...`, a noise `noise e ~ ...`"
         return Slip("E107", f"`{word}` gives a value, with `=`", "", help=help_)
     if text == "~":
-        return Slip("E107", "`~` stands between a name and its law only", "", help="a transpose is written `A'`")
+        return Slip("E107", "`~` stands between a name and its law only", "")
     return None
 
 

@@ -227,8 +227,13 @@ def examine(text: str) -> None:
 
 
 SOUND = "".join(path.read_text(encoding="utf-8") for path in PROGRAMS)
-PIECES = sorted({*"()[]{}~=+-*/^@%'.,:;#\"\n\t\r!<>&|$", "..", "##", "model", "param", "out", "for", "in", "if", "1e",
-                 "²", "component c(a) {\n", "\n}\n", " ", "\ufeff", "\x00", "\u2028", "√", "part p = c(1)\n"})  # fmt: skip
+PIECES = sorted(
+    {
+        *"()[]{}~=+-*/^@%'.,:;#\"\n\t\r!<>&|$ ",
+        *("..", "##", "model", "param", "out", "for", "in", "if", "1e", "²", "√", "\ufeff", "\x00", "\u2028"),
+        *("component c(a) {\n", "\n}\n", "part p = c(1)\n"),
+    }
+)
 
 
 @settings(max_examples=150, deadline=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -26,6 +27,10 @@ class Rows:
     @property
     def size(self) -> int:
         return self.constant.size
+
+    @cached_property
+    def reads_time(self) -> bool:
+        return any(n.op == "time" for n in expr.walk([self.constant, *(v.values for v in self.terms.values())]))
 
     def lags(self, kind: str) -> list[int]:
         return sorted(lag for k, lag in self.terms if k == kind)
@@ -165,4 +170,4 @@ def at_row(rows: Rows, row: int) -> Rows:
 
 def reads_time(rows: Rows) -> bool:
     """Whether any expression reads the row number."""
-    return any(n.op == "time" for n in expr.walk([rows.constant, *(v.values for v in rows.terms.values())]))
+    return rows.reads_time

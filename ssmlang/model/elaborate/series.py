@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ssmlang.model.elaborate.expressions import Context, Expressions
     from ssmlang.model.model import Values
 
+MAX_LAG = 1_000
+
 
 class SeriesMixin:
     """The part of `Expressions` that deals with series and their rows."""
@@ -41,6 +43,8 @@ class SeriesMixin:
             return self.let_value(symbol, replace(c, shift=lag), span)
         if isinstance(lag, int) and lag < 0:
             raise scope.error("E210", f"`{span.text}` is a value of a later row", span, "the future cannot be read")
+        if isinstance(lag, int) and lag > MAX_LAG:
+            raise scope.error("E215", f"a lag of {lag:,} rows", span, f"at most {MAX_LAG:,} are allowed")
         if symbol.sort == "obs" and c.mode == "transition" and lag == 0:
             raise scope.error(
                 "E210",

@@ -105,8 +105,12 @@ def _bind_one(model: Model, data: Any, time: Any, observations: bool, future: bo
     return Bound(steps, seen, {n: spread[n] for n in model.inputs}, placed.time, notes, derived_dt)
 
 
+class _Entries(dict[int, tuple[str, Any]]):
+    """By position of an entry: the name of its column, and the column."""
+
+
 def _gather(model: Model, source: Source, observations: bool, future: bool, findings: Findings) -> dict[str, Any]:
-    """What the source holds of each variable: a whole array, or a dict from entry position to column."""
+    """What the source holds of each variable: a whole array, or the columns of its entries."""
     names = Columns(model, source.arrays)
     columns = list(source.columns)
     found = names.match(columns, findings)
@@ -126,7 +130,7 @@ def _gather(model: Model, source: Source, observations: bool, future: bool, find
                     "E410", f"the table has more than one column `{column}`", help="rename or drop one of them"
                 )
         if entries:
-            raw[name] = {e: (column, source.columns[column]()) for e, column in entries.items()}
+            raw[name] = _Entries({e: (column, source.columns[column]()) for e, column in entries.items()})
         if len(entries) < variable.size and (name in model.inputs or observations):
             absent.append(name)
     if "dt" in absent and "dt" not in raw and (source.index is not None or future):
@@ -149,7 +153,7 @@ def _count(raw: Mapping[str, Any], source: Source) -> int:
     if source.kind == "table" and source.count is not None:
         return source.count
     for pieces in raw.values():
-        for piece in (p for _, p in pieces.values()) if isinstance(pieces, dict) else [pieces]:
+        for piece in (p for _, p in pieces.values()) if isinstance(pieces, _Entries) else [pieces]:
             shape = np.shape(piece) if not isinstance(piece, list | tuple) else (len(piece),)
             if shape:
                 return int(shape[0])
@@ -162,7 +166,7 @@ def _assemble(variable: Variable, pieces: Any, count: int, label: Any) -> np.nda
             return to_codes(raw, column, variable.values, label)
         return to_numbers(raw, column, label)
 
-    if not isinstance(pieces, dict):
+    if not isinstance(pieces, _Entries):
         array = convert(pieces, variable.name)
         if array.shape != (count, *variable.shape):
             raise _wrong_shape(variable, array.shape, count)

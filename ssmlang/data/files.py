@@ -18,7 +18,11 @@ def read_file(path: str | Path) -> Any:
     that reads Parquet is missing.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except (OSError, ValueError):  # no path at all: too long, or with a null in it
+        raise SsmError(Diagnostic("E701", f"`{str(path)[:60]}...` is no path of a file")) from None
+    if not there:
         beside = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else []
         guess = did_you_mean(path.name, beside)
         raise SsmError(

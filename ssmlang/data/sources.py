@@ -169,7 +169,7 @@ def _times(
                     help=(guess,) if guess else (),
                 )
             )
-        return read_times(pd.Index(columns[time]()), time)
+        return read_times(columns[time](), time)
     found = [n for n in columns if n.strip().lower() in TIME_NAMES and n not in declared]
     if len(found) > 1:
         raise SsmError(
@@ -180,7 +180,7 @@ def _times(
             )
         )
     if found:
-        return read_times(pd.Index(columns[found[0]]()), found[0])
+        return read_times(columns[found[0]](), found[0])
     if otherwise is not None and otherwise not in declared:
         index = pd.Index(columns[otherwise]())
         return read_times(index, otherwise) if has_times(index) else None
@@ -298,8 +298,9 @@ def _time_dimension(data: Any, declared: Collection[str], time: Any) -> str:
 
 def _aligned(array: Any, variable: Variable, dim: str) -> np.ndarray:
     """The values with time first and each axis in the order of its labels, where the array bears labels."""
-    if dim in array.dims:
-        array = array.transpose(dim, ...)
+    if dim not in array.dims:
+        return np.asarray(array.values)
+    array = array.transpose(dim, ...)
     names = [a.name for a in variable.axes if a is not None]
     if len(set(names)) == len(variable.axes) and set(names) == set(array.dims) - {dim}:
         array = array.transpose(dim, *names)

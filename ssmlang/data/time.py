@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -125,7 +126,12 @@ def read_times(values: Any, name: str) -> pd.Index:
 
     Raises E411 if they cannot be read as times, with the first row that cannot.
     """
-    index = values if isinstance(values, pd.Index) else pd.Index(values)
+    try:
+        index = values if isinstance(values, pd.Index) else pd.Index(values)
+    except (TypeError, ValueError):
+        raise SsmError(
+            Diagnostic("E411", f"`{name}` is no list of times", help=("give one time for each row",))
+        ) from None
     if isinstance(index, pd.PeriodIndex):
         index = index.to_timestamp(how="start")
     if isinstance(index, pd.MultiIndex):
@@ -144,7 +150,10 @@ def read_times(values: Any, name: str) -> pd.Index:
             raise _unreadable(name, int(missing[0]), "missing")
         if pd.api.types.is_float_dtype(index.dtype):
             numbers = index.to_numpy(dtype=float)
-            return pd.Index(numbers.astype(np.int64)) if (numbers == np.rint(numbers)).all() else pd.Index(numbers)
+            if np.isinf(numbers).any():
+                raise _unreadable(name, int(np.flatnonzero(np.isinf(numbers))[0]), "infinite")
+            whole = (numbers == np.rint(numbers)).all() and (np.abs(numbers) < 2**53).all()
+            return pd.Index(numbers.astype(np.int64)) if whole else pd.Index(numbers)
         if not isinstance(index, pd.DatetimeIndex | pd.RangeIndex):
             return pd.Index(index.to_numpy(dtype=np.int64))
         return index
@@ -163,11 +172,15 @@ def has_times(index: pd.Index) -> bool:
 
 
 def _is_number(index: pd.Index) -> bool:
-    return pd.api.types.is_numeric_dtype(index.dtype) and not pd.api.types.is_bool_dtype(index.dtype)
+    types = pd.api.types
+    return types.is_integer_dtype(index.dtype) or types.is_float_dtype(index.dtype)
 
 
 def _dates_of(index: pd.Index, name: str) -> pd.DatetimeIndex:
     texts = pd.Series(index.to_numpy(dtype=object))
+    strange = [i for i, v in enumerate(texts) if not (isinstance(v, str | datetime.date) or pd.isna(v) is True)]
+    if strange:
+        raise _unreadable(name, strange[0], f"`{texts.iloc[strange[0]]}`")
     try:
         return pd.DatetimeIndex(pd.to_datetime(texts, format="ISO8601", errors="raise").array)
     except (ValueError, TypeError, OverflowError):

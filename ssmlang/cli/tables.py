@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,10 @@ def check_ending(path: str | None) -> None:
 def deliver(result: xr.Dataset, path: str | None) -> None:
     """Write a result to `path` by its ending, or print it as a table."""
     if path is None:
-        show(frame(result))
+        table = frame(result)
+        # A table is read: of the quantiles, those that bound nine tenths of an observation's law.
+        seen = {f"{name}_q{q}" for name in _observations(result) for q in ("05", "95")}
+        show(table[[c for c in table if not re.search(r"_q\d\d$", c) or c in seen]])
         return
     with writing(path):
         suffix = Path(path).suffix
@@ -71,9 +75,24 @@ def _moments(result: xr.Dataset) -> dict[str, np.ndarray]:
             columns[str(name)] = mean[..., i]
             if spread is not None:
                 columns[f"{name}_sd"] = spread[..., i]
-    told = {"mean", "cov", "sd"}
+            columns |= _quantiles(result, dim, i)
+    told = {"mean", "cov", "sd", "quantile"}
     rest = result[[v for v in result.data_vars if str(v).rsplit("_", 1)[-1] not in told and "time" in result[v].dims]]
     return columns | _entries(rest)
+
+
+def _observations(result: xr.Dataset) -> list[str]:
+    return [str(name) for name in result["obs"].values] if "obs" in result.coords else []
+
+
+def _quantiles(result: xr.Dataset, dim: str, entry: int) -> dict[str, np.ndarray]:
+    """`flow_q05`, ...: quantiles of one entry, where the parameters' uncertainty makes its law no normal one."""
+    of = "observed_quantile" if dim == "obs" else "state_quantile"
+    if of not in result:
+        return {}
+    values = result[of].transpose("quantile", ..., dim).values[..., entry]
+    name = str(result[dim].values[entry])
+    return {f"{name}_q{100 * q:02.0f}": column for q, column in zip(result["quantile"].values, values)}
 
 
 def _sd(result: xr.Dataset, prefix: str) -> np.ndarray | None:

@@ -84,7 +84,7 @@ class Interpreter:
         if node.op == "ref":
             return self._reference(node)
         if node.op == "augment" and self.is_variable("augment", *node.attrs):
-            return self._bad(node, args, f"the parameter {node.attrs[0]} is a state")
+            return self._bad(node, f"the parameter {node.attrs[0]} is a state")
         if node.op == "past_sum" and (isinstance(args[0], NotAffine) or args[0].terms):
             if isinstance(args[0], NotAffine) and args[0].kind == "nonlinear":
                 return args[0]
@@ -98,7 +98,8 @@ class Interpreter:
         try:
             return self._rule(node, args)  # type: ignore[arg-type]
         except ExprError as trouble:
-            raise ExprError(trouble.message, trouble.label, trouble.help or "split the model into smaller ones") from None
+            hint = trouble.help or "split the model into smaller ones"
+            raise ExprError(trouble.message, trouble.label, hint) from None
 
     def _reference(self, node: Node) -> Form:
         sort, name, lag = node.attrs
@@ -138,7 +139,7 @@ class Interpreter:
             return self._bilinear(node, args, varying[0])
         if op == "index" and varying == [0]:
             return self._indexed(node, args)
-        return self._bad(node, args, self._reason(node, varying))
+        return self._bad(node, self._reason(node, varying))
 
     # --------------------------------------------------------------------------------------------- linear rules
 
@@ -236,7 +237,7 @@ class Interpreter:
         )
         return spoken(list(names))
 
-    def _bad(self, node: Node, args: list[Form], reason: str) -> NotAffine:
+    def _bad(self, node: Node, reason: str) -> NotAffine:
         return NotAffine(node.span, reason, self._variables(node))
 
     def _reason(self, node: Node, varying: list[int]) -> str:
@@ -250,7 +251,8 @@ class Interpreter:
             exponent = node.args[1]
             if 1 in varying:
                 return f"a power that depends on {self._read(exponent)}"
-            return f"the square of {read}" if exponent.is_const and (exponent.value == 2).all() else f"a power of {read}"  # type: ignore[union-attr]
+            squared = exponent.value is not None and np.all(exponent.value == 2)
+            return f"the square of {read}" if squared else f"a power of {read}"
         if op == "where":
             return f"a case that depends on {self._read(node.args[0])}"
         if op in numeric.PREDICATES and op != "not":

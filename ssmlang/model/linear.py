@@ -9,8 +9,8 @@ import numpy as np
 
 from ssmlang.language.source import Span
 from ssmlang.model import expr, sparse
-from ssmlang.model.existence import existence
 from ssmlang.model.affine import Affine, Interpreter
+from ssmlang.model.existence import existence
 from ssmlang.model.expr import ExprError, Node
 from ssmlang.model.initial import InitialForm, Stationary, finish, initial_form
 from ssmlang.model.model import Equation, Model
@@ -48,6 +48,8 @@ class LinearForm:
     """(observation, lag) read otherwise: these must have been seen"""
     roots: tuple[Span | None, ...]
     """covariances that are factored inside the program; gradients there need full rank"""
+    noises: tuple[str, ...] = ()
+    """what each standard normal is, in the user's names"""
 
     @property
     def stationary(self) -> Stationary | None:
@@ -159,7 +161,7 @@ def _joined(transition: Rows, emission: Rows, reaches: tuple[np.ndarray, np.ndar
     return LinearForm(
         s, moved, whole, first, initial, have.absent, conditioned, have.unavailable,
         {v.name: (s.x[v.name], s.x[v.name] + v.size) for v in reader.stacked if v.name in s.definitions},
-        _affine_reads(moved, whole, reader), dict(reader.data_reads), tuple(reader.roots),
+        _affine_reads(moved, whole, reader), dict(reader.data_reads), tuple(reader.roots), reader.noises,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ssmlang.model import expr, sparse
+from ssmlang.model.entries import entry
 from ssmlang.model.expr import ExprError, Node
 from ssmlang.model.sparse import Sparse
 from ssmlang.model.support import nonzero
@@ -52,7 +53,7 @@ def factor(cov: Node, on_cholesky: OnCholesky = lambda node: None) -> Sparse:
 
 def root(values: Node) -> Node:
     """r with r^2 = values (of either sign), without a square root where the values are written as squares."""
-    if values.is_const and (values.value < 0).any():  # type: ignore[operator]
+    if values.value is not None and np.any(values.value < 0):
         raise ExprError("a variance is negative", "not a covariance matrix")
     exact = exact_root(values)
     if exact is not None:
@@ -73,14 +74,14 @@ def root(values: Node) -> Node:
         inner = values.args[0]
         if inner.op in ("stack", "pow", "mul", "reshape", "broadcast", "diag"):
             source = sparse.positions(inner)[tuple(a.value for a in values.args[1:])].reshape(-1)  # type: ignore[misc]
-            return expr.reshape(expr.stack([root(_entry(inner, int(p))) for p in source]), values.shape)
+            return expr.reshape(expr.stack([root(entry(inner, int(p))) for p in source]), values.shape)
     return expr.unary("sqrt", values)
 
 
 def exact_root(values: Node) -> Node | None:
     """The root of what is written as a square; None for anything else."""
     if values.is_const:
-        return expr.const(np.sqrt(values.value)) if (values.value >= 0).all() else None  # type: ignore[operator,arg-type]
+        return expr.const(np.sqrt(values.value)) if np.all(values.value >= 0) else None  # type: ignore[operator,arg-type]
     if values.op == "pow" and values.args[1].is_const and (values.args[1].value == 2).all():  # type: ignore[union-attr]
         return expr.broadcast(values.args[0], values.shape)
     if values.op == "mul" and same(*values.args):
@@ -91,39 +92,6 @@ def exact_root(values: Node) -> Node | None:
     return None
 
 
-def _entry(node: Node, position: int) -> Node:
-    """One entry as a scalar expression, looking into what a matrix is put together from."""
-    at = np.unravel_index(position, node.shape) if node.shape else ()
-    if node.is_const:
-        return expr.const(node.value[at])  # type: ignore[index]
-    if node.op == "stack":
-        inner = int(np.ravel_multi_index(at[1:], node.shape[1:])) if node.ndim > 1 else 0
-        return _entry(node.args[int(at[0])], inner)
-    if node.op in ("mul", "add", "sub", "div", "pow", "neg"):
-        args = []
-        for a in node.args:
-            pad = at[len(at) - a.ndim :] if a.ndim else ()
-            args.append(_entry(a, int(np.ravel_multi_index([p if s > 1 else 0 for p, s in zip(pad, a.shape)], a.shape))
-                               if a.ndim else 0))  # fmt: skip
-        return expr.rebuild(_scalar(node), args)
-    if node.op in ("reshape", "broadcast", "transpose"):
-        from ssmlang.model import _numeric
-
-        source = _numeric.evaluate(node.op, node.attrs, [sparse.positions(node.args[0])]).reshape(-1)
-        return _entry(node.args[0], int(source[position]))
-    if node.op == "diag":
-        return _entry(node.args[0], int(at[-1])) if at[-1] == at[-2] else expr.const(0.0)
-    if not node.shape:
-        return node
-    return expr.index(node, [expr.const(int(i)) for i in at])
-
-
-def _scalar(node: Node) -> Node:
-    from dataclasses import replace
-
-    return replace(node, shape=(), axes=())
-
-
 def _structured(cov: Node, hear: OnCholesky) -> Sparse | None:
     op, args = cov.op, cov.args
     if op in ("mul", "div"):
@@ -131,8 +99,8 @@ def _structured(cov: Node, hear: OnCholesky) -> Sparse | None:
             if scalar.size == 1 and matrix.shape == cov.shape:
                 by = expr.reshape(root(expr.reshape(scalar, (1,))), (1,))
                 inner = factor(matrix, hear)
-                by = sparse.gather(by, np.zeros(inner.nnz, int))
-                return inner.map(lambda v: expr.binary(op, v, by))
+                factors_ = sparse.gather(by, np.zeros(inner.nnz, int))
+                return inner.map(lambda v, by=factors_: expr.binary(op, v, by))  # type: ignore[misc]
     if op == "add" and args[0].shape == args[1].shape == cov.shape:
         return beside([factor(a, hear) for a in args])
     if op == "matmul" and all(a.ndim == 2 for a in args):
@@ -172,7 +140,7 @@ def _diagonal(node: Node) -> bool:
 
 def _pair(cov: Node) -> Sparse | None:
     """[[s1^2, r s1 s2], [r s1 s2, s2^2]] -> [[s1, 0], [r s2, s2 sqrt(1 - r^2)]]."""
-    a, b, c, d = (_entry(cov, i) for i in range(4))
+    a, b, c, d = (entry(cov, i) for i in range(4))
     if not same(b, c):
         b, c = _ordered(b), _ordered(c)
         if not same(b, c):

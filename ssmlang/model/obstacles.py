@@ -1,4 +1,4 @@
-"""Why a model is not a linear-Gaussian one, as values that become diagnostics where somebody asks for such an engine."""
+"""Why a model is not a linear-Gaussian one, as values that become diagnostics where somebody asks for that."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def of_kind(model: Model) -> list[Obstacle]:
     """What is no linear-Gaussian program by its declarations alone."""
     found = []
     for name in model.missing_constants:
-        found.append(Obstacle("E307", f"constant `{name}` has no value", None, "",
-                              f"give it: compile(..., constants={{{name!r}: ...}}), or --const {name}=..."))  # fmt: skip
+        hint = f"give it: compile(..., constants={{{name!r}: ...}}), or --const {name}=..."
+        found.append(Obstacle("E307", f"constant `{name}` has no value", None, "", hint))
     for s in model.states.values():
         if s.values is not None:
             found.append(Obstacle("E306", "engine 'kalman' needs states that are real numbers", s.span,
@@ -59,6 +59,7 @@ def of_kind(model: Model) -> list[Obstacle]:
             found.append(Obstacle("E306", "engine 'kalman' takes no augmented parameter", p.span,
                                   f"{p.name} is a state on its unconstrained scale", 'use engine="ekf"'))  # fmt: skip
     for d in model.differentials:
-        found.append(Obstacle("E306", "engine 'kalman' does not discretise differential equations yet", d.span,
-                              "is in continuous time", "write the transition from row to row, `x[t] ~ Normal(...)`"))  # fmt: skip
+        message = "engine 'kalman' does not discretise differential equations in this version"
+        hint = "write the transition from row to row, `x[t] ~ Normal(...)`"
+        found.append(Obstacle("E306", message, d.span, "is in continuous time", hint))
     return found

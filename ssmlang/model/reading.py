@@ -60,6 +60,7 @@ class Reader:
         x, n = _offsets(self.stacked)
         y, m = _offsets(list(model.observations.values()))
         e: dict[str, int] = {}
+        names: list[str] = []
         r = 0
         for noise in model.noises.values():
             law = self._gaussian(noise.law, "noise") if noise.law is not None else None
@@ -67,7 +68,9 @@ class Reader:
                 continue
             self._noise[noise.name], e[noise.name] = law, r
             r += law[1].shape[1]
-        for equation in (*model.equations, *model.initials):
+            names += _numbered(noise.entry_names(), noise.name, law[1].shape[1])
+        equations: list[Equation | InitialEquation] = [*model.equations, *model.initials]
+        for equation in equations:
             if equation.law is None:
                 continue
             law = self._gaussian(equation.law, equation.role if isinstance(equation, Equation) else "init")
@@ -76,8 +79,13 @@ class Reader:
             if isinstance(equation, Equation) or equation.targets[0].name not in x:
                 self._fresh[id(equation)] = (r, law[1])
                 r += law[1].shape[1]
+                given = {v.name: v.entry_names() for v in (*self.stacked, *model.observations.values())}
+                entries = [given[t.name][i] for t in equation.targets for i in t.entries]
+                own = _numbered(entries, equation.targets[0].name, law[1].shape[1])
+                names += [f"own noise of {name}" for name in own]
             else:
                 self._fresh[id(equation)] = (-1, law[1])
+        self.noises = tuple(names)
         self.stacking = Stacking(x, y, e, n, m, r, self.latent, self.definitions)
 
     @property
@@ -198,6 +206,11 @@ class Reader:
         """Positions of entries among the states, or, for observations that are none, among the observations."""
         s = self.stacking
         return np.concatenate([np.asarray(e, int) + s.x.get(n, s.y.get(n, 0)) for n, e in targets])
+
+
+def _numbered(entries: list[str], name: str, count: int) -> list[str]:
+    """A name for each standard normal: that of the entry, where there are as many."""
+    return entries if len(entries) == count else [f"{name}, part {i + 1}" for i in range(count)]
 
 
 def _term(slot: tuple[str, int], matrix: Sparse) -> Rows:

@@ -97,7 +97,9 @@ class Sparse:
     def keep(self, wanted: np.ndarray) -> Sparse:
         """Only the entries (a boolean for each) that are wanted."""
         at = np.flatnonzero(wanted)
-        return self if len(at) == self.nnz else Sparse(self.shape, self.rows[at], self.cols[at], gather(self.values, at))
+        if len(at) == self.nnz:
+            return self
+        return Sparse(self.shape, self.rows[at], self.cols[at], gather(self.values, at))
 
 
 def _ranges(starts: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

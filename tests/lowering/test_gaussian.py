@@ -1,5 +1,6 @@
 """Programs of the language against the same model as a plain loop over Gaussian variables."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import jax
@@ -279,8 +280,8 @@ y[t] ~ Normal(signal[t], 0.3)
     with jax.enable_x64(True):
         program, data = low.program({"b": b}, {"y": y}, {"X": X}, T)
         smoothed = jax.tree.map(np.asarray, Kalman().smooth(program, data))
-    for k, wanted in ((1, signal), (2, [np.nan, *(q - p for p, q in zip(x, x[1:]))]),
-                      (3, [v - u for u, v in zip(signal, rows)])):  # fmt: skip
+    change = [np.nan, *(q - p for p, q in pairwise(x))]
+    for k, wanted in ((1, signal), (2, change), (3, [v - u for u, v in zip(signal, rows)])):
         for t in range(1 if k == 2 else 0, T):
             mean, sd = conditional([wanted[t]], rows, y)
             assert smoothed.mean[t, k] == pytest.approx(mean[0], abs=1e-9)

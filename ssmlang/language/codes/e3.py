@@ -2,6 +2,68 @@
 
 from __future__ import annotations
 
-from ssmlang.language.codes.entry import Code
+from ssmlang.language.codes.entry import Code, Example
 
-CODES: tuple[Code, ...] = ()
+
+def _run(program: str, call: str) -> Example:
+    """A program, compiled and asked for something."""
+    return Example(f'import ssmlang\nmodel = ssmlang.compile("""\n{program}""")\n{call}\n', language="python")
+
+
+_LIKELIHOOD = 'model.log_likelihood({"y": [0.1, 0.3]}, {}, engine="kalman")'
+_LEVEL = "state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(0.5 * x[t-1], 1)\n"
+
+CODES: tuple[Code, ...] = (
+    Code(
+        "E304",
+        "not-linear-gaussian",
+        "a linear-Gaussian engine was asked for, and the model is not one",
+        "The Kalman filter and its kin are exact where every state and every observation is an affine function of "
+        "states and Gaussian noises, with scales that do not depend on a state. Observations of earlier rows, and "
+        "anything that the data give, may enter in any way where they were seen.",
+        _run(_LEVEL + "y[t] ~ Normal(0, exp(x[t] / 2))\n", _LIKELIHOOD),
+        _run(_LEVEL + "y[t] ~ Normal(x[t], 1)\n", _LIKELIHOOD),
+    ),
+    Code(
+        "E305",
+        "no-stationary-law",
+        "Stationary() was asked for where no stationary law can exist",
+        "A group of states has a joint stationary law if its transition reads only states of the group and noises, "
+        "and is the same in every row: nothing in it may depend on t, on an input or on an observation. Whether the "
+        "parameters then allow it is a matter of their values; where they do not, the likelihood is zero.",
+        _run("state x\nobs y\ninit x ~ Stationary()\nx[t] ~ Normal(0.5 * x[t-1] + cos(t), 1)\n"
+             "y[t] ~ Normal(x[t], 1)\n", _LIKELIHOOD),
+        _run("state x\nobs y\ninit x ~ Normal(0, 2)\nx[t] ~ Normal(0.5 * x[t-1] + cos(t), 1)\n"
+             "y[t] ~ Normal(x[t], 1)\n", _LIKELIHOOD),
+    ),
+    Code(
+        "E306",
+        "beyond-this-engine",
+        "the model has a part that this engine does not know",
+        "A discrete state, an augmented parameter, a sum over the whole past or a differential equation needs an "
+        "engine of another kind; the message names the part and the engine.",
+        _run("state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(sum(0.1^k * x[t-k] for k in 1..t), 1)\n"
+             "y[t] ~ Normal(x[t], 1)\n", _LIKELIHOOD),
+        _run("state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(sum(0.1^k * x[t-k] for k in 1..min(3, t)), 1)\n"
+             "y[t] ~ Normal(x[t], 1)\n", _LIKELIHOOD),
+    ),
+    Code(
+        "E307",
+        "constant-without-value",
+        "a constant has no value",
+        "`const C[m, n]` without a value is to be given by the caller. The program checks without it, but cannot run.",
+        _run("const c\n" + _LEVEL + "y[t] ~ Normal(c * x[t], 1)\n", _LIKELIHOOD),
+        _run("const c = 2\n" + _LEVEL + "y[t] ~ Normal(c * x[t], 1)\n", _LIKELIHOOD),
+    ),
+    Code(
+        "E308",
+        "no-such-matrix",
+        "a matrix of the model is no covariance, or is too large",
+        "A covariance that is known before the data must be symmetric without negative eigenvalues; it may have any "
+        "rank. Matrices over a fixed number of entries are refused rather than filling the memory.",
+        _run("state x[2]\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ MvNormal(0.5 * x[t-1], [[1, 2], [2, 1]])\n"
+             "y[t] ~ Normal(x[t, 0], 1)\n", _LIKELIHOOD),
+        _run("state x[2]\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ MvNormal(0.5 * x[t-1], [[4, 2], [2, 1]])\n"
+             "y[t] ~ Normal(x[t, 0], 1)\n", _LIKELIHOOD),
+    ),
+)

@@ -56,10 +56,8 @@ tests: $(VENV)/.dev
 
 demo: $(VENV)/.user
 	@mkdir -p build/demo
-	$(BIN)/ssmlang check stdlib/models/nile.ssm
-	$(BIN)/ssmlang fit stdlib/models/nile.ssm --data nile --out build/demo/nile.nc --plot build/demo/nile.png
+	$(BIN)/ssmlang fit stdlib/models/nile.ssm --data nile --steps 12 --out build/demo/nile.nc
 	$(BIN)/ssmlang forecast build/demo/nile.nc --steps 12 --plot build/demo/forecast.png
-	@echo "The pictures are build/demo/nile.png and build/demo/forecast.png."
 
 check: $(VENV)/.user
 	$(BIN)/ssmlang check stdlib/*.ssm stdlib/models/*.ssm

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from ssmlang.cli import main
 from ssmlang.cli.programs import read_program
 from ssmlang.language.codes import REGISTRY
 from ssmlang.language.render import render_text
@@ -76,3 +79,28 @@ def test_the_reference_names_every_distribution_and_every_function() -> None:
     assert [name for name in DISTRIBUTIONS if f"`{name}(" not in text] == []
     words = set(re.findall(r"\w+", text[text.index("## 15") : text.index("## 16")]))
     assert set(FUNCTIONS) - words == set()
+
+
+def test_the_checks_that_readme_shows_are_what_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for block in BLOCK.finditer(text):
+        (name,) = re.findall(r"^model (\w+)$", block["text"], re.MULTILINE)
+        Path(f"{name}.ssm").write_text(block["text"], encoding="utf-8")
+    shown = re.findall(r"^```console\n\$ ssmlang (check [^\n]+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert shown
+    for command, output in shown:
+        main(command.split())
+        assert capsys.readouterr().out == output
+
+
+def test_the_python_that_readme_shows_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert "model.fit(data) " in code
+    code = code.replace("model.fit(data) ", "model.fit(data, draws=40, warmup=40, chains=2) ")
+    code = code.replace('"stdlib/', f'"{ROOT}/stdlib/')
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "sd_level" in done.stdout and (tmp_path / "nile.png").exists()

@@ -1,0 +1,203 @@
+"""The rows of a model, one after another: reading what was drawn, drawing what comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpyro.distributions.transforms import biject_to
+
+from ssmlang.inference.priors import Site, support_of
+from ssmlang.inference.sampling import draw
+from ssmlang.lowering.evaluate import Environment, evaluate
+from ssmlang.model import expr
+from ssmlang.model.expr import Node
+from ssmlang.model.model import Dist, Equation, InitialEquation, Model, Noise, StochasticDifferential, Values
+
+SUBSTEPS = 64
+"""Steps of a stochastic differential equation from one row to the next."""
+
+Paths = dict[str, Array]
+"""Each series by name, (rows before 0 + T, size), as floats."""
+
+
+def nodes_of(item: Equation | InitialEquation | Noise | StochasticDifferential) -> list[Node]:
+    """The expressions of an equation, an initial law, a noise or a differential."""
+    law, value = getattr(item, "law", None), getattr(item, "value", None)
+    return ([value] if value is not None else []) + (list(law.args.values()) if law is not None else [])
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A model with what is known beside the paths: parameters, inputs and augmented parameters of all rows.
+
+    Paths and inputs begin `before` rows before row 0.
+    """
+
+    model: Model
+    before: int
+    steps: int
+    params: Mapping[str, Array]
+    inputs: Mapping[str, Array]
+    augmented: Mapping[str, Array]
+
+    def environment(self, paths: Paths, t: Any, override: Mapping[tuple[str, str, int], Array] | None = None
+                    ) -> Environment:  # fmt: skip
+        """What expressions read at row t."""
+        model, given = self.model, override or {}
+
+        def read(sort: str, name: str, lag: Any) -> Array:
+            if isinstance(lag, int) and (sort, name, lag) in given:
+                return given[sort, name, lag]
+            if sort == "input":
+                return self.inputs[name][jnp.clip(self.before + t - lag, 0)]
+            variable: Any = {"state": model.states, "obs": model.observations, "noise": model.noises}[sort][name]
+            value = paths[name][jnp.clip(self.before + t - lag, 0)].reshape(variable.shape)
+            # A discrete value is a position or a number; one that does not exist is kept from being a NaN integer.
+            return jnp.nan_to_num(value).astype(int) if getattr(variable, "values", None) is not None else value
+
+        lags = {(n, lag) for n, values in self.augmented.items() for lag in (0, 1)}
+        at = {(n, lag): self.augmented[n][jnp.clip(t - lag, 0)] for n, lag in lags}
+        return Environment(params=self.params, read=read, t=t, augmented=at, horizon=self.steps, dtype=float)
+
+    def give(self, key: Array, item: Equation | InitialEquation, env: Environment, values: Values | None) -> Array:
+        """What an equation gives its targets, flat."""
+        size = sum(len(t.entries) for t in item.targets)
+        if item.law is not None:
+            found = self.sample(key, item.law, env, values)
+        else:
+            assert item.value is not None
+            found = evaluate([item.value], env)[0].astype(float)
+        return jnp.broadcast_to(found.ravel(), (size,))
+
+    def sample(self, key: Array, law: Dist, env: Environment, values: Values | None = None) -> Array:
+        return draw(key, law, dict(zip(law.args, evaluate(list(law.args.values()), env))), values)
+
+    def values_of(self, item: Equation | InitialEquation) -> Values | None:
+        """The kind of values of the first target."""
+        name = item.targets[0].name
+        return self.model.states[name].values if name in self.model.states else self.model.observations[name].values
+
+    def noises(self, key: Array, paths: Paths) -> Paths:
+        """Paths with every named noise drawn in every row, those before 0 included."""
+        out = dict(paths)
+        for k, noise in zip(jax.random.split(key, max(len(self.model.noises), 1)), self.model.noises.values()):
+            assert noise.law is not None
+            one = lambda k, t, law=noise.law: self.sample(k, law, self.environment(paths, t)).ravel()
+            rows = jnp.arange(-self.before, self.steps)
+            out[noise.name] = jax.vmap(one)(jax.random.split(k, len(rows)), rows)
+        return out
+
+    def advance(self, key: Array, paths: Paths, t: Array, given: Mapping[str, np.ndarray]) -> Paths:
+        """Paths with row t drawn; entries that are `given` in row 0 stay as they are there."""
+        out = dict(paths)
+        keys = jax.random.split(key, len(self.model.equations) + 1)
+        if self.model.differentials:
+            for name, values in self._step(keys[-1], out, t).items():
+                out[name] = _write(out[name], self.before + t, np.arange(values.size), values, t, given[name])
+        for k, equation in zip(keys, self.model.equations):
+            values = self.give(k, equation, self.environment(out, t), self.values_of(equation))
+            first = 0
+            for target in equation.targets:
+                entries = np.asarray(target.entries)
+                part = values[first : first + len(entries)]
+                out[target.name] = _write(out[target.name], self.before + t, entries, part, t, given[target.name])
+                first += len(entries)
+        return out
+
+    def _step(self, key: Array, paths: Paths, t: Array) -> dict[str, Array]:
+        """States of differential equations a row on: the drift by Heun's rule, the noise by Euler-Maruyama's."""
+        equations = self.model.differentials
+        names = list(dict.fromkeys(d.target.name for d in equations))
+        env = self.environment(paths, t)
+        step = self._dt(env) / SUBSTEPS
+        shapes = {n: self.model.states[n].shape for n in names}
+        drivers = sorted({n.attrs[1] for d in equations for n in expr.walk([d.value])
+                          if n.op == "ref" and n.attrs[0] == "increment" and n.attrs[1] != "dt"} - {"dW"})  # fmt: skip
+        x = {n: paths[n][self.before + t - 1] for n in names}
+
+        def change(x: dict[str, Array], noise: dict[str, Array], own: list[Array], h: Array) -> dict[str, Array]:
+            moved = {n: jnp.zeros_like(v) for n, v in x.items()}
+            states = {("state", n, 1): v.reshape(shapes[n]) for n, v in x.items()}
+            for d, dw in zip(equations, own):
+                increments = {("increment", "dt", 0): h, ("increment", "dW", 0): dw,
+                              **{("increment", n, 0): v for n, v in noise.items()}}  # fmt: skip
+                env = self.environment(paths, t, {**states, **increments})
+                value = evaluate([d.value], env)[0].ravel()
+                at = np.asarray(d.target.entries)
+                moved[d.target.name] = moved[d.target.name].at[at].add(jnp.broadcast_to(value, at.shape))
+            return moved
+
+        def substep(i: Array, x: dict[str, Array]) -> dict[str, Array]:
+            keys = jax.random.split(jax.random.fold_in(key, i), len(equations) + 1)
+            root = jnp.sqrt(step)
+            shared = dict(zip(drivers, root * jax.random.normal(keys[-1], (len(drivers),)))) if drivers else {}
+            own = [root * jax.random.normal(k, _increment_shape(d)) for k, d in zip(keys, equations)]
+            still, none = {n: jnp.zeros(()) for n in drivers}, [jnp.zeros_like(w) for w in own]
+            drift = change(x, still, none, step)
+            noise = jax.tree.map(lambda both, f: both - f, change(x, shared, own, step), drift)
+            ahead = jax.tree.map(lambda x, f, g: x + f + g, x, drift, noise)
+            again = change(ahead, still, none, step)
+            return jax.tree.map(lambda x, f, f2, g: x + 0.5 * (f + f2) + g, x, drift, again, noise)
+
+        return jax.lax.fori_loop(0, SUBSTEPS, substep, x)
+
+    def _dt(self, env: Environment) -> Array:
+        if "dt" in self.model.inputs:
+            return env.read("input", "dt", 0)
+        return jnp.asarray(self.model.constants["dt"], float)
+
+    def definitions(self, paths: Paths) -> Paths:
+        """The definitions that have a value a row."""
+        wanted = {d.name: d.value for d in self.model.definitions.values() if d.series and d.value is not None}
+        if not wanted:
+            return {}
+        row = lambda t: evaluate(list(wanted.values()), self.environment(paths, t))
+        found = jax.lax.map(row, jnp.arange(self.steps))
+        return dict(zip(wanted, found))
+
+
+def _increment_shape(d: StochasticDifferential) -> tuple[int, ...]:
+    for node in expr.walk([d.value]):
+        if node.op == "ref" and node.attrs[:2] == ("increment", "dW"):
+            return node.shape
+    return ()
+
+
+def _write(path: Array, row: Any, entries: np.ndarray, values: Array, t: Any, given: np.ndarray) -> Array:
+    old = path[row, entries]
+    return path.at[row, entries].set(jnp.where((t == 0) & given[entries], old, values))
+
+
+def augmented_paths(model: Model, params: Mapping[str, Array], first: Mapping[str, Array], key: Array, steps: int
+                    ) -> dict[str, Array]:  # fmt: skip
+    """Augmented parameters in rows 0..steps-1 on their natural scale: from `first`, else from the prior, then a random
+    walk on the unconstrained scale."""
+    out: dict[str, Array] = {}
+    for p in model.parameters.values():
+        if not p.augment:
+            continue
+        key, key_first, key_walk = jax.random.split(key, 3)
+        law = Site(p).law(params)
+        transform = biject_to(support_of(law))
+        z = transform.inv(jnp.asarray(first[p.name], float) if p.name in first else law.sample(key_first))
+        walk = evaluate([p.walk], Environment(params=params, dtype=float))[0] if p.walk is not None else jnp.zeros(())
+        walk = walk if jnp.shape(walk) == z.shape else jnp.max(walk)  # a simplex has fewer numbers there
+        moves = walk * jax.random.normal(key_walk, (steps - 1, *z.shape))
+        path = jnp.concatenate([z[None], z + jnp.cumsum(moves, axis=0)])
+        out[p.name] = jax.vmap(transform)(path)
+    return out
+
+
+def reach(model: Model, items: Sequence[Any]) -> int:
+    """How many rows before row 0 anything reads, or is given a value in."""
+    lags = [lag for item in items for _, _, lag in expr.references(nodes_of(item)) if isinstance(lag, int)]
+    lags += [lag for d in model.definitions.values() if d.value is not None
+             for _, _, lag in expr.references([d.value]) if isinstance(lag, int)]  # fmt: skip
+    rows = [-t.row for i in model.initials for t in i.targets]
+    return max([0, *lags, *rows])

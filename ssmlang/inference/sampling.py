@@ -1,0 +1,82 @@
+"""Draws from the laws of equations, those with labels, ranges and traced counts included."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from jax import Array
+
+from ssmlang.inference.distributions import complete_arguments, make
+from ssmlang.language.diagnostics import Diagnostic, SsmError
+from ssmlang.model.distributions import DISTRIBUTIONS
+from ssmlang.model.model import Dist, Values
+
+MOST_VALUES = 4096
+
+
+def draw(key: Array, law: Dist, args: Mapping[str, Array], values: Values | None = None) -> Array:
+    """One draw of a law, of its shape, as floats; a value with labels is its position on the axis.
+
+    An integer law is truncated to the range of `values` and normalised. NaN where an argument is NaN.
+    """
+    given = complete_arguments(law.name, args)
+    if law.name == "Multinomial":
+        value = _multinomial(key, law, given)
+    elif law.name == "Categorical":
+        first = values.lower if values is not None and values.axis is None and values.lower is not None else 0
+        value = make(law.name, given, law.shape).sample(key) + first
+    elif values is not None and DISTRIBUTIONS[law.name].support in ("nonnegative_integer", "bounded_integer"):
+        value = _in_range(key, law, given, values)
+    else:
+        value = make(law.name, given, law.shape).sample(key)
+    unknown = [_any_nan(a, law, name) for name, a in given.items()]
+    missing = jnp.any(jnp.stack([jnp.broadcast_to(u, law.shape) for u in unknown]), axis=0) if unknown else False
+    return jnp.where(missing, jnp.nan, value.astype(float))
+
+
+def _any_nan(argument: Any, law: Dist, name: str) -> Array:
+    nan = jnp.isnan(jnp.asarray(argument, float))
+    for _ in range(DISTRIBUTIONS[law.name].argument_ndim[name]):
+        nan = nan.any(-1) if nan.ndim else nan
+    return jnp.asarray(nan)[(...,) + (None,) * law.event_ndim] if law.event_ndim else nan
+
+
+def _probabilities(args: Mapping[str, Array]) -> Array:
+    return args["probs"] if "probs" in args else jax.nn.softmax(args["logits"], axis=-1)
+
+
+def _multinomial(key: Array, law: Dist, args: Mapping[str, Array]) -> Array:
+    # One count after another given those before it: the total may be a traced number.
+    probs = jnp.broadcast_to(_probabilities(args), law.shape)
+    left = jnp.broadcast_to(args["total_count"], law.shape[:-1])
+    rest = jnp.ones(law.shape[:-1])
+    counts = []
+    for k, subkey in enumerate(jax.random.split(key, law.shape[-1])):
+        last = k == law.shape[-1] - 1
+        share = jnp.clip(probs[..., k] / jnp.maximum(rest, jnp.finfo(float).tiny), 0.0, 1.0)
+        count = left if last else dist.BinomialProbs(share, left.astype(int)).sample(subkey).astype(left.dtype)
+        counts.append(count)
+        left, rest = left - count, rest - probs[..., k]
+    return jnp.stack(counts, axis=-1)
+
+
+def _in_range(key: Array, law: Dist, args: Mapping[str, Array], values: Values) -> Array:
+    base = make(law.name, args, law.shape)
+    low, high = values.lower, values.upper
+    if (low is None or low <= 0) and high is None:
+        return base.sample(key)
+    if high is None or high - max(low or 0, 0) >= MOST_VALUES:
+        raise SsmError(Diagnostic(
+            "E348", f"{law.name} cannot be truncated to a range of more than {MOST_VALUES} values", law.span,
+            "is drawn from value by value", help=("give a smaller range, or from 0 on without an upper end",),
+        ))  # fmt: skip
+    range_ = jnp.arange(max(low or 0, 0), high + 1)
+    logits = base.log_prob(range_.reshape(-1, *(1,) * len(law.shape)))
+    if law.name == "Binomial":
+        total = jnp.broadcast_to(args["total_count"], law.shape)
+        logits = jnp.where(range_.reshape(-1, *(1,) * len(law.shape)) <= total, logits, -jnp.inf)
+    return range_[jax.random.categorical(key, logits, axis=0)]

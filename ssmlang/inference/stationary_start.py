@@ -1,0 +1,158 @@
+"""Draws from the stationary law of states whose `init` asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ssmlang.inference.distributions import complete_arguments
+from ssmlang.language.diagnostics import Diagnostic, SsmError
+from ssmlang.lowering.evaluate import Environment, evaluate
+from ssmlang.lowering.gaussian import GaussianLowering
+from ssmlang.model import expr
+from ssmlang.model.expr import Node
+from ssmlang.model.linear import LinearForm, linear_form
+from ssmlang.model.model import Dist, Equation, InitialEquation, InitialTarget, Model, Observation, State, Target
+
+_PROBE = "stationary probe"
+_COPY = "noise copy "
+
+
+class GaussianStart:
+    """The joint stationary law of real states, and of the noises they read, in rows 0, -1, ..., -before.
+
+    The states' equations alone, each named noise a state that copies it, are a linear model of their own; its first
+    memory is the law. Raises the obstacle where they are not linear, not closed or change with time.
+    """
+
+    def __init__(self, model: Model, names: Sequence[str], before: int) -> None:
+        self.before = before
+        kept = [e for e in (_restricted(e, set(names), model) for e in model.equations) if e is not None]
+        read = {name for e in kept for sort, name, _ in expr.references(_nodes(e)) if sort == "noise"}
+        self.noises = [n for n in model.noises if n in read]
+        self.states = [n for n in model.states if n in names]
+        span = model.states[self.states[0]].span
+        copies = {_COPY + n: State(_COPY + n, v.shape, v.axes, v.span) for n, v in model.noises.items() if n in read}
+        states = {**{n: model.states[n] for n in self.states}, **copies}
+        for n, copy in copies.items():
+            value = expr.ref("noise", n[len(_COPY) :], 0, copy.shape, copy.axes)
+            kept.append(Equation("transition", (Target(n, tuple(range(copy.size))),), copy.span, value=value))
+        # A probe that reads everything at the deepest lag makes the memory reach back so far.
+        total: Node = expr.const(0.0)
+        for n, s in states.items():
+            flat = expr.reshape(expr.ref("state", n, before, s.shape, s.axes), (s.size,))
+            total = expr.add(total, expr._node("sum", (flat,), (0,), (), ()))
+        kept.append(Equation("emission", (Target(_PROBE, (0,)),), span, value=total))
+        targets = tuple(InitialTarget(n, 0, tuple(range(s.size))) for n, s in states.items())
+        self.model = replace(
+            model, states=states, observations={_PROBE: Observation(_PROBE, (), (), span)}, definitions={},
+            noises={n: model.noises[n] for n in self.noises}, equations=tuple(kept), differentials=(), lifts=(),
+            assertions=(), initials=(InitialEquation(targets, span, special="stationary"),), inputs={},
+        )  # fmt: skip
+        form = linear_form(self.model)
+        if not isinstance(form, LinearForm):
+            raise SsmError([o.diagnostic() for o in form])
+        self._lowering = GaussianLowering(self.model, form)
+
+    def draw(self, key: Array, params: Mapping[str, Array]) -> dict[str, Array]:
+        """{name: (before + 1, size)}, rows 0, -1, ...: of states and of noises. NaN where no such law exists."""
+        program, _ = self._lowering.program(params, {_PROBE: jnp.full((1,), jnp.nan)}, {}, 1)
+        first = program.initial
+        key_factor, key_cov = jax.random.split(key)
+        s = first.mean + first.factor @ jax.random.normal(key_factor, (first.factor.shape[1],))
+        values, vectors = jnp.linalg.eigh(first.cov)
+        s = s + vectors @ (jnp.sqrt(jnp.maximum(values, 0.0)) * jax.random.normal(key_cov, values.shape))
+        n = program.structure.n
+        rows = s[: n * program.structure.state_rows].reshape(-1, n)[: self.before + 1]
+        out, at = {}, 0
+        for name, state in self.model.states.items():
+            out[name.removeprefix(_COPY)] = rows[:, at : at + state.size]
+            at += state.size
+        return out
+
+
+def _nodes(e: Equation) -> list[Node]:
+    return [e.value] if e.value is not None else list(e.law.args.values()) if e.law is not None else []
+
+
+def _restricted(e: Equation, names: set[str], model: Model) -> Equation | None:
+    """The part of an equation that gives the states `names`."""
+    if e.role != "transition":
+        return None
+    inside = [t.name in names for t in e.targets]
+    if not any(inside) or all(inside):
+        return e if all(inside) else None
+    ends = np.cumsum([0, *(len(t.entries) for t in e.targets)])
+    at = np.concatenate([np.arange(a, b) for a, b, keep in zip(ends, ends[1:], inside) if keep])
+    picked = expr.const(at)
+    targets = tuple(t for t, keep in zip(e.targets, inside) if keep)
+    if e.value is not None:
+        return replace(e, targets=targets, value=expr.index(e.value, [picked]))
+    assert e.law is not None
+    args = dict(e.law.args)
+    if e.law.name == "MvNormal":
+        cov = args["cov"] if "cov" in args else expr.matmul(args["scale_tril"], expr.transpose(args["scale_tril"]))
+        rows = expr.index(cov, [picked])
+        args = {"loc": expr.index(expr.broadcast(args["loc"], (int(ends[-1]),)), [picked]),
+                "cov": expr.transpose(expr.index(expr.transpose(rows), [picked]))}  # fmt: skip
+    else:
+        args = {k: expr.index(expr.broadcast(v, (int(ends[-1]),)), [picked]) for k, v in args.items()}
+    return replace(e, targets=targets, law=Dist(e.law.name, args, (len(at),), e.law.event_ndim, e.law.span))
+
+
+def chain_start(key: Array, model: Model, name: str, params: Mapping[str, Array]) -> Array:
+    """A draw, flat, of a discrete state from the stationary law of its chain; its entries are separate chains.
+
+    Raises E350 where the chain has no constant transition matrix of its own.
+    """
+    state = model.states[name]
+    out = jnp.zeros(state.size)
+    assert state.values is not None
+    for e in model.equations:
+        if e.role != "transition" or all(t.name != name for t in e.targets):
+            continue
+        if e.law is None or e.law.name != "Categorical" or len(e.targets) != 1 or _changes(e, name):
+            raise SsmError(Diagnostic(
+                "E350", f"'{name}' has no stationary law that can be drawn from", e.span, "is not a chain of its own",
+                ("it takes a Categorical whose probabilities read this state one row back and nothing that changes",),
+                (f"give its first law: `init {name} ~ Categorical(...)`",),
+            ))  # fmt: skip
+        count = state.values.axis.size if state.values.axis is not None else _width(state)
+        first = state.values.lower or 0 if state.values.axis is None else 0
+        law = e.law
+
+        def row(k: Array, law: Dist = law, first: int = first, count: int = count) -> Array:
+            read = lambda sort, _, lag: jnp.full(state.shape, k + first, int)
+            args = evaluate(list(law.args.values()), Environment(params=params, read=read, t=1, dtype=float))
+            given = complete_arguments(law.name, dict(zip(law.args, args)))
+            probs = given["probs"] if "probs" in given else jax.nn.softmax(given["logits"], axis=-1)
+            return jnp.broadcast_to(probs, (*law.shape, count)).reshape(-1, count)
+
+        P = jnp.swapaxes(jax.vmap(row)(jnp.arange(count)), 0, 1)  # (entries, from, to)
+        # pi (P - I) = 0 and sum(pi) = 1 as one regular system, for an irreducible chain.
+        A = jnp.swapaxes(P, 1, 2) - jnp.eye(count) + 1.0
+        pi = jnp.linalg.solve(A, jnp.ones((len(P), count, 1)))[..., 0]
+        key, now = jax.random.split(key)
+        found = jax.random.categorical(now, jnp.log(jnp.maximum(pi, 0.0)), axis=-1) + first
+        out = out.at[np.asarray(e.targets[0].entries)].set(found.astype(float))
+    return out
+
+
+def _width(state: State) -> int:
+    assert state.values is not None
+    lower, upper = state.values.lower, state.values.upper
+    if upper is None:
+        raise SsmError(Diagnostic("E350", f"'{state.name}' has no stationary law that can be drawn from", state.span,
+                                  "has no upper end"))  # fmt: skip
+    return upper - (lower or 0) + 1
+
+
+def _changes(e: Equation, name: str) -> bool:
+    nodes = _nodes(e)
+    own = {("state", name, 1)}
+    return expr.varies(nodes) or bool(expr.references(nodes) - own)

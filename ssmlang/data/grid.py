@@ -47,7 +47,7 @@ def find_grid(index: pd.Index) -> Grid | None:
 def extend(index: pd.Index, step: Any, count: int) -> pd.Index:
     """The `count` times that follow the last one of `index`."""
     if isinstance(index, pd.DatetimeIndex):
-        return pd.date_range(index[-1], periods=count + 1, freq=step)[1:]
+        return pd.date_range(index[-1], periods=count + 1, freq=step, unit=index.unit)[1:]
     return pd.Index(index[-1] + step * np.arange(1, count + 1))
 
 
@@ -57,7 +57,7 @@ def _date_grid(index: pd.DatetimeIndex) -> Grid | None:
     for step, expected in steps:
         if expected > MOST_ROWS_PER_SEEN * len(index) or (best is not None and expected > len(best.index)):
             continue
-        whole = pd.date_range(index[0], index[-1], freq=step)
+        whole = pd.date_range(index[0], index[-1], freq=step, unit=index.unit)
         found = _placed(index, whole, step)
         if found is not None and (best is None or len(found.index) < len(best.index)):
             best = found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,9 @@ class TimeBase:
             if values.tz is not None:
                 attrs["timezone"] = self.zone
                 values = values.tz_convert("UTC").tz_localize(None)
-            return xr.Variable("time", values.to_numpy().astype("datetime64[ns]"), attrs)
+            # Nanoseconds are what every xarray reads; they end in the years 1677 and 2262.
+            fits = len(values) == 0 or (values[0].year > 1677 and values[-1].year < 2262)
+            return xr.Variable("time", values.to_numpy().astype("datetime64[ns]" if fits else "datetime64[s]"), attrs)
         return xr.Variable("time", values.to_numpy(), attrs)
 
     @staticmethod
@@ -182,7 +185,9 @@ def _dates_of(index: pd.Index, name: str) -> pd.DatetimeIndex:
     if strange:
         raise _unreadable(name, strange[0], f"`{texts.iloc[strange[0]]}`")
     try:
-        return pd.DatetimeIndex(pd.to_datetime(texts, format="ISO8601", errors="raise").array)
+        with warnings.catch_warnings():  # of several offsets, which pandas before 3 only warns of
+            warnings.simplefilter("ignore", FutureWarning)
+            return pd.DatetimeIndex(pd.to_datetime(texts, format="ISO8601", errors="raise").array)
     except (ValueError, TypeError, OverflowError):
         pass
     try:  # clocks on both sides of a change of the zone's offset

@@ -37,7 +37,8 @@ def junk() -> list[Any]:
     ]  # fmt: skip
     indices: list[Any] = [
         [None, 1, 2], [1.5, np.nan, 2], pd.to_timedelta([1, 2, 3], unit="D"), pd.CategoricalIndex(list("abc")),
-        pd.IntervalIndex.from_breaks([1, 2, 3, 4]), pd.DatetimeIndex(["1600-01-01", "2020-01-01", "3000-01-01"]),
+        pd.IntervalIndex.from_breaks([1, 2, 3, 4]), 
+        pd.DatetimeIndex(np.array(["1600-01-01", "2020-01-01", "3000-01-01"], "M8[s]")),
         [10**30, 2, 3], pd.RangeIndex(6, 0, -2), pd.RangeIndex(0, 6, 2),
     ]  # fmt: skip
     return [

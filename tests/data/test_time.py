@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from ssmlang.data.binding import Bound, bind
 from ssmlang.data.future import future_rows
@@ -159,3 +160,11 @@ def test_forecast_dates_of_no_history_step() -> None:
     with pytest.raises(SsmError) as caught:
         one(LEVEL, series(pd.DatetimeIndex(["2020-01-01"]))).time.future(1)
     assert caught.value.diagnostics[0].code == "E409" and "one row" in str(caught.value)
+
+
+def test_dates_beyond_nanoseconds() -> None:
+    old = pd.DatetimeIndex(np.array(["1500-01-01", "1501-01-01", "1502-01-01"], "M8[s]"))
+    time = one(LEVEL, series(old)).time
+    assert str(time.future(1).index[0].date()) == "1503-01-01"
+    if int(xr.__version__.partition(".")[0]) >= 2025:  # older ones know nanoseconds alone
+        assert str(np.datetime64(time.coordinate().values[0], "Y")) == "1500"

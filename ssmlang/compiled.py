@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from ssmlang.analysis.advice import Advice, advise, choose
 from ssmlang.analysis.report import Report, report
 from ssmlang.frontend import Checked, check_file, check_text
@@ -113,7 +115,7 @@ class Model:
 
         with jax.enable_x64(True):
             z = jax.numpy.zeros(self.priors.size)
-            return dict(self.priors.constrain(self.priors.unravel(z))[0])
+            return {n: np.asarray(v) for n, v in self.priors.constrain(self.priors.unravel(z))[0].items()}
 
     def check(self) -> Report:
         """What is known of the model before any data."""

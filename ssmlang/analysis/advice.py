@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ssmlang.language.diagnostics import Diagnostic, SsmError
@@ -136,5 +136,5 @@ def choose(model: Model, engine: str, form: LinearForm | tuple[Obstacle, ...]) -
             why=reasons,
             help=("it parses, checks and simulates; ssmlang info shows what it is made of",),
         )
-        raise SsmError((head, *(o.diagnostic() for o in form)))
+        raise SsmError((head, *(replace(o.diagnostic(), help=()) for o in form)))
     raise SsmError([o.diagnostic() for o in form])

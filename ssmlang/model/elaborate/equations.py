@@ -13,7 +13,7 @@ from ssmlang.model.elaborate import laws, values
 from ssmlang.model.elaborate.declarations import Declarations
 from ssmlang.model.elaborate.expressions import Context
 from ssmlang.model.elaborate.loops import MAX_UNROLLED
-from ssmlang.model.elaborate.scope import NOUN, Symbol
+from ssmlang.model.elaborate.scope import NOUN, Problem, Symbol
 from ssmlang.model.elaborate.values import NeedsUnroll, Val
 from ssmlang.model.expr import Node
 from ssmlang.model.model import (
@@ -99,6 +99,8 @@ class Equations(Declarations):
         """The series that an equation gives, at row t."""
         name = target.name.id
         symbol = self.scope.symbols.get(name)
+        if symbol is None and name in self.scope.broken:
+            raise Problem
         if symbol is None:
             states = [n for n, x in self.scope.symbols.items() if x.sort in ("state", "obs")]
             close = suggest(name, states)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -61,9 +62,10 @@ class _Elaboration:
         augment: Mapping[str, Any],
     ) -> None:
         self.program, self.name, self.findings = program, name, findings
-        self.scope = Scope(findings)
+        broken = {w for span in program.broken for w in re.findall(r"\w+", span.text)}
+        self.scope = Scope(findings, broken=frozenset(broken))
         self.work = Equations(self.scope, constants, augment)
-        self.failed: set[str] = set()
+        self.failed: set[str] = set(broken)
         """Series with a broken equation or initial law: what is missing of them is not said again."""
 
     def attempt(self, action: Callable[[], T], span: Span, *symbols: Symbol) -> T | None:

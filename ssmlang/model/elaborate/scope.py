@@ -59,6 +59,8 @@ class Scope:
     past: dict[str, str] = field(default_factory=dict)
     """Indices of sums over the whole past: their name in nodes."""
     expected: list[Axis | None] = field(default_factory=list)
+    broken: frozenset[str] = frozenset()
+    """Words of statements that could not be read: what they would have declared is not called unknown."""
 
     def error(
         self,
@@ -110,6 +112,8 @@ class Scope:
 
     def unknown(self, name: str, span: Span, *, what: str = "name") -> Problem:
         """The error for a name that stands for nothing."""
+        if name in self.broken:
+            return Problem()
         axis = self.axis_of_label(name)
         if axis is not None:
             return self.error(

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ssmlang.engines import _univariate as univariate
+from ssmlang.engines._products import symmetric
 from ssmlang.engines._rows import Row
 from ssmlang.engines._univariate import DIFFUSE, Entry, Finite, Innovation
 from ssmlang.engines.companion import Layout
@@ -87,10 +88,10 @@ def update(
     if only is not None:
         P = jnp.where(only[:, None] | only, entry.R * K0[:, None] * K0, P)
         D = jnp.where(only[:, None], 0.0, D)
-    S = jnp.concatenate([P, (now.S[:, -1] + K0 * v)[:, None]], axis=1)
+    S = jnp.concatenate([symmetric(P), (now.S[:, -1] + K0 * v)[:, None]], axis=1)
     S = jnp.where(spent, S, finite.S)
     E = None
-    if now.E is not None:
+    if now.E is not None and finite.E is not None:
         tolerance = univariate.zero_tolerance(layout, S.dtype)
         E = univariate.deflate(now.E, K0, z) + tolerance * univariate.diagonal(now.S)
         E = jnp.where(spent, E, finite.E)

@@ -40,6 +40,7 @@ class Step(NamedTuple):
 
 Emit = Callable[[Step], Any]
 State = tuple[Finite, Flat | None]
+Plain = Callable[[Rows, Array, Finite], Any]
 
 
 def initial_state(markov: Markov, layout: Layout) -> State:
@@ -50,7 +51,7 @@ def initial_state(markov: Markov, layout: Layout) -> State:
 
 def take_in(state: State, row: Row, y: Float[Array, " m"], layout: Layout) -> Step:
     """All observations of one row, one after the other."""
-    begun = jnp.diagonal(state[0].S)
+    begun = univariate.variances(state[0].S)
     selectors = _selectors(layout)
 
     def one(carry: State, i: Any, only: Array | None) -> tuple[State, tuple[Innovation, DiffuseGain | None]]:
@@ -75,10 +76,8 @@ def take_in(state: State, row: Row, y: Float[Array, " m"], layout: Layout) -> St
     return Step(row, *state, *after, found, gains)
 
 
-def forward(
-    rows: Rows, y: Float[Array, "T m"], state: State, layout: Layout, start: int, stop: int, emit: Emit
-) -> tuple[State, Any]:
-    """Rows start..stop-1, in diffuse form if the state has a flat part."""
+def forward(rows: Rows, y: Float[Array, "T m"], state: State, layout: Layout, emit: Emit) -> tuple[State, Any]:
+    """All rows, in diffuse form if the state has a flat part."""
 
     def body(carry: State, x: tuple[dict[str, Array], Array]) -> tuple[State, Any]:
         row = rows.row(x[0])
@@ -87,32 +86,40 @@ def forward(
         flat = None if step.filtered_flat is None else diffuse.time_update(step.filtered_flat, row, layout)
         return (finite, flat), emit(step)
 
-    return jax.lax.scan(body, state, (rows.between(start, stop), y[start:stop]))
+    # Backwards, a row is worked out again from the moments it began with: cheaper than to store what it computed.
+    body = jax.checkpoint(body, prevent_cse=False)
+    return jax.lax.scan(body, state, (rows.varying, y))
 
 
-def run(markov: Markov, y: Float[Array, "T m"], layout: Layout, head: DiffuseHead, emit: Emit) -> Any:
+def run(
+    markov: Markov, y: Float[Array, "T m"], layout: Layout, head: DiffuseHead, emit: Emit, finite: Plain | None = None
+) -> Any:
     """What `emit` makes of each row, stacked over all rows.
 
-    The head's rows are run in diffuse form; if a direction is still diffuse after them, the others are too.
+    The head's rows are run in diffuse form; if a direction is still diffuse after them, the others are too. `finite`
+    may take the place of the plain pass over rows without a flat part.
     """
+
+    def plain(rows: Rows, y: Array, state: State) -> Any:
+        if finite is not None:
+            return finite(rows, y, state[0])
+        return forward(rows, y, (state[0], None), layout, emit)[1]
+
     steps = len(y)
-    rows = Rows.of(markov, steps)
-    state = initial_state(markov, layout)
+    rows, state = Rows.of(markov, steps), initial_state(markov, layout)
     if state[1] is None:
-        return forward(rows, y, state, layout, 0, steps, emit)[1]
-    state, first = forward(rows, y, state, layout, 0, head.rows, emit)
+        return plain(rows, y, state)
+    state, first = forward(rows.part(0, head.rows), y[: head.rows], state, layout, emit)
     if head.rows == steps:
         return first
-
-    def plain(state: State) -> Any:
-        return forward(rows, y, (state[0], None), layout, head.rows, steps, emit)[1]
-
-    def flat(state: State) -> Any:
-        return forward(rows, y, state, layout, head.rows, steps, emit)[1]
-
-    assert state[1] is not None
-    rest = plain(state) if head.certain else jax.lax.cond(diffuse.exhausted(state[1]), plain, flat, state)
-    return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, rest)
+    rest = (rows.part(head.rows, steps), y[head.rows :], state)
+    if head.certain:
+        last = plain(*rest)
+    else:
+        assert state[1] is not None
+        flat = lambda rows, y, state: forward(rows, y, state, layout, emit)[1]
+        last = jax.lax.cond(diffuse.exhausted(state[1]), plain, flat, *rest)
+    return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, last)
 
 
 def _selectors(layout: Layout) -> np.ndarray:

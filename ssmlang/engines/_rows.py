@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -15,17 +17,18 @@ class Row(NamedTuple):
     """The numbers of one row: its emission, and the transition that leads to the next row."""
 
     top: Float[Array, "n read"]
-    a: Float[Array, " n"]
-    Q: Float[Array, "N N"]
+    added: Float[Array, "N N+1"]
+    """[Q | a], what the transition adds to [P | m]"""
     Z: Float[Array, "m N"]
     d: Float[Array, " m"]
     R: Float[Array, " m"]
 
 
-_DIMENSIONS = {"top": 2, "a": 1, "Q": 2, "Z": 2, "d": 1, "R": 1}
-_TRANSITION = ("top", "a", "Q")
+_DIMENSIONS = {"top": 2, "added": 2, "Z": 2, "d": 1, "R": 1}
+_TRANSITION = ("top", "added")
 
 
+@partial(jax.tree_util.register_dataclass, data_fields=["constant", "varying"], meta_fields=["steps"])
 @dataclass(frozen=True)
 class Rows:
     """Rows of a Markov form for `steps` rows."""
@@ -37,9 +40,14 @@ class Rows:
     @classmethod
     def of(cls, markov: Markov, steps: int) -> Rows:
         """Split constant from varying; a varying transition is moved up one row (the last row's is not used)."""
+        N = markov.Q.shape[-1]
+        a = jnp.pad(markov.a, [(0, 0)] * (markov.a.ndim - 1) + [(0, N - markov.a.shape[-1])])[..., None]
+        leading = jnp.broadcast_shapes(a.shape[:-2], markov.Q.shape[:-2])
+        added = jnp.concatenate([jnp.broadcast_to(b, leading + b.shape[-2:]) for b in (markov.Q, a)], axis=-1)
+        arrays = {"top": markov.top, "added": added, "Z": markov.Z, "d": markov.d, "R": markov.R}
         constant, varying = {}, {}
         for name, dimensions in _DIMENSIONS.items():
-            array = getattr(markov, name)
+            array = arrays[name]
             if array.ndim == dimensions:
                 constant[name] = array
             elif array.shape[0] != steps:
@@ -50,9 +58,9 @@ class Rows:
                 varying[name] = array
         return cls(constant, varying, steps)
 
-    def between(self, start: int, stop: int) -> dict[str, Array]:
-        """What varies, for rows start..stop-1: an input of a scan."""
-        return {name: array[start:stop] for name, array in self.varying.items()}
+    def part(self, start: int, stop: int) -> Rows:
+        """Rows start..stop-1."""
+        return Rows(self.constant, {name: a[start:stop] for name, a in self.varying.items()}, stop - start)
 
     def row(self, varying: dict[str, Array]) -> Row:
         """One row from its varying part."""

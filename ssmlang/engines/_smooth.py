@@ -21,6 +21,7 @@ from ssmlang.engines import _univariate as univariate
 from ssmlang.engines._diffuse import DiffuseGain, Flat
 from ssmlang.engines._diffuse_head import DiffuseHead
 from ssmlang.engines._forward import Step, forward, initial_state
+from ssmlang.engines._products import symmetric
 from ssmlang.engines._rows import Row, Rows
 from ssmlang.engines._univariate import DIFFUSE, USED, Finite, Innovation
 from ssmlang.engines.companion import Layout, Markov
@@ -73,13 +74,13 @@ def smooth(
     def through(state: tuple[Finite, Flat | None], start: int, stop: int, flat: bool) -> tuple:
         if not flat:
             state = (state[0], None)
-        return forward(rows, y, state, layout, start, stop, _keep)
+        return forward(rows.part(start, stop), y[start:stop], state, layout, _keep)
 
     def back(kept: _Kept, left: Array | None, gathered: Back, start: int, stop: int) -> tuple[Back, RowMoments]:
         def body(carry: Back, x: tuple[dict[str, Array], _Kept]) -> tuple[Back, RowMoments]:
             return _row_back(carry, rows.row(x[0]), x[1], left, layout, size)
 
-        return jax.lax.scan(body, gathered, (rows.between(start, stop), kept), reverse=True)
+        return jax.lax.scan(body, gathered, (rows.part(start, stop).varying, kept), reverse=True)
 
     if d == 0:
         _, kept = through(state, 0, steps, False)
@@ -124,14 +125,15 @@ def _row_back(
     gathered, more = carry
     fused = jnp.concatenate([gathered.N, gathered.r[:, None]], axis=1)
     fused = univariate.retreat(fused, row.top, layout)
-    gathered = Gathered(fused[:, -1], univariate.symmetric(univariate.retreat(fused[:, :-1].T, row.top, layout)))
+    gathered = Gathered(fused[:, -1], symmetric(univariate.retreat(fused[:, :-1].T, row.top, layout)))
     if more is not None:
         r1 = univariate.retreat(more.r1, row.top, layout)
         N1, N2 = (univariate.retreat(univariate.retreat(N, row.top, layout).T, row.top, layout) for N in more[1:])
         more = GatheredFlat(r1, N1, N2)
 
     def one(carry: Back, x: tuple[Array, Innovation, DiffuseGain | None]) -> tuple[Back, None]:
-        return _entry_back(*carry, *x), None
+        z, found, gain = x
+        return _entry_back(*carry, z, found, gain), None
 
     (gathered, more), _ = jax.lax.scan(
         one, (gathered, more), (row.Z, kept.innovations, kept.gains), reverse=True, unroll=layout.structure.m <= 4
@@ -142,7 +144,7 @@ def _row_back(
     cov = P - P @ gathered.N @ P
     Z = row.Z.at[:, layout.program_size :].set(0.0)
     unknown = unknown_signal = None
-    if more is not None and kept.flat is not None:
+    if more is not None and kept.flat is not None and left is not None:
         D = kept.flat.D
         mean = mean + D @ (D.T @ more.r1)
         cross = D @ ((D.T @ more.N1) @ P)
@@ -150,8 +152,8 @@ def _row_back(
         never = kept.flat._replace(D=D @ left)
         unknown = diffuse.unknown_entries(never.D, never.ED)[:size]
         unknown_signal = diffuse.unknown(never, Z)
-    cov = univariate.symmetric(cov)
-    signal_cov = univariate.symmetric(Z @ cov @ Z.T)
+    cov = symmetric(cov)
+    signal_cov = symmetric(Z @ cov @ Z.T)
     found = RowMoments(mean[:size], cov[:size, :size], Z @ mean + row.d, signal_cov)
     if unknown is not None and unknown_signal is not None:
         found = found._replace(

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import DTypeLike
 
-from ssmlang.engines._products import product, product_transposed, row_product, symmetric
+from ssmlang.engines._products import product, product_transposed, row_product
 from ssmlang.engines._rows import Row
 from ssmlang.engines.companion import Layout
 
@@ -94,7 +94,7 @@ def innovation(
     zS = row_product(z, now.S, layout.fused)
     v = y - d - zS[-1]
     F = jnp.maximum(jnp.sum(zS[:-1] * z), 0.0) + R
-    bound = tolerance * jnp.sum(z**2 * (begun + jnp.diagonal(now.S)))
+    bound = tolerance * jnp.sum(z**2 * (begun + variances(now.S)))
     size = jnp.abs(y) + jnp.abs(d) + jnp.sum(jnp.abs(z * now.S[:, -1]))
     close = float(np.sqrt(tolerance)) * size
     if now.E is not None:
@@ -108,17 +108,20 @@ def update(now: Finite, entry: Entry, begun: Float[Array, " N"], layout: Layout)
     """Take in one observation (NaN: missing)."""
     seen = ~jnp.isnan(entry.y)
     entry = entry._replace(y=jnp.where(seen, entry.y, 0.0))
+    z = entry.z
     zS, v, F, zero, against = innovation(now, entry, begun, layout)
     used = seen & ~zero
     v = jnp.where(used, v, 0.0)
     F = jnp.where(used, F, 1.0)
-    K = jnp.where(used, zS[:-1] / F, 0.0)
-    S = now.S - K[:, None] * zS.at[-1].set(-v)
+    # P z for the gain and z' P for the correction: what rounding makes of the antisymmetric part of P then follows the
+    # filter's own stable recursion instead of the transition's.
+    K = jnp.where(used, jnp.sum(now.S[:, :-1] * z, axis=1) / F, 0.0)
+    last = np.arange(layout.size + 1) == layout.size
+    S = now.S - K[:, None] * jnp.where(last, -v, zS)
     if entry.only is not None:
         # Row and column j of P - K M' are M R / F exactly; written so, they lose no digits and are zero where R is.
         kept = jnp.where(used, entry.R / F, 1.0)
-        on = entry.only[:, None] | jnp.append(entry.only, False)
-        on = on.at[:, -1].set(False)
+        on = (entry.only[:, None] | jnp.pad(entry.only, (0, 1))) & ~last
         S = jnp.where(on, kept * now.S, S)
     E = None
     if now.E is not None:
@@ -136,20 +139,24 @@ def deflate(E: Float[Array, "N N"], K: Float[Array, " N"], z: Float[Array, " N"]
 
 def diagonal(S: Float[Array, "N N+1"]) -> Float[Array, "N N"]:
     """The diagonal of P as a matrix, never differentiated."""
-    return jnp.diag(jax.lax.stop_gradient(jnp.diagonal(S)))
+    return jnp.diag(variances(S))
+
+
+def variances(S: Float[Array, "N N+1"]) -> Float[Array, " N"]:
+    """The diagonal of P, never differentiated; a masked sum, which fuses where a gather would not."""
+    return jnp.sum(jnp.where(np.eye(*S.shape, dtype=np.bool_), jax.lax.stop_gradient(S), 0.0), axis=1)
 
 
 def time_update(now: Finite, row: Row, layout: Layout) -> Finite:
     """From row t given y_0..y_t to row t + 1."""
     S = advance_rows(now.S, row.top, layout)
-    m = S[:, -1].at[: layout.structure.n].add(row.a)
-    P = symmetric(advance_columns(S[:, :-1], row.top, layout) + row.Q)
+    S = jnp.concatenate([advance_columns(S[:, :-1], row.top, layout), S[:, -1:]], axis=1) + row.added
     E = None
     if now.E is not None:
         top = jax.lax.stop_gradient(row.top)
         E = advance_columns(advance_rows(now.E, top, layout), top, layout)
-        E = E + zero_tolerance(layout, P.dtype) * diagonal(P)
-    return Finite(jnp.concatenate([P, m[:, None]], axis=1), E)
+        E = E + zero_tolerance(layout, S.dtype) * diagonal(S)
+    return Finite(S, E)
 
 
 def advance_rows(X: Float[Array, "N k"], top: Float[Array, "n read"], layout: Layout) -> Float[Array, "N k"]:

@@ -197,6 +197,7 @@ class Markov(NamedTuple):
 
 def companion(program: LinearGaussian, layout: Layout) -> Markov:
     """Bring a program into Markov form on the memory of `layout`."""
+    sometimes = program.initial.exists is not True
     program = jax.tree.map(jnp.asarray, program)
     F, G, H, J = program.F, program.G, program.H, program.J
     p, q1, l1, j1 = (len(pattern) for pattern in layout.patterns)
@@ -212,8 +213,9 @@ def companion(program: LinearGaussian, layout: Layout) -> Markov:
     if extra:
         Z = _beside([Z, J[..., 0, :, :][..., list(layout.row_noises)]])
 
-    # Where there is no initial law, a transition that cannot overflow keeps derivatives finite.
-    top = jnp.where(program.initial.exists, top, 0.0)
+    if sometimes:
+        # Where there is no initial law, a transition that cannot overflow keeps derivatives finite.
+        top = jnp.where(program.initial.exists, top, 0.0)
 
     B = noise_loading(program, layout)
     own = list(layout.own_noises)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import jax
@@ -12,9 +13,11 @@ from jaxtyping import Array, Float, Key
 
 from ssmlang.engines import _diffuse as diffuse
 from ssmlang.engines import _univariate as univariate
+from ssmlang.engines._adjoint import density
 from ssmlang.engines._diffuse import Flat
 from ssmlang.engines._diffuse_head import DiffuseHead, diffuse_head
-from ssmlang.engines._forward import Step, run
+from ssmlang.engines._forward import UNROLLED_ENTRIES, Step, run
+from ssmlang.engines._products import symmetric
 from ssmlang.engines._smooth import smooth
 from ssmlang.engines._univariate import Finite
 from ssmlang.engines.base import Filtered, Requirements, Simulated, Smoothed, register
@@ -36,6 +39,11 @@ class Kalman:
     """How many rows to run in diffuse form, and whether that is certain to be enough: see `diffuse_head`. None: worked
     out from the program and from y, where y is a concrete array. Changes no result unless `certain` is untrue."""
 
+    adjoint: bool = False
+    """Whether the log-likelihood's derivative is a closed-form adjoint: the faster first derivative, in reverse mode
+    alone (`jax.grad`, not `jax.jvp` or `jax.hessian`). For programs of at most `UNROLLED_ENTRIES` observations a row
+    and rows without a flat part; elsewhere the usual derivative serves."""
+
     name: ClassVar[str] = "kalman"
     requires: ClassVar[Requirements] = Requirements(linear=True, gaussian=True, finite_order=True)
 
@@ -46,7 +54,8 @@ class Kalman:
     def log_likelihood_terms(self, program: LinearGaussian, y: Float[Array, "T m"]) -> Float[Array, " T"]:
         """Log-density of each row given the rows before it; sums to `log_likelihood`."""
         layout, y, head = self._prepare(program, y)
-        return _terms(program, run(companion(program, layout), y, layout, head, _density))
+        finite = partial(density, layout) if self.adjoint and layout.structure.m <= UNROLLED_ENTRIES else None
+        return _terms(program, run(companion(program, layout), y, layout, head, _density, finite))
 
     def filter(self, program: LinearGaussian, y: Float[Array, "T m"], *, memory: bool = False) -> Filtered:
         """Filtered and one-step-ahead moments; with those of the whole memory if `memory`.
@@ -61,21 +70,22 @@ class Kalman:
             filtered = moments(step.filtered, step.filtered_flat, size)
             return _density(step), predicted, filtered, _one_step_ahead(step)
 
-        density, predicted, (mean, cov), observed = run(companion(program, layout), y, layout, head, emit)
+        found, predicted, (mean, cov), observed = run(companion(program, layout), y, layout, head, emit)
         n = layout.structure.n
-        kept = (mean, cov) if memory else (None, None)
-        return Filtered(mean[:, :n], cov[:, :n, :n], *predicted, *observed, _terms(program, density), *kept)
+        return Filtered(
+            mean[:, :n], cov[:, :n, :n], predicted[0], predicted[1], observed[0], observed[1], _terms(program, found),
+            mean if memory else None, cov if memory else None,
+        )  # fmt: skip
 
     def smooth(self, program: LinearGaussian, y: Float[Array, "T m"], *, memory: bool = False) -> Smoothed:
         """Moments given all of y, of the states and of the signal; with those of the whole memory if `memory`."""
         layout, y, head = self._prepare(program, y)
         n = layout.structure.n
         size = layout.program_size if memory else n
-        found, density = smooth(companion(program, layout), y, layout, head, size)
-        kept = (found.mean, found.cov) if memory else (None, None)
+        found, fates = smooth(companion(program, layout), y, layout, head, size)
         return Smoothed(
             found.mean[:, :n], found.cov[:, :n, :n], found.signal_mean, found.signal_cov,
-            _terms(program, density), *kept,
+            _terms(program, fates), found.mean if memory else None, found.cov if memory else None,
         )  # fmt: skip
 
     def simulate(self, program: LinearGaussian, key: Key[Array, ""], steps: int, draws: int = 1) -> Simulated:
@@ -96,8 +106,8 @@ def _default_head(program: LinearGaussian, y: Array) -> DiffuseHead:
     return diffuse_head(program, ~np.isnan(np.asarray(y)))
 
 
-def _terms(program: LinearGaussian, density: tuple[Array, Array, Array]) -> Float[Array, " T"]:
-    return jnp.where(program.initial.exists, univariate.terms(*density), -jnp.inf)
+def _terms(program: LinearGaussian, found: tuple[Array, Array, Array]) -> Float[Array, " T"]:
+    return jnp.where(program.initial.exists, univariate.terms(*found), -jnp.inf)
 
 
 def _density(step: Step) -> tuple[Array, Array, Array]:
@@ -115,7 +125,7 @@ def moments(finite: Finite, flat: Flat | None, size: int) -> tuple[Float[Array, 
 def _one_step_ahead(step: Step) -> tuple[Float[Array, " m"], Float[Array, "m m"]]:
     """The law of y_t given the rows before it."""
     row, S = step.row, step.predicted.S
-    cov = univariate.symmetric(row.Z @ S[:, :-1] @ row.Z.T) + jnp.diag(row.R)
+    cov = symmetric(row.Z @ S[:, :-1] @ row.Z.T) + jnp.diag(row.R)
     if step.predicted_flat is not None:
         cov = diffuse.with_infinite(cov, diffuse.unknown(step.predicted_flat, row.Z))
     return row.Z @ S[:, -1] + row.d, cov

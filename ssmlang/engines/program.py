@@ -63,9 +63,9 @@ class Structure:
     @property
     def memory_noises(self) -> tuple[int, ...]:
         """M: the noises that are part of the memory."""
-        G, J = np.array(self.transition_noise, bool), np.array(self.emission_noise, bool)
-        used_G = G.any(axis=1) if G.size else np.zeros((len(G), self.r), bool)
-        used_J = J.any(axis=1) if J.size else np.zeros((len(J), self.r), bool)
+        r = self.r
+        used_G = np.array(self.transition_noise, bool).reshape(len(self.transition_noise), self.n, r).any(axis=1)
+        used_J = np.array(self.emission_noise, bool).reshape(len(self.emission_noise), self.m, r).any(axis=1)
         later = used_G[1:].any(axis=0) | used_J[1:].any(axis=0)
         both = used_G.any(axis=0) & used_J.any(axis=0)
         return tuple(int(i) for i in np.flatnonzero(later | both))

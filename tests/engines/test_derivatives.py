@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +49,30 @@ def test_gradient_is_the_limit_of_differences(name, missing):
 
 
 LINES: dict = {}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_adjoint_is_the_derivative(name):
+    """The closed form against differentiation of the scan, all arguments at once, varying matrices included."""
+    kind = replace(KINDS[name], varying=name == "shared")
+    program, y = random_program(kind, STEPS), random_data(kind, STEPS, 0.2, (4,))
+    head = DiffuseHead(3, True)
+
+    @partial(jax.jit, static_argnums=0)
+    def slopes(engine, point, initial, y):
+        def value(point, initial, y):
+            return engine.log_likelihood(replace(program, **point, initial=program.initial._replace(**initial)), y)
+
+        return jax.value_and_grad(value, argnums=(0, 1, 2))(point, initial, y)
+
+    initial = {k: np.asarray(getattr(program.initial, k)) for k in ("mean", "factor", "cov", "diffuse")}
+    plain = slopes(Kalman(diffuse=head), numbers(program), initial, y)
+    closed = slopes(Kalman(diffuse=head, adjoint=True), numbers(program), initial, y)
+    assert plain[0] == closed[0]
+    symmetric = lambda tree: {**tree, "cov": tree["cov"] + tree["cov"].T}
+    for a, b in zip(closed[1], plain[1], strict=True):
+        a, b = (symmetric(t) if isinstance(t, dict) and "cov" in t else t for t in (a, b))
+        jax.tree.map(lambda x, y: close(x, y, 1e-9), a, b)
 
 
 def test_zero_noise_has_a_derivative():

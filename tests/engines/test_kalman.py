@@ -28,6 +28,7 @@ KINDS = [
     Kind(n=5, m=4, r=2, noise="own", rank=0, seed=10),
     Kind(n=4, m=2, r=2, order=4, noise="none", rank=3, sparse=0.3, seed=11),
     Kind(n=2, m=10, r=2, noise="dense", seed=12),
+    Kind(n=13, m=2, order=2, noise="own", seed=14),
     Kind(n=2, m=9, r=3, order=2, noise="own", sparse=0.4, rank=2, seed=13),
 ]
 IDS = [f"{i}-{k.noise}" for i, k in enumerate(KINDS)]

@@ -69,7 +69,13 @@ class Fit:
         return f"<ssmlang fit of {self.model.name} by {self.method}>\n{self.summary().to_string()}"
 
     def _repr_html_(self) -> str:
-        return self.summary().to_html(float_format="{:.4g}".format)
+        from ssmlang.results.html import fit_html
+
+        said = {k: v for k, v in self.found.attrs.items() if v not in ([], "", None)}
+        shown = {k: f"{v:.6g}" if isinstance(v, float) else str(v) for k, v in said.items() if k != "converged"}
+        facts = [f"{key.replace('_', ' ')}: {value}" for key, value in shown.items()]
+        return fit_html({"model": self.model.name, "method": self.method, "engine": self.engine, "facts": facts,
+                         "summary": self.summary(), "source": self.model.source_text})  # fmt: skip
 
     # -------------------------------------------------------------------------------------------- parameters
 

@@ -31,7 +31,10 @@ def files(tmp_path: Path) -> dict[str, str]:
 def test_clean_is_0_and_says_what_the_model_is(files: dict[str, str], capsys: Capture) -> None:
     assert main(["check", files["good"]]) == 0
     out = capsys.readouterr().out
-    assert "1 observation, 1 parameter" in out and "1 file: clean" in out
+    assert "1 observation: y" in out and "linear and Gaussian  proved" in out and "engine: kalman" in out
+    assert out.endswith("1 file: clean\n")
+    assert main(["check", files["good"], files["good"]]) == 0
+    assert "good.ssm: 1 observation, 1 parameter\n2 files: clean" in capsys.readouterr().out
 
 
 def test_an_error_is_1_with_its_place(files: dict[str, str], capsys: Capture) -> None:
@@ -73,7 +76,7 @@ def test_constants_reach_the_model(tmp_path: Path, capsys: Capture) -> None:
     file = tmp_path / "m.ssm"
     file.write_text("const n = 2\nconst k\nparam sd[n] ~ HalfNormal(1)\nobs y[n]\ny[t] ~ Normal(k, sd)\n")
     assert main(["check", str(file), "--const", "n=3", "--const", "k=0.5"]) == 0
-    assert "3 observations, 3 parameters\n1 file: clean" in capsys.readouterr().out
+    assert "3 observations: y[3]" in capsys.readouterr().out
     assert main(["check", str(file)]) == 0, "a constant without a value is noted, not refused"
     assert "note[N2" in capsys.readouterr().out
 

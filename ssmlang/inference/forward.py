@@ -26,6 +26,10 @@ Paths = dict[str, Array]
 """Each series by name, (rows before 0 + T, size), as floats."""
 
 
+Increments = tuple[dict[str, Array], list[Array]]
+"""Increments of Wiener processes: shared ones by name, and each differential equation's own."""
+
+
 def nodes_of(item: Equation | InitialEquation | Noise | StochasticDifferential) -> list[Node]:
     """The expressions of an equation, an initial law, a noise or a differential."""
     law, value = getattr(item, "law", None), getattr(item, "value", None)
@@ -114,38 +118,20 @@ class Rows:
         """States of differential equations a row on: the drift by Heun's rule, the noise by Euler-Maruyama's."""
         equations = self.model.differentials
         names = list(dict.fromkeys(d.target.name for d in equations))
-        env = self.environment(paths, t)
-        step = self._dt(env) / SUBSTEPS
-        shapes = {n: self.model.states[n].shape for n in names}
-        drivers = sorted({n.attrs[1] for d in equations for n in expr.walk([d.value])
-                          if n.op == "ref" and n.attrs[0] == "increment" and n.attrs[1] != "dt"} - {"dW"})  # fmt: skip
-        x = {n: paths[n][self.before + t - 1] for n in names}
-
-        def change(x: dict[str, Array], noise: dict[str, Array], own: list[Array], h: Array) -> dict[str, Array]:
-            moved = {n: jnp.zeros_like(v) for n, v in x.items()}
-            states = {("state", n, 1): v.reshape(shapes[n]) for n, v in x.items()}
-            for d, dw in zip(equations, own):
-                increments = {("increment", "dt", 0): h, ("increment", "dW", 0): dw,
-                              **{("increment", n, 0): v for n, v in noise.items()}}  # fmt: skip
-                env = self.environment(paths, t, {**states, **increments})
-                value = evaluate([d.value], env)[0].ravel()
-                at = np.asarray(d.target.entries)
-                moved[d.target.name] = moved[d.target.name].at[at].add(jnp.broadcast_to(value, at.shape))
-            return moved
+        step = self._dt(self.environment(paths, t)) / SUBSTEPS
+        still = increments(equations, self.model)
 
         def substep(i: Array, x: dict[str, Array]) -> dict[str, Array]:
-            keys = jax.random.split(jax.random.fold_in(key, i), len(equations) + 1)
-            root = jnp.sqrt(step)
-            shared = dict(zip(drivers, root * jax.random.normal(keys[-1], (len(drivers),)))) if drivers else {}
-            own = [root * jax.random.normal(k, _increment_shape(d)) for k, d in zip(keys, equations)]
-            still, none = {n: jnp.zeros(()) for n in drivers}, [jnp.zeros_like(w) for w in own]
-            drift = change(x, still, none, step)
-            noise = jax.tree.map(lambda both, f: both - f, change(x, shared, own, step), drift)
-            ahead = jax.tree.map(lambda x, f, g: x + f + g, x, drift, noise)
-            again = change(ahead, still, none, step)
-            return jax.tree.map(lambda x, f, f2, g: x + 0.5 * (f + f2) + g, x, drift, again, noise)
+            leaves, tree = jax.tree.flatten(still)
+            keys = jax.random.split(jax.random.fold_in(key, i), len(leaves))
+            drawn = [jnp.sqrt(step) * jax.random.normal(k, w.shape) for k, w in zip(keys, leaves)]
+            noise = jax.tree.unflatten(tree, drawn)
+            drift = change(self, paths, t, x, still, step)
+            both = change(self, paths, t, x, noise, step)
+            again = change(self, paths, t, jax.tree.map(jnp.add, x, both), still, step)
+            return jax.tree.map(lambda x, f, fg, f2: x + fg + 0.5 * (f2 - f), x, drift, both, again)
 
-        return jax.lax.fori_loop(0, SUBSTEPS, substep, x)
+        return jax.lax.fori_loop(0, SUBSTEPS, substep, {n: paths[n][self.before + t - 1] for n in names})
 
     def _dt(self, env: Environment) -> Array:
         if "dt" in self.model.inputs:
@@ -162,11 +148,37 @@ class Rows:
         return dict(zip(wanted, found))
 
 
-def _increment_shape(d: StochasticDifferential) -> tuple[int, ...]:
-    for node in expr.walk([d.value]):
-        if node.op == "ref" and node.attrs[:2] == ("increment", "dW"):
-            return node.shape
-    return ()
+def increments(equations: Sequence[StochasticDifferential], model: Model) -> Increments:
+    """The shapes, as zeros, of the Wiener increments: shared ones by name, and each equation's own."""
+    found: dict[str, Array] = {}
+    own = []
+    for d in equations:
+        shape: tuple[int, ...] = (0,)
+        for node in expr.walk([d.value]):
+            if node.op == "ref" and node.attrs[0] == "increment" and node.attrs[1] != "dt":
+                if node.attrs[1] == "dW":
+                    shape = node.shape
+                else:
+                    found[node.attrs[1]] = jnp.zeros(node.shape)
+        own.append(jnp.zeros(shape))
+    return found, own
+
+
+def change(
+    rows: Rows, paths: Paths, t: Array, x: dict[str, Array], noise: Increments, h: Array
+) -> dict[str, Array]:
+    """What the differential equations add to the states x within the step to row t, for a time h and increments."""
+    shared, own = noise
+    model = rows.model
+    moved = {n: jnp.zeros_like(v) for n, v in x.items()}
+    states = {("state", n, 1): v.reshape(model.states[n].shape) for n, v in x.items()}
+    for d, dw in zip(model.differentials, own):
+        given = {("increment", "dt", 0): h, ("increment", "dW", 0): dw,
+                 **{("increment", n, 0): v for n, v in shared.items()}}  # fmt: skip
+        value = evaluate([d.value], rows.environment(paths, t, {**states, **given}))[0].ravel()
+        at = np.asarray(d.target.entries)
+        moved[d.target.name] = moved[d.target.name].at[at].add(jnp.broadcast_to(value, at.shape))
+    return moved
 
 
 def _write(path: Array, row: Any, entries: np.ndarray, values: Array, t: Any, given: np.ndarray) -> Array:

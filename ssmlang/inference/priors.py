@@ -242,7 +242,7 @@ def _order(params: Mapping[str, Parameter]) -> list[str]:
         ready = [name for name, needs in waiting.items() if needs <= set(done)]
         if not ready:
             spans = [params[name] for name in waiting]
-            raise SsmError(Diagnostic("E342", "priors read each other in a circle: " + ", ".join(waiting),
+            raise SsmError(Diagnostic("E206", "priors read each other in a circle: " + ", ".join(waiting),
                                       spans[0].span, "part of the circle"))  # fmt: skip
         done.append(ready[0])
         del waiting[ready[0]]

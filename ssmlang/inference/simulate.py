@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 
 from ssmlang.inference.forward import Paths, Rows, augmented_paths, nodes_of, reach
-from ssmlang.inference.stationary_start import GaussianStart, chain_start
+from ssmlang.inference.stationary_start import GaussianStart, chain_start, diffusion_start
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.model import expr
 from ssmlang.model.model import InitialEquation, Model
@@ -34,7 +34,9 @@ class Simulator:
         self.diffuse = special("diffuse")
         stationary = special("stationary")
         self._chains = [n for n in stationary if model.states[n].values is not None]
-        self._real = [n for n in stationary if model.states[n].values is None]
+        driven = {d.target.name for d in model.differentials}
+        self._diffusions = [n for n in stationary if n in driven]
+        self._real = [n for n in stationary if model.states[n].values is None and n not in driven]
         self._start = GaussianStart(model, self._real, self.before) if self._real else None
         self._ordered = _in_order([i for i in model.initials if i.special is None])
         self._compiled: dict[Any, Any] = {}
@@ -88,10 +90,14 @@ class Simulator:
         """Rows up to 0 as `init` gives them; which entries of row 0 are given."""
         out, before = dict(paths), self.before
         given = {n: np.zeros(v.size, bool) for n, v in self.series.items()}
-        keys = jax.random.split(key, len(self._ordered) + len(self._chains) + 1)
+        keys = jax.random.split(key, len(self._ordered) + len(self._chains) + 2)
         if self._start is not None:
             for name, values in self._start.draw(keys[-1], rows.params).items():
                 out[name] = out[name].at[before - jnp.arange(before + 1)].set(values)
+                given[name][:] = True
+        if self._diffusions:
+            for name, value in diffusion_start(keys[-2], rows, out, self._diffusions).items():
+                out[name] = out[name].at[before].set(value)
                 given[name][:] = True
         for k, name in zip(keys[len(self._ordered) :], self._chains):
             out[name] = out[name].at[before].set(chain_start(k, self.model, name, rows.params))

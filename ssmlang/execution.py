@@ -18,6 +18,7 @@ from jax import Array
 from ssmlang.data import Bound, check_inputs
 from ssmlang.definitions import with_reads
 from ssmlang.engines.kalman import Kalman
+from ssmlang.gaps import blanked, missing_data
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.gaussian import GaussianLowering
 from ssmlang.model import expr
@@ -110,6 +111,9 @@ class Execution:
         for b in bounds:
             self._check_rows(b)
             self._check_inputs(b)
+            lacking = missing_data(self.lowering(self.latent([b]), False), b)
+            if lacking is not None:
+                raise SsmError(lacking)
             groups.setdefault(padded_length(b.steps), []).append(b)
         return tuple(self._stacked(group, length) for length, group in groups.items())
 
@@ -225,7 +229,7 @@ class Execution:
         found = self.compiled(verb, latent)(floats(params), one)
         arrays = {k: np.asarray(v)[: bound.steps] for k, v in found._asdict().items() if v is not None}
         self._check_numbers(arrays, bound)
-        return arrays
+        return blanked(arrays, self.lowering(latent, True), bound)
 
     def _check_numbers(self, arrays: Mapping[str, np.ndarray], bound: Bound) -> None:
         for name, values in arrays.items():

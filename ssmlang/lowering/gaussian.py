@@ -126,7 +126,8 @@ class GaussianLowering:
     def undefined(self, params: Values, observations: Values, inputs: Values, steps: int) -> dict[str, np.ndarray]:
         """Where a missing input, or missing data that an equation reads, leaves something needed without a value.
 
-        Booleans: "transition" (T, n) for rows >= 1, "emission" (T, m) for entries that were seen, "initial" ().
+        Booleans: "transition" (T, n) for rows >= 1, "emission" (T, m) for entries that were seen, "signal" (T, m) for
+        all of them, "initial" () for anything in the law of the first memory, "first" (n,) for the mean of row 0.
         """
         arrays, initial = self._arrays(params, observations, inputs, steps, lambda x: x)
         bad = {}
@@ -138,7 +139,9 @@ class GaussianLowering:
                     found |= array.any(axis=(1, 3)) if name in "FGHJ" else array
             bad[role] = found
         bad["transition"][0] = False
+        bad["signal"] = bad["emission"].copy()
         bad["emission"] &= ~np.isnan(np.asarray(self.data(observations, steps)))
+        bad["first"] = np.isnan(np.asarray(initial.mean))[: self.n]
         bad["initial"] = np.array(any(np.isnan(np.asarray(v)).any() for v in initial))
         return bad
 
@@ -163,7 +166,8 @@ class GaussianLowering:
             one = lambda t: evaluate([p.varying for _, p in moving], at(t))
             for (name, p), values in zip(moving, jax.vmap(one)(jnp.arange(steps))):
                 whole = jnp.broadcast_to(base[name].reshape(-1), (steps, base[name].size))
-                arrays[name] = whole.at[:, p.varying_at].set(values, unique_indices=True).reshape(steps, *p.shape)
+                at_ = p.varying_at.astype(np.int32)
+                arrays[name] = whole.at[:, at_].set(values, unique_indices=True).reshape(steps, *p.shape)
         return arrays, self.start.initial(params, at(jnp.asarray(0)))
 
     def latent_needed(self, observations: Mapping[str, np.ndarray]) -> tuple[str, ...]:
@@ -179,7 +183,7 @@ def _scatter(shape: tuple[int, ...], at: np.ndarray, values: Array) -> Array:
     size = int(np.prod(shape))
     if len(at) == size and (at == np.arange(size)).all():
         return values.reshape(shape)
-    return jnp.zeros(size, values.dtype).at[at].set(values, unique_indices=True).reshape(shape)
+    return jnp.zeros(size, values.dtype).at[at.astype(np.int32)].set(values, unique_indices=True).reshape(shape)
 
 
 def _flat_places(m: Sparse) -> np.ndarray:

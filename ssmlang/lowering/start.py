@@ -105,8 +105,9 @@ class Start:
         constant, *values = evaluate(nodes, env)
         dense = {}
         for (name, m), v in zip(self.matrices.items(), values):
-            dense[name] = jnp.zeros(m.shape, v.dtype).at[m.rows, m.cols].set(v, unique_indices=True)
-        mean = jnp.zeros(self.size, constant.dtype).at[self.mean_at].set(constant, unique_indices=True)
+            rows, cols = m.rows.astype(np.int32), m.cols.astype(np.int32)
+            dense[name] = jnp.zeros(m.shape, v.dtype).at[rows, cols].set(v, unique_indices=True)
+        mean = jnp.zeros(self.size, constant.dtype).at[self.mean_at.astype(np.int32)].set(constant, unique_indices=True)
         cov = jnp.zeros((self.size, self.size), constant.dtype)
         if self.group is None:
             return Initial(mean, dense["factor"], cov, dense["diffuse"])

@@ -81,15 +81,22 @@ def linear_form(model: Model, latent: Sequence[str] = (), definitions: bool = Fa
     if found:
         return tuple(found)
     try:
-        return _form(model, latent, definitions)
+        if not definitions:
+            return _form(model, latent, ())
+        own = affine_definitions(model)
+        # What a definition reads back may be missing anywhere; as part of the state it is right everywhere.
+        read = {name for d in own for sort, name, lag in expr.references([model.definitions[d].value])  # type: ignore[list-item]
+                if sort == "obs" and lag}  # fmt: skip
+        wide = _form(model, [*latent, *read], own)
+        return wide if isinstance(wide, LinearForm) or not read else _form(model, latent, own)
     except ExprError as trouble:
         return (Obstacle("E308", trouble.message, None, trouble.label, trouble.help),)
 
 
-def _form(model: Model, latent: Sequence[str], definitions: bool) -> LinearForm | tuple[Obstacle, ...]:
+def _form(model: Model, latent: Sequence[str], definitions: tuple[str, ...]) -> LinearForm | tuple[Obstacle, ...]:
     before = {t.name for i in model.initials for t in i.targets if t.row < 0}
     latent = tuple(n for n in model.observations if n in latent or n in before)
-    reader = Reader(model, latent, affine_definitions(model) if definitions else ())
+    reader = Reader(model, latent, definitions)
     s = reader.stacking
     states: list[tuple[np.ndarray, Rows]] = []
     observed: list[tuple[np.ndarray, Rows]] = []

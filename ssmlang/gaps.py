@@ -1,0 +1,107 @@
+"""What the data lack: numbers that equations need, and results that do not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ssmlang.data import Bound
+from ssmlang.language.diagnostics import Diagnostic
+from ssmlang.lowering.gaussian import GaussianLowering
+
+
+def undefined(lowering: GaussianLowering, bound: Bound) -> dict[str, np.ndarray]:
+    """`GaussianLowering.undefined` for one series, less what is not a number for another reason than the data."""
+    params: dict[str, Any] = {n: jnp.full(p.shape, 0.5) for n, p in lowering.model.parameters.items()}
+    observations: dict[str, Any] = dict(bound.observations)
+    given: dict[str, Any] = dict(bound.inputs)
+    filled: dict[str, Any] = {n: np.nan_to_num(v, nan=1.0) for n, v in bound.observations.items()}
+    with jax.enable_x64(True):
+        found = lowering.undefined(params, observations, given, bound.steps)
+        inputs: dict[str, Any] = {n: np.nan_to_num(v, nan=1.0) for n, v in bound.inputs.items()}
+        anyway = lowering.undefined(params, filled, inputs, bound.steps)
+    return {k: np.asarray(v & ~anyway[k]) for k, v in found.items()}
+
+
+def missing_data(lowering: GaussianLowering, bound: Bound) -> Diagnostic | None:
+    """E413: an observation that is missing where an equation needs it as a number."""
+    form, names = lowering.form, lowering.observations
+    for row, i in np.argwhere(form.conditioned[: bound.steps]):
+        owner = next(n for n in reversed(form.stacking.y) if form.stacking.y[n] <= i)
+        value = bound.observations[owner][row].reshape(-1)[i - form.stacking.y[owner]]
+        if owner in form.stacking.latent and np.isnan(value):
+            why = "its equation reaches before the data, so that nothing gives its law there"
+            help = f"add `init {owner} ~ ...`, or start the data where it was seen"
+            return _missing(names[i], bound.time.label(int(row)), why, help)
+    read = [(n, lag) for n, lag in form.data_reads if np.isnan(bound.observations[n][: bound.steps - lag]).any()]
+    if not read:
+        return None
+    lacking = undefined(lowering, bound)
+    rows = np.asarray(lacking["transition"].any(axis=1) | lacking["emission"].any(axis=1))
+    rows[0] |= bool(lacking["initial"])
+    for name, lag in read:
+        gaps = np.isnan(bound.observations[name]).reshape(bound.steps, -1).any(axis=1)
+        hit = np.flatnonzero(rows[lag:] & gaps[: bound.steps - lag])
+        if len(hit):
+            span = form.data_reads[name, lag]
+            where = f" by `{span.text}`" if span is not None else ""
+            why = f"it is read{where} in a way that is not linear, which takes a number that was seen"
+            return _missing(name, bound.time.label(int(hit[0])), why, "fill it in, or read it linearly")
+    return None
+
+
+def _missing(name: str, row: str, why: str, help: str) -> Diagnostic:
+    return Diagnostic("E413", f"`{name}` is missing at {row}, and is needed as a number", why=(why,), help=(help,))
+
+
+def blanked(arrays: Mapping[str, np.ndarray], lowering: GaussianLowering, bound: Bound) -> dict[str, np.ndarray]:
+    """Moments with NaN where a value does not exist: states and definitions that reach before the first row, and what
+    needs an input that is missing."""
+    form, steps = lowering.form, bound.steps
+    states = np.zeros((steps, lowering.n), bool)
+    seen = np.zeros((steps, lowering.m), bool)
+    early = min(len(form.absent), steps)
+    states[:early], seen[:early] = form.absent[:early], form.unavailable[:early]
+    if any(np.isnan(v).any() for v in bound.inputs.values()):
+        lacking = undefined(lowering, bound)
+        unknown = _spread(lowering, lacking)
+        states |= unknown
+        seen |= lacking["signal"]
+        for name in form.stacking.latent:
+            size, x, y = lowering.model.observations[name].size, form.stacking.x[name], form.stacking.y[name]
+            seen[:, y : y + size] |= unknown[:, x : x + size] & np.isnan(bound.observations[name].reshape(steps, size))
+    out: dict[str, np.ndarray] = dict(arrays)
+    for mark, names in ((states, ("mean", "predicted_mean")), (seen, ("observed_mean",))):
+        if not mark.any():
+            continue
+        either = mark[:, :, None] | mark[:, None, :]
+        for name in names:
+            for key, where in ((name, mark), (name.replace("mean", "cov"), either)):
+                if key in out:
+                    out[key] = np.where(where, np.nan, out[key])
+    return out
+
+
+def _spread(lowering: GaussianLowering, lacking: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Latent observations and definitions (T, n) that need what is missing, themselves or through one another."""
+    form, found = lowering.form, lacking["transition"].copy()
+    found[0] |= lacking["first"]
+    own = np.zeros(lowering.n, bool)
+    for first, last in form.definitions.values():
+        own[first:last] = True
+    later = own.copy()
+    for name in form.stacking.latent:
+        first = form.stacking.x[name]
+        own[first : first + lowering.model.observations[name].size] = True
+    found &= own
+    for t in range(1, len(found)):
+        for lag in form.transition.lags("x"):
+            m = form.transition.terms["x", lag]
+            if lag <= t:
+                hit = found[t - lag, m.cols] & later[m.rows]
+                found[t, m.rows[hit]] = True
+    return found

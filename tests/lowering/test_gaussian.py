@@ -302,7 +302,8 @@ y[t] ~ Normal(x[t] + b * X[t], 0.3)
     X, u = holes(RNG.normal(size=T), (2,)), holes(RNG.normal(size=T), (0,))
     with jax.enable_x64(True):
         fine = low.undefined({"b": 1.0}, {"y": y}, {"X": X, "u": u}, T)
-        assert not any(v.any() for v in fine.values())
+        assert not any(fine[k].any() for k in ("transition", "emission", "initial"))
+        assert np.argwhere(fine["signal"]).tolist() == [[2, 0]]
         bad = low.undefined({"b": 1.0}, {"y": y}, {"X": holes(X, (4,)), "u": holes(u, (3,))}, T)
         assert np.argwhere(bad["emission"]).tolist() == [[4, 0]]
         assert np.argwhere(bad["transition"]).tolist() == [[3, 0]]

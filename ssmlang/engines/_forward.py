@@ -86,8 +86,10 @@ def forward(rows: Rows, y: Float[Array, "T m"], state: State, layout: Layout, em
         flat = None if step.filtered_flat is None else diffuse.time_update(step.filtered_flat, row, layout)
         return (finite, flat), emit(step)
 
-    # Backwards, a row is worked out again from the moments it began with: cheaper than to store what it computed.
-    body = jax.checkpoint(body, prevent_cse=False)
+    # Backwards, a row is worked out again from the moments it began with: cheaper than to store what it computed. (Not
+    # so in the diffuse form, whose rows are few and slow to compile.)
+    if state[1] is None:
+        body = jax.checkpoint(body, prevent_cse=False)
     return jax.lax.scan(body, state, (rows.varying, y))
 
 

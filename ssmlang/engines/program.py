@@ -64,8 +64,9 @@ class Structure:
     def memory_noises(self) -> tuple[int, ...]:
         """M: the noises that are part of the memory."""
         r = self.r
-        used_G = np.array(self.transition_noise, bool).reshape(len(self.transition_noise), self.n, r).any(axis=1)
-        used_J = np.array(self.emission_noise, bool).reshape(len(self.emission_noise), self.m, r).any(axis=1)
+        G = np.array(self.transition_noise, bool).reshape(len(self.transition_noise), self.n, r)
+        J = np.array(self.emission_noise, bool).reshape(len(self.emission_noise), self.m, r)
+        used_G, used_J = np.logical_or.reduce(G, axis=1), np.logical_or.reduce(J, axis=1)
         later = used_G[1:].any(axis=0) | used_J[1:].any(axis=0)
         both = used_G.any(axis=0) & used_J.any(axis=0)
         return tuple(int(i) for i in np.flatnonzero(later | both))

@@ -129,7 +129,8 @@ CODES: tuple[Code, ...] = (
         "not-known-beforehand",
         "a number that must be known before any data",
         "Sizes, ranges of loops, labels and lags are whole numbers made of literals and constants.",
-        "param p ~ Normal(3, 1)\naxis lag = 1..p\nparam phi[lag] ~ Normal(0, 1)\n" + _SERIES
+        "param p ~ Normal(3, 1)\naxis lag = 1..p\nparam phi[lag] ~ Normal(0, 1)\n"
+        + _SERIES
         + "y[t] ~ Normal(phi[1] * x[t], 1)\n",
         "const p = 3\naxis lag = 1..p\nparam phi[lag] ~ Normal(0, 1)\n" + _SERIES + "y[t] ~ Normal(phi[1] * x[t], 1)\n",
     ),

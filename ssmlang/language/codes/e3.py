@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ssmlang.language.codes import e3_engines
 from ssmlang.language.codes.entry import Code, Example
 
 
@@ -14,6 +15,7 @@ _LIKELIHOOD = 'model.log_likelihood({"y": [0.1, 0.3]}, {}, engine="kalman")'
 _LEVEL = "state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(0.5 * x[t-1], 1)\n"
 
 CODES: tuple[Code, ...] = (
+    *e3_engines.CODES,
     Code(
         "E304",
         "not-linear-gaussian",

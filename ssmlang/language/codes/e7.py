@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ssmlang.language.codes import e7_files
+from ssmlang.language.codes import e7_files, e7_run
 from ssmlang.language.codes.entry import Code
 
-CODES: tuple[Code, ...] = (*e7_files.CODES,)
+CODES: tuple[Code, ...] = (*e7_files.CODES, *e7_run.CODES)

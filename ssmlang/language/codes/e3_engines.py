@@ -1,0 +1,44 @@
+"""E301 to E303: the choice of an engine."""
+
+from __future__ import annotations
+
+from ssmlang.language.codes.entry import Code, Example
+
+_LEVEL = "state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(0.5 * x[t-1], 1)\n"
+
+
+def _ask(emission: str, engine: str) -> Example:
+    return Example(
+        f'import ssmlang\nmodel = ssmlang.compile("""\n{_LEVEL}{emission}\n""")\n'
+        f'model.log_likelihood({{"y": [0.1, 0.3]}}, {{}}, engine="{engine}")\n',
+        language="python",
+    )
+
+
+CODES: tuple[Code, ...] = (
+    Code(
+        "E301",
+        "unknown-engine",
+        "an engine that does not exist",
+        "An engine is asked for by its name, by `auto`, or as an object of one of the classes in ssmlang.engines.",
+        _ask("y[t] ~ Normal(x[t], 1)", "kalmann"),
+        _ask("y[t] ~ Normal(x[t], 1)", "kalman"),
+    ),
+    Code(
+        "E302",
+        "engine-not-here",
+        "an engine of the language that this version does not have",
+        "`model.why()` lists the engines with what each needs, and which of them this version can run.",
+        _ask("y[t] ~ Normal(x[t], 1)", "particle"),
+        _ask("y[t] ~ Normal(x[t], 1)", "auto"),
+    ),
+    Code(
+        "E303",
+        "no-engine",
+        "no engine of this version can run the model",
+        "The model is sound: it parses, checks and simulates. What stands in the way of each engine is listed after this "
+        "error, at its line.",
+        _ask("y[t] ~ Normal(0, exp(x[t] / 2))", "auto"),
+        _ask("y[t] ~ Normal(x[t], 1)", "auto"),
+    ),
+)

@@ -1,0 +1,43 @@
+"""E71x, E72x: devices, precision, numbers."""
+
+from __future__ import annotations
+
+from ssmlang.language.codes.entry import Code, Example
+
+
+def _run(scale: str, options: str) -> Example:
+    text = (
+        'import ssmlang\nmodel = ssmlang.compile("""\n'
+        "state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(0.5 * x[t-1], 1)\n"
+        f'y[t] ~ Normal(x[t], {scale})\n""")\nmodel.log_likelihood({{"y": [0.1, 0.3]}}, {{}}{options})\n'
+    )
+    return Example(text, language="python")
+
+
+CODES: tuple[Code, ...] = (
+    Code(
+        "E711",
+        "no-such-device",
+        "a device that is not there",
+        "`device` is None (what JAX takes by itself), 'cpu' or 'gpu'. The message says what JAX found.",
+        _run("1", ', device="tpu"'),
+        _run("1", ', device="cpu"'),
+    ),
+    Code(
+        "E712",
+        "no-such-precision",
+        "a precision that does not exist",
+        "`dtype` is 'float64' (by default, on every device) or 'float32'.",
+        _run("1", ', dtype="float16"'),
+        _run("1", ', dtype="float32"'),
+    ),
+    Code(
+        "E721",
+        "not-a-number",
+        "a result is not a number",
+        "A coefficient or a scale could not be computed at the row named, such as the square root of a negative number; "
+        "or the numbers grew beyond bounds.",
+        _run("sqrt(0.5 - t)", ""),
+        _run("sqrt(0.5 + t)", ""),
+    ),
+)

@@ -1,0 +1,43 @@
+"""Every diagnostic code: its wrong example is answered by it, its mended one is not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ssmlang.frontend import check_text
+from ssmlang.language.codes import REGISTRY, Example, lookup
+from ssmlang.language.diagnostics import SsmError
+
+PACKAGE = Path(__file__).parents[1] / "ssmlang"
+
+
+def codes_of(example: Example, folder: Path) -> set[str]:
+    """The codes that an example provokes."""
+    for name, text in example.files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    if example.language == "ssm":
+        found = check_text(example.text, name="example.ssm", base=folder, constants=example.constants)
+        return {d.code for d in found.findings}
+    try:
+        exec(compile(example.text, "example.py", "exec"), {"__name__": "example"})
+    except SsmError as error:
+        return {d.code for d in error.diagnostics}
+    return set()
+
+
+@pytest.mark.parametrize("code", sorted(REGISTRY))
+def test_examples(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = REGISTRY[code]
+    monkeypatch.chdir(tmp_path)
+    assert code in codes_of(entry.wrong, tmp_path / "wrong")
+    assert not {c for c in codes_of(entry.mended, tmp_path / "mended") if c[0] == "E" or c == code}
+
+
+def test_every_code_in_use_is_explained() -> None:
+    used = {c for p in PACKAGE.rglob("*.py") for c in re.findall(r'"([EWN]\d{3})"', p.read_text())}
+    assert not {c for c in used if lookup(c) is None}

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from ssmlang.language.codes import e1, e2, e2_components, e3, e4, e5, e6, e7
+from ssmlang.language.codes import (
+    e1,
+    e2,
+    e2_components,
+    e3,
+    e3_inference,
+    e4,
+    e4_parameters,
+    e5,
+    e6,
+    e7,
+    e7_inference,
+)
 from ssmlang.language.codes.entry import Code, Example
 
-_MODULES = (e1, e2, e2_components, e3, e4, e5, e6, e7)
+_MODULES = (e1, e2, e2_components, e3, e3_inference, e4, e4_parameters, e5, e6, e7, e7_inference)
 
 REGISTRY: dict[str, Code] = {entry.code: entry for module in _MODULES for entry in module.CODES}
 

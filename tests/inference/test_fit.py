@@ -1,0 +1,75 @@
+"""Fits: parameters, mixtures over them, groups, and reading a saved one again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from local_level import NILE
+
+import ssmlang
+from ssmlang.language.diagnostics import SsmError
+from ssmlang.results.mixture import mixture, normal_quantiles
+
+TEXT = """
+param sd_level ~ HalfNormal(50)
+param sd_flow  ~ HalfNormal(150)
+state level
+obs   flow
+init level ~ Diffuse()
+level[t] ~ Normal(level[t-1], sd_level)
+flow[t]  ~ Normal(level[t], sd_flow)
+"""
+DATA = {"flow": np.where(np.arange(100) % 17 == 3, np.nan, NILE)}
+
+
+@pytest.fixture(scope="module")
+def model() -> ssmlang.Model:
+    return ssmlang.compile(TEXT)
+
+
+def test_a_mixture_of_normal_laws() -> None:
+    rng = np.random.default_rng(0)
+    means, sds = rng.normal(3, 2, (5, 4, 1)), rng.uniform(0.5, 2, (5, 4, 1))
+    parts = [xr.Dataset({"mean": (("time", "state"), m), "cov": (("time", "state", "state_"), s[..., None] ** 2)})
+             for m, s in zip(means, sds)]  # fmt: skip
+    found = mixture(parts)
+    np.testing.assert_allclose(found["mean"], means.mean(0))
+    np.testing.assert_allclose(found["cov"].values[..., 0], (sds**2).mean(0) + means.var(0))
+    quantiles = normal_quantiles(means, sds, (0.1, 0.5))
+    draws = (means[:, None] + sds[:, None] * rng.normal(size=(5, 40000, 4, 1))).reshape(-1, 4, 1)
+    np.testing.assert_allclose(quantiles, np.quantile(draws, (0.1, 0.5), axis=0), atol=0.06)
+
+
+def test_the_nile_by_maximum_likelihood(model: ssmlang.Model, tmp_path: Path) -> None:
+    flat = ssmlang.compile(TEXT.replace("~ HalfNormal(50)", "in (0, inf)").replace("~ HalfNormal(150)", "in (0, inf)"))
+    fit = flat.fit({"flow": NILE}, method="mle", progress="off")
+    np.testing.assert_allclose([fit.params["sd_flow"] ** 2, fit.params["sd_level"] ** 2], [15098.5, 1469.1], rtol=1e-4)
+    np.testing.assert_allclose(fit.summary().attrs["log_likelihood"], -632.5456, atol=1e-3)
+    assert list(fit.summary().columns) == ["estimate", "se"]
+    with pytest.raises(SsmError) as caught:
+        fit.loo()
+    assert caught.value.diagnostics[0].code == "E746"
+    fit.save(tmp_path / "mle.nc")
+    again = ssmlang.load(tmp_path / "mle.nc")
+    xr.testing.assert_identical(again.forecast(3)["mean"], fit.forecast(3)["mean"])
+    assert again.summary().equals(fit.summary())
+
+
+def test_a_saved_fit_forecasts_as_the_original_does(model: ssmlang.Model, tmp_path: Path) -> None:
+    fit = model.fit(DATA, draws=50, warmup=150, chains=2, seed=4, progress="off")
+    fit.save(tmp_path / "fit.nc")
+    again = ssmlang.load(tmp_path / "fit.nc")
+    xr.testing.assert_identical(again.forecast(4, draws=20), fit.forecast(4, draws=20))
+    xr.testing.assert_identical(again.smooth(draws=5), fit.smooth(draws=5))
+    assert again.params == fit.params and again.method == "nuts" and again.seed == 4
+    found = fit.forecast(4, draws=20)
+    width = found["observed_quantile"].sel(quantile=0.95) - found["observed_quantile"].sel(quantile=0.05)
+    assert (width.values > 2 * 1.6 * fit.params["sd_flow"]).all()
+    loo = fit.tree["log_likelihood"]["flow"]
+    assert loo.dims == ("chain", "draw", "time") and loo.sizes["time"] == np.isfinite(DATA["flow"]).sum() - 1
+    one = {n: float(fit.posterior[n][1, 3]) for n in fit.params}
+    np.testing.assert_allclose(loo[1, 3].sum(), model.log_likelihood(DATA, one), rtol=1e-9)
+    assert np.isfinite(fit.loo().elpd_loo if hasattr(fit.loo(), "elpd_loo") else fit.loo().elpd)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ssmlang.execution import Execution
     from ssmlang.inference.fit import Fit
     from ssmlang.inference.priors import Priors
+    from ssmlang.inference.simulate import Simulator
 
 EngineName = Any
 """An engine's name, "auto", or an object of one of the classes in `ssmlang.engines`."""
@@ -148,8 +149,14 @@ class Model:
         from ssmlang.simulation import simulate
 
         _check_engine_name(engine)
-        return simulate(self, steps, params, draws=draws, future=future, init=init, time=time, seed=seed, dtype=dtype,
-                        device=device)  # fmt: skip
+        return simulate(self, self._simulator, steps, params, draws=draws, future=future, init=init, time=time,
+                        seed=seed, dtype=dtype, device=device)  # fmt: skip
+
+    @cached_property
+    def _simulator(self) -> Simulator:
+        from ssmlang.inference.simulate import Simulator
+
+        return Simulator(self.spec)
 
     # ----------------------------------------------------------------------------------------------- with data
 

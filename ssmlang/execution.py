@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +18,9 @@ from jax import Array
 
 from ssmlang.data import Bound, check_inputs
 from ssmlang.definitions import with_reads
-from ssmlang.engines.kalman import Kalman
+from ssmlang.engines import DiffuseHead, Kalman
 from ssmlang.gaps import blanked, missing_data
+from ssmlang.heads import known_head
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.gaussian import GaussianLowering
 from ssmlang.model import expr
@@ -29,6 +31,16 @@ Series = dict[str, dict[str, Any]]
 """One or several series of one padded length: {"observations": {name: (S, T, *shape)}, "inputs": {...}}."""
 Params = Mapping[str, Any]
 Verb = Literal["filter", "smooth"]
+What = Literal["likelihood", "terms", "filter", "smooth"]
+
+
+class Setting(NamedTuple):
+    """What a data set's pattern of missing entries decides before anything is compiled."""
+
+    latent: tuple[str, ...] = ()
+    """Observations that have to be part of the state: those read at a lag that are missing somewhere."""
+    diffuse: DiffuseHead | None = None
+    """How long the diffuse phase lasts, where that is known."""
 
 
 def padded_length(steps: int) -> int:
@@ -49,11 +61,12 @@ def running(dtype: str = "float64", device: str | None = None) -> Iterator[None]
         yield
 
 
-def in_double(function: Callable[[Params], Array]) -> Callable[[Params], Array]:
+def in_double(function: Callable[[Params], Array], quick: Callable[[Params], Array]) -> Callable[[Params], Array]:
     """A scalar function of parameters, computed in double precision whatever the precision of its caller.
 
-    Where the caller's world is single, values and gradients are cast at the border: the derivative is computed inside
-    and enters as a rule of its own, for the transposed operations of a double-precision program cannot run outside.
+    `quick` is the same function with a first derivative of its own. Where the caller's world is single, values and
+    gradients are cast at the border: the derivative is computed inside and enters as a rule of its own, for the
+    transposed operations of a double-precision program cannot run outside.
     """
     widened = lambda params: {n: jnp.asarray(v, "float64") for n, v in params.items()}
 
@@ -66,7 +79,7 @@ def in_double(function: Callable[[Params], Array]) -> Callable[[Params], Array]:
     def _rule(primals: Any, tangents: Any) -> tuple[Array, Array]:
         (params,), (moves,) = primals, tangents
         with jax.enable_x64(True):
-            value, slope = jax.value_and_grad(function)(widened(params))
+            value, slope = jax.value_and_grad(quick)(widened(params))
             value, slope = jax.tree.map(lambda a: a.astype("float32"), (value, slope))
         parts = [jnp.sum(slope[n] * jnp.asarray(moves[n], "float32")) for n in slope]
         return value, sum(parts, jnp.zeros((), "float32"))
@@ -100,10 +113,11 @@ class Execution:
 
     # --------------------------------------------------------------------------------------------------- data
 
-    def latent(self, bounds: Sequence[Bound], *, ahead: bool = False) -> tuple[str, ...]:
-        """Observations that have to be part of the state: those read at a lag that are missing where they are read."""
+    def setting(self, bounds: Sequence[Bound], *, ahead: bool = False) -> Setting:
+        """The setting for these data; `ahead`: rows without observations follow."""
         missing = lambda name: any(np.isnan(b.observations[name][:-1]).any() for b in bounds)
-        return tuple(n for n in self.form.read_back if ahead or missing(n))
+        latent = tuple(n for n in self.form.read_back if ahead or missing(n))
+        return Setting(latent, known_head(self.lowering(latent, False), bounds))
 
     def series(self, bounds: Sequence[Bound]) -> tuple[Series, ...]:
         """Data as arrays for the compiled functions: series of one padded length stacked together."""
@@ -111,7 +125,7 @@ class Execution:
         for b in bounds:
             self._check_rows(b)
             self._check_inputs(b)
-            lacking = missing_data(self.lowering(self.latent([b]), False), b)
+            lacking = missing_data(self.lowering(self.setting([b]).latent, False), b)
             if lacking is not None:
                 raise SsmError(lacking)
             groups.setdefault(padded_length(b.steps), []).append(b)
@@ -173,9 +187,13 @@ class Execution:
             self._lowerings[key] = GaussianLowering(model, form)
         return self._lowerings[key]
 
-    def likelihood(self, latent: tuple[str, ...] = ()) -> Callable[[Params, tuple[Series, ...]], Array]:
-        """log p(data | params), a pure function: the sum over all series."""
-        terms = self._terms(latent)
+    def likelihood(self, setting: Setting = Setting(), *, adjoint: bool = False  # noqa: B008
+                   ) -> Callable[[Params, tuple[Series, ...]], Array]:  # fmt: skip
+        """log p(data | params), a pure function: the sum over all series.
+
+        `adjoint`: with the engine's own derivative, quicker, for reverse mode and first order only.
+        """
+        terms = self._terms(setting, adjoint)
 
         def total(params: Params, data: tuple[Series, ...]) -> Array:
             one = lambda series: jnp.sum(terms(params, series))
@@ -183,8 +201,11 @@ class Execution:
 
         return total
 
-    def _terms(self, latent: tuple[str, ...]) -> Callable[[Params, Series], Array]:
-        lowering, engine = self.lowering(latent, False), self.engine
+    def _engine(self, setting: Setting, adjoint: bool = False) -> Kalman:
+        return replace(self.engine, diffuse=setting.diffuse or self.engine.diffuse, adjoint=adjoint)
+
+    def _terms(self, setting: Setting, adjoint: bool = False) -> Callable[[Params, Series], Array]:
+        lowering, engine = self.lowering(setting.latent, False), self._engine(setting, adjoint)
 
         def terms(params: Params, series: Series) -> Array:
             program, y = lowering.program(params, series["observations"], series["inputs"], _steps(series))
@@ -192,8 +213,8 @@ class Execution:
 
         return terms
 
-    def _moments(self, verb: Verb, latent: tuple[str, ...]) -> Callable[[Params, Series], Any]:
-        lowering, engine = self.lowering(latent, True), self.engine
+    def _moments(self, verb: Verb, setting: Setting) -> Callable[[Params, Series], Any]:
+        lowering, engine = self.lowering(setting.latent, True), self._engine(setting)
 
         def moments(params: Params, series: Series) -> Any:
             program, y = lowering.program(params, series["observations"], series["inputs"], _steps(series))
@@ -201,18 +222,16 @@ class Execution:
 
         return moments
 
-    def compiled(
-        self, what: Literal["likelihood", "terms", "filter", "smooth"], latent: tuple[str, ...]
-    ) -> Callable[..., Any]:
-        """One of the functions, compiled and kept: of (params, series), series without the leading axis."""
-        key = (what, latent)
+    def compiled(self, what: What, setting: Setting) -> Callable[..., Any]:
+        """One of the functions, compiled and kept: of (params, data) for "likelihood", else of (params, one series)."""
+        key = (what, setting)
         if key not in self._compiled:
             if what == "likelihood":
-                function: Callable[..., Any] = self.likelihood(latent)
+                function: Callable[..., Any] = self.likelihood(setting)
             elif what == "terms":
-                function = self._terms(latent)
+                function = self._terms(setting)
             else:
-                function = self._moments(what, latent)
+                function = self._moments(what, setting)
             self._compiled[key] = jax.jit(function)
         return self._compiled[key]
 
@@ -223,13 +242,13 @@ class Execution:
 
         Raises E721 where a moment is not a number.
         """
-        latent = self.latent([bound], ahead=ahead)
+        setting = self.setting([bound], ahead=ahead)
         (series,) = self.series([bound])
         one = jax.tree.map(lambda a: a[0], series)
-        found = self.compiled(verb, latent)(floats(params), one)
+        found = self.compiled(verb, setting)(floats(params), one)
         arrays = {k: np.asarray(v)[: bound.steps] for k, v in found._asdict().items() if v is not None}
         self._check_numbers(arrays, bound)
-        return blanked(arrays, self.lowering(latent, True), bound)
+        return blanked(arrays, self.lowering(setting.latent, True), bound)
 
     def _check_numbers(self, arrays: Mapping[str, np.ndarray], bound: Bound) -> None:
         for name, values in arrays.items():

@@ -11,7 +11,7 @@ import numpy as np
 
 from ssmlang.data import Bound, future_rows
 from ssmlang.definitions import definitions
-from ssmlang.execution import Execution, floats, in_double, not_a_number, running
+from ssmlang.execution import Execution, Setting, floats, in_double, not_a_number, running
 from ssmlang.inference.parameters import validate
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.results.moments import moments as dataset
@@ -50,27 +50,27 @@ def log_likelihood(
     device: str | None,
 ) -> Array:
     """log p(data | params); of traced parameters in double precision, handed back in the caller's."""
-    latent = execution.latent(bounds)
+    setting = execution.setting(bounds)
     values = values_of(model, params)
     data = execution.series(bounds)
     if any(isinstance(v, jax.core.Tracer) for v in values.values()):
-        function = execution.compiled("likelihood", latent)
-        return in_double(lambda inside: function(inside, data))(values)
+        function, quick = (execution.likelihood(setting, adjoint=a) for a in (False, True))
+        return in_double(lambda inside: function(inside, data), lambda inside: quick(inside, data))(values)
     with running(dtype, device):
-        found = execution.compiled("likelihood", latent)(floats(values), data)
+        found = execution.compiled("likelihood", setting)(floats(values), data)
         if np.isnan(found):
-            raise SsmError(_undefined(execution, latent, bounds, values))
+            raise SsmError(_undefined(execution, setting, bounds, values))
     return found
 
 
 def _undefined(
-    execution: Execution, latent: tuple[str, ...], bounds: Sequence[Bound], values: Mapping[str, Any]
+    execution: Execution, setting: Setting, bounds: Sequence[Bound], values: Mapping[str, Any]
 ) -> Diagnostic:
     """E721, with the first row whose density is not a number."""
     for bound in bounds:
         (series,) = execution.series([bound])
         one = jax.tree.map(lambda a: a[0], series)
-        terms = np.asarray(execution.compiled("terms", latent)(floats(values), one))[: bound.steps]
+        terms = np.asarray(execution.compiled("terms", setting)(floats(values), one))[: bound.steps]
         if np.isnan(terms).any():
             return not_a_number("log_likelihood", bound.time.label(int(np.flatnonzero(np.isnan(terms))[0])))
     return not_a_number("log_likelihood", "some row")
@@ -120,7 +120,7 @@ def _dataset(
     keep: Literal["all", "last"] = "all",
     first: int = 0,
 ) -> xr.Dataset:
-    lowering = execution.lowering(execution.latent([bound], ahead=verb == "forecast"), True)
+    lowering = execution.lowering(execution.setting([bound], ahead=verb == "forecast").latent, True)
     n, m = sum(v.size for v in model.spec.states.values()), len(lowering.observations)
     own = definitions(model.spec, lowering, arrays, bound, params)
     cut = {"mean": n, "cov": n, "predicted_mean": n, "predicted_cov": n, "observed_mean": m, "observed_cov": m}
@@ -141,7 +141,9 @@ def numpyro_model(model: Model, execution: Execution, bounds: Sequence[Bound]) -
     """The NumPyro model of the parameters; the likelihood is computed in double precision, whatever the caller's."""
     from ssmlang.inference.model import numpyro_model as build
 
-    latent = execution.latent(bounds)
-    function, data = execution.likelihood(latent), execution.series(bounds)
+    setting = execution.setting(bounds)
+    function, quick = (execution.likelihood(setting, adjoint=a) for a in (False, True))
+    data = execution.series(bounds)
 
-    return build(model.priors, in_double(lambda params: function(params, data)))
+    border = in_double(lambda params: function(params, data), lambda params: quick(params, data))
+    return build(model.priors, border)

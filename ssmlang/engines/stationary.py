@@ -52,7 +52,7 @@ def is_stable(A: Float[Array, "N N"]) -> Bool[Array, ""]:
 
     def unsettled(carry: tuple[Array, Array, Array]) -> Array:
         k, _, norm = carry
-        return (k < _DOUBLINGS) & (norm >= 1.0) & (norm < 1e100)
+        return (k < _DOUBLINGS) & (norm >= 1.0) & (norm < jnp.finfo(A.dtype).max ** 0.25)
 
     def square(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         k, X, _ = carry

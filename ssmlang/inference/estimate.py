@@ -56,15 +56,16 @@ def estimate(
     if not model.priors.parameters:
         raise SsmError(Diagnostic("E347", f"'{model.name}' has no parameters to fit",
                                   help=("model.smooth(data, {}) and model.forecast(data, {}, steps=...) need no fit",)))
-    latent, data = runner.latent(bounds), runner.series(bounds)
+    setting, data = runner.setting(bounds), runner.series(bounds)
+    likelihood = runner.likelihood(setting, adjoint=True)
     if method == "nuts":
-        key = ("nuts", latent, warmup, chains)
-        make = lambda: Nuts(model.priors, runner.likelihood(latent), warmup=warmup, chains=chains)
+        key = ("nuts", setting, warmup, chains)
+        make = lambda: Nuts(model.priors, likelihood, warmup=warmup, chains=chains)
         sampler = _kept(runner, key, make)
         found = sampler.run(data, draws=draws, seed=seed, progress=progress)
         more = {"divergences": found.divergences, "interrupted": found.interrupted, "warmup": warmup}
         return Estimate(found.params, found.stats, attrs=more)
-    optimiser = _kept(runner, ("optimise", latent), lambda: Optimiser(model.priors, runner.likelihood(latent)))
+    optimiser = _kept(runner, ("optimise", setting), lambda: Optimiser(model.priors, likelihood))
     with Progress(method, 1, progress) as bar:
         bar.say("searching")
         if method == "laplace":

@@ -197,8 +197,8 @@ class Fit:
         return found if len(found) > 1 else found[0]
 
     def _log_likelihood(self) -> xr.Dataset:
-        latent = self._runner.latent(self.bounds)
-        terms = self._runner.compiled("terms", latent)
+        setting = self._runner.setting(self.bounds)
+        terms = self._runner.compiled("terms", setting)
         draws = self.found.draws or {n: np.asarray(v)[None, None] for n, v in self.params.items()}
         with jax.enable_x64(True):
             found = [groups.terms(terms, draws, self._runner.series([b]), b.steps) for b in self.bounds]

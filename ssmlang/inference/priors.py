@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -209,28 +209,33 @@ class Priors:
                  for n, s in self.sites.items() if not s.is_flat]  # fmt: skip
         return sum(terms, start=jnp.zeros(()))
 
-    def sample(self, key: Array, n: int | None = None) -> dict[str, Array]:
-        """Draws from the prior, with a leading axis of `n` where it is given; E341 if a parameter has none."""
-        self.require_proper("drawing from the prior")
+    def sample(self, key: Array, n: int | None = None, *, given: Mapping[str, Any] | None = None) -> dict[str, Array]:
+        """Draws from the prior, with a leading axis of `n` where it is given; E341 if a parameter has none.
+
+        `given`: values that are not drawn; the others are drawn from their laws given them.
+        """
+        fixed = dict(given or {})
+        self.require_proper("drawing from the prior", [n for n in self.parameters if n not in fixed])
 
         def one(key: Array) -> dict[str, Array]:
             values: dict[str, Array] = {}
             for k, (name, site) in zip(jax.random.split(key, max(len(self.sites), 1)), self.sites.items()):
-                values[name] = site.law(values).sample(k)
+                values[name] = jnp.asarray(fixed[name], float) if name in fixed else site.law(values).sample(k)
             return self._in_file_order(values)
 
         return one(key) if n is None else jax.vmap(one)(jax.random.split(key, n))
 
-    def require_proper(self, purpose: str) -> None:
-        """Raise E341 naming the parameters without a prior, which `purpose` needs."""
-        if self.flat:
+    def require_proper(self, purpose: str, names: Sequence[str] | None = None) -> None:
+        """Raise E341 naming the parameters (of `names`) without a prior, which `purpose` needs."""
+        flat = [p for p in self.flat if names is None or p.name in names]
+        if flat:
             raise SsmError([
                 Diagnostic(
                     "E341", f"{purpose} needs a prior for '{p.name}'", p.span, "flat, for want of a prior",
                     ("a flat prior cannot be drawn from, and a posterior from it need not exist",),
                     (f"give it one, as in `param {p.name} ~ Normal(0, 1)`, or use method=\"mle\"",),
                 )
-                for p in self.flat
+                for p in flat
             ])  # fmt: skip
 
 

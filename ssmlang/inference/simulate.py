@@ -42,7 +42,7 @@ class Simulator:
         self._compiled: dict[Any, Any] = {}
 
     def run(self, key: Array, steps: int, params: Mapping[str, Any], *, inputs: Mapping[str, Any] | None = None,
-            init: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:  # fmt: skip
+            init: Mapping[str, Any] | None = None, draws: int | None = None) -> dict[str, np.ndarray]:  # fmt: skip
         """Paths {name: (draws, steps, *shape)} of states, observations, definitions and augmented parameters.
 
         `params`: {name: (draws, *shape)}, checked values; a member that is an augmented parameter is its value at row
@@ -59,7 +59,7 @@ class Simulator:
             self._compiled[cache] = jax.jit(jax.vmap(one, in_axes=(0, 0, None, None)))
         with jax.enable_x64(True):
             values = {n: jnp.asarray(v, float) for n, v in params.items()}
-            draws = len(next(iter(values.values()))) if values else 1
+            draws = draws if draws is not None else len(next(iter(values.values()))) if values else 1
             given = {n: jnp.asarray(v, float) for n, v in (inputs or {}).items()}
             found = self._compiled[cache](jax.random.split(key, draws), values, given, init)
             out = {n: np.asarray(v) for n, v in found.items()}

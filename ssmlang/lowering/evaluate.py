@@ -102,7 +102,7 @@ def _past_sum(node: Node, memo: Mapping[int, jax.Array], env: Environment) -> ja
 def _one(node: Node, memo: Mapping[int, jax.Array], env: Environment) -> jax.Array:
     op = node.op
     if node.value is not None:
-        return jnp.asarray(node.value, env.dtype if node.kind == "real" else None)
+        return jnp.asarray(node.value, {"real": env.dtype, "int": int, "bool": bool}[node.kind])
     match op:
         case "param":
             return jnp.asarray(env.params[node.attrs[0]], env.dtype)
@@ -184,5 +184,6 @@ def _power(base: jax.Array, exponent: jax.Array, known: np.ndarray | None) -> ja
 def _index(x: jax.Array, indices: Sequence[jax.Array], node: Node) -> jax.Array:
     known = [a.value for a in node.args[1:]]
     if all(k is not None for k in known):
-        return x[tuple(known)]  # static positions become slices
+        # Static positions become slices; JAX warns of 64-bit ones in single precision.
+        return x[tuple(np.asarray(k, np.int32) for k in known)]
     return x[tuple(i.astype(int) for i in indices)]

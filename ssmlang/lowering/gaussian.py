@@ -183,7 +183,7 @@ def _scatter(shape: tuple[int, ...], at: np.ndarray, values: Array) -> Array:
     size = int(np.prod(shape))
     if len(at) == size and (at == np.arange(size)).all():
         return values.reshape(shape)
-    return jnp.zeros(size, values.dtype).at[at.astype(np.int32)].set(values, unique_indices=True).reshape(shape)
+    return jnp.zeros(size).at[at.astype(np.int32)].set(values, unique_indices=True).reshape(shape)
 
 
 def _flat_places(m: Sparse) -> np.ndarray:

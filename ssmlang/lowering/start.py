@@ -105,10 +105,9 @@ class Start:
         constant, *values = evaluate(nodes, env)
         dense = {}
         for (name, m), v in zip(self.matrices.items(), values):
-            rows, cols = m.rows.astype(np.int32), m.cols.astype(np.int32)
-            dense[name] = jnp.zeros(m.shape, v.dtype).at[rows, cols].set(v, unique_indices=True)
-        mean = jnp.zeros(self.size, constant.dtype).at[self.mean_at.astype(np.int32)].set(constant, unique_indices=True)
-        cov = jnp.zeros((self.size, self.size), constant.dtype)
+            dense[name] = jnp.zeros(m.shape).at[_at(m.rows), _at(m.cols)].set(v, unique_indices=True)
+        mean = jnp.zeros(self.size).at[_at(self.mean_at)].set(constant, unique_indices=True)
+        cov = jnp.zeros((self.size, self.size))
         if self.group is None:
             return Initial(mean, dense["factor"], cov, dense["diffuse"])
         law = stationary(*self._stationary_system(env))
@@ -132,15 +131,15 @@ class Start:
         for row in range(1, g.noise_rows):
             A[first + row * q + np.arange(q), first + (row - 1) * q + np.arange(q)] = 1
         B[first + np.arange(q if g.noise_rows else 0), np.searchsorted(noises, g.noises)] = 1
-        A_, B_ = jnp.asarray(A, offset.dtype), jnp.asarray(B, offset.dtype)
+        A_, B_ = jnp.asarray(A, float), jnp.asarray(B, float)
         for ((kind, lag), m), v in zip(slots, values):
             if kind == "x":
-                A_ = A_.at[m.rows, g.state_place(np.full(m.nnz, lag - 1), m.cols)].set(v)
+                A_ = A_.at[_at(m.rows), _at(g.state_place(np.full(m.nnz, lag - 1), m.cols))].set(v)
             elif lag:
-                A_ = A_.at[m.rows, g.noise_place(lag - 1, m.cols)].set(v)
+                A_ = A_.at[_at(m.rows), _at(g.noise_place(lag - 1, m.cols))].set(v)
             else:
-                B_ = B_.at[m.rows, np.searchsorted(noises, m.cols)].set(v)
-        return A_, jnp.zeros(g.size, offset.dtype).at[: len(offset)].set(offset), B_
+                B_ = B_.at[_at(m.rows), _at(np.searchsorted(noises, m.cols))].set(v)
+        return A_, jnp.zeros(g.size).at[: len(offset)].set(offset), B_
 
 
 @dataclass(frozen=True)
@@ -187,3 +186,8 @@ def _matrix(shape: tuple[int, int], parts: list) -> Sparse:
 
     values = expr.concat([p[2].values if p[2] is not None else expr.const(np.ones(len(p[0]))) for p in parts])
     return sparse.build(shape, rows, cols, values)
+
+
+def _at(places: np.ndarray) -> np.ndarray:
+    # JAX takes 32-bit places in either precision, and warns of 64-bit ones in single.
+    return np.asarray(places, np.int32)

@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from ssmlang import data as data
     from ssmlang import engines as engines
     from ssmlang.analysis.report import Report as Report
+    from ssmlang.compiled import Model as Model
+    from ssmlang.compiled import compile as compile
+    from ssmlang.compiled import load as load
+    from ssmlang.inference.fit import Fit as Fit
     from ssmlang.language.diagnostics import Diagnostic as Diagnostic
     from ssmlang.language.diagnostics import SsmError as SsmError
+    from ssmlang.language.format import format_text as format_text
     from ssmlang.language.render import explain as explain
 
 # Public name -> the module that holds it; None: the name is a module of the package itself.

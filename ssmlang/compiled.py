@@ -247,12 +247,12 @@ class Model:
     def _moments(self, verb: Literal["filter", "smooth"], data: Any, params: Mapping[str, Any], engine: EngineName,
                  time: Any, keep: Literal["all", "last"], dtype: str, device: str | None) -> Any:  # fmt: skip
         from ssmlang.execution import running
-        from ssmlang.verbs import moments
+        from ssmlang.verbs import Moments
 
         execution = self.execution(engine)
         bounds, values = self.bind(data, time=time), self.params_of(params)
         with running(dtype, device):
-            found = [moments(self, execution, verb, bound, values, keep) for bound in bounds]
+            found = [Moments(self, execution, verb, bound).at(values, keep) for bound in bounds]
         return found if isinstance(data, (list, tuple)) else found[0]
 
     def forecast(
@@ -270,7 +270,7 @@ class Model:
     ) -> xr.Dataset | list[xr.Dataset]:
         """Moments of the `steps` rows after the data; `future` gives their inputs. Of a list of data sets, a list."""
         from ssmlang.execution import running
-        from ssmlang.verbs import forecast
+        from ssmlang.verbs import Moments
 
         del seed
         if int(steps) < 1:
@@ -278,7 +278,8 @@ class Model:
         execution = self.execution(engine)
         bounds, values = self.bind(data, time=time), self.params_of(params)
         with running(dtype, device):
-            found = [forecast(self, execution, bound, values, int(steps), future) for bound in bounds]
+            one = lambda bound: Moments(self, execution, "forecast", bound, steps=int(steps), future=future)
+            found = [one(bound).at(values) for bound in bounds]
         return found if isinstance(data, (list, tuple)) else found[0]
 
     # ------------------------------------------------------------------------------------------ the parameters

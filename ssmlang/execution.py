@@ -237,18 +237,21 @@ class Execution:
 
     # ------------------------------------------------------------------------------------------------ results
 
-    def moments(self, verb: Verb, bound: Bound, params: Params, *, ahead: bool = False) -> dict[str, np.ndarray]:
-        """Arrays of an engine's moments for one series, in its own rows; the rows of definitions stand apart.
+    def moments(self, verb: Verb, setting: Setting, series: Series, bound: Bound, params: Params
+                ) -> dict[str, np.ndarray]:  # fmt: skip
+        """Arrays of an engine's moments for one series (`series`, without the leading axis), cut to its own rows.
 
-        Raises E721 where a moment is not a number.
+        The last states are the definitions. Raises E721 where a moment is not a number.
         """
-        setting = self.setting([bound], ahead=ahead)
-        (series,) = self.series([bound])
-        one = jax.tree.map(lambda a: a[0], series)
-        found = self.compiled(verb, setting)(floats(params), one)
+        found = self.compiled(verb, setting)(floats(params), series)
         arrays = {k: np.asarray(v)[: bound.steps] for k, v in found._asdict().items() if v is not None}
         self._check_numbers(arrays, bound)
         return blanked(arrays, self.lowering(setting.latent, True), bound)
+
+    def single(self, bound: Bound) -> Series:
+        """The arrays of one series, without the leading axis."""
+        (series,) = self.series([bound])
+        return jax.tree.map(lambda a: jnp.asarray(a[0]), series)
 
     def _check_numbers(self, arrays: Mapping[str, np.ndarray], bound: Bound) -> None:
         for name, values in arrays.items():

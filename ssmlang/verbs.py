@@ -14,6 +14,7 @@ from ssmlang.definitions import definitions
 from ssmlang.execution import Execution, Setting, floats, in_double, not_a_number, running
 from ssmlang.inference.parameters import validate
 from ssmlang.language.diagnostics import Diagnostic, SsmError
+from ssmlang.results.moments import Series
 from ssmlang.results.moments import moments as dataset
 from ssmlang.results.provenance import provenance
 
@@ -68,36 +69,64 @@ def _undefined(
 ) -> Diagnostic:
     """E721, with the first row whose density is not a number."""
     for bound in bounds:
-        (series,) = execution.series([bound])
-        one = jax.tree.map(lambda a: a[0], series)
-        terms = np.asarray(execution.compiled("terms", setting)(floats(values), one))[: bound.steps]
+        terms = execution.compiled("terms", setting)(floats(values), execution.single(bound))
+        terms = np.asarray(terms)[: bound.steps]
         if np.isnan(terms).any():
             return not_a_number("log_likelihood", bound.time.label(int(np.flatnonzero(np.isnan(terms))[0])))
     return not_a_number("log_likelihood", "some row")
 
 
-def moments(
-    model: Model,
-    execution: Execution,
-    verb: Literal["filter", "smooth"],
-    bound: Bound,
-    params: Mapping[str, Any],
-    keep: Literal["all", "last"] = "all",
-) -> xr.Dataset:
-    """Filtered or smoothed moments of one series."""
-    arrays = execution.moments(verb, bound, params)
-    return _dataset(model, execution, arrays, bound, params, verb, keep=keep)
+class Moments:
+    """One verb on one series, made ready: `arrays` for any parameters, and the Dataset of such arrays."""
 
+    def __init__(
+        self, model: Model, execution: Execution, verb: Literal["filter", "smooth", "forecast"], bound: Bound, *,
+        steps: int = 0, future: Any = None,
+    ) -> None:  # fmt: skip
+        self.model, self.execution, self.verb = model, execution, verb
+        ahead = verb == "forecast"
+        self.first = bound.steps if ahead else 0
+        self.bound = extended(model, bound, steps, future) if ahead else bound
+        self.setting = execution.setting([self.bound], ahead=ahead)
+        self.series = execution.single(self.bound)
+        self.lowering = execution.lowering(self.setting.latent, True)
 
-def forecast(
-    model: Model, execution: Execution, bound: Bound, params: Mapping[str, Any], steps: int, future: Any
-) -> xr.Dataset:
-    """Moments of the rows after one series."""
-    longer = extended(model, bound, steps, future)
-    arrays = execution.moments("filter", longer, params, ahead=True)
-    for name in ("predicted_mean", "predicted_cov", "log_likelihood"):
-        arrays.pop(name, None)
-    return _dataset(model, execution, arrays, longer, params, "forecast", first=bound.steps)
+    def arrays(self, params: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Moments by name, of the model's own states and observations; definitions as NAME and NAME_sd."""
+        verb: Any = "smooth" if self.verb == "smooth" else "filter"
+        found = self.execution.moments(verb, self.setting, self.series, self.bound, params)
+        own = definitions(self.model.spec, self.lowering, found, self.bound, params)
+        sizes = {"observed": len(self.lowering.observations), "": sum(v.size for v in self.model.spec.states.values())}
+        kept = {}
+        for name, values in found.items():
+            size = sizes["observed" if name.startswith("observed") else ""]
+            values = values if values.ndim == 1 else values[:, :size] if values.ndim == 2 else values[:, :size, :size]
+            kept[name] = values[self.first :]
+        if self.verb == "forecast":
+            for name in ("predicted_mean", "predicted_cov", "log_likelihood"):
+                kept.pop(name, None)
+        for name, let in own.items():
+            kept[name] = let.mean[self.first :]
+            if let.sd is not None:
+                kept[f"{name}_sd"] = let.sd[self.first :]
+        return kept
+
+    def dataset(self, arrays: Mapping[str, np.ndarray], *, keep: Literal["all", "last"] = "all", **attrs: Any
+                ) -> xr.Dataset:  # fmt: skip
+        """The labelled Dataset of `arrays`."""
+        lets = {n: Series(arrays[n], d.axes, arrays.get(f"{n}_sd")) for n, d in self.model.spec.definitions.items()
+                if n in arrays}  # fmt: skip
+        states = self.lowering.states[: sum(v.size for v in self.model.spec.states.values())]
+        time = replace(self.bound.time, index=self.bound.time.index[self.first :])
+        said = provenance(model=self.model.name, source=self.model.source_text, engine=self.execution.engine.name,
+                          verb=self.verb, **attrs)  # fmt: skip
+        return dataset(arrays, states=states, observations=self.lowering.observations, time=time, definitions=lets,
+                       attrs=said, keep=keep)  # fmt: skip
+
+    def at(self, params: Mapping[str, Any], keep: Literal["all", "last"] = "all") -> xr.Dataset:
+        """The Dataset for these parameters."""
+        given = {k: np.asarray(v).tolist() for k, v in params.items()}
+        return self.dataset(self.arrays(params), keep=keep, params=given)
 
 
 def extended(model: Model, bound: Bound, steps: int, future: Any) -> Bound:
@@ -107,34 +136,6 @@ def extended(model: Model, bound: Bound, steps: int, future: Any) -> Bound:
     time = type(bound.time)(bound.time.index.append(coming.time.index), bound.time.step)
     return replace(bound, steps=bound.steps + steps, observations=join(bound.observations, coming.observations),
                    inputs=join(bound.inputs, coming.inputs), time=time)  # fmt: skip
-
-
-def _dataset(
-    model: Model,
-    execution: Execution,
-    arrays: dict[str, np.ndarray],
-    bound: Bound,
-    params: Mapping[str, Any],
-    verb: str,
-    *,
-    keep: Literal["all", "last"] = "all",
-    first: int = 0,
-) -> xr.Dataset:
-    lowering = execution.lowering(execution.setting([bound], ahead=verb == "forecast").latent, True)
-    n, m = sum(v.size for v in model.spec.states.values()), len(lowering.observations)
-    own = definitions(model.spec, lowering, arrays, bound, params)
-    cut = {"mean": n, "cov": n, "predicted_mean": n, "predicted_cov": n, "observed_mean": m, "observed_cov": m}
-    kept = {}
-    for name, values in arrays.items():
-        size = cut.get(name)
-        values = values if size is None else values[:, :size] if values.ndim == 2 else values[:, :size, :size]
-        kept[name] = values[first:]
-    own = {k: replace(v, mean=v.mean[first:], sd=None if v.sd is None else v.sd[first:]) for k, v in own.items()}
-    time = replace(bound.time, index=bound.time.index[first:])
-    attrs = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb,
-                       params={k: np.asarray(v).tolist() for k, v in params.items()})  # fmt: skip
-    return dataset(kept, states=lowering.states[:n], observations=lowering.observations, time=time, definitions=own,
-                   attrs=attrs, keep=keep)  # fmt: skip
 
 
 def numpyro_model(model: Model, execution: Execution, bounds: Sequence[Bound]) -> Callable[[], None]:

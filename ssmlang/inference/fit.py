@@ -19,8 +19,8 @@ from ssmlang.inference.estimate import Estimate, estimate
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.results import containers
 from ssmlang.results.mixture import mixture, normal_quantiles
-from ssmlang.results.moments import standard_deviation
 from ssmlang.results.provenance import provenance
+from ssmlang.verbs import Moments
 
 if TYPE_CHECKING:
     from ssmlang.compiled import Model
@@ -119,10 +119,8 @@ class Fit:
 
     def smooth(self, *, draws: int = MIXED) -> Any:
         """Moments of the states given all data, mixed over at most `draws` draws. A list for several series."""
-        from ssmlang.verbs import moments
-
-        one = lambda bound, params: moments(self.model, self._runner, "smooth", bound, params)
-        return self._for_each([self._mixed(bound, one, draws)[0] for bound in self.bounds])
+        made = [Moments(self.model, self._runner, "smooth", bound) for bound in self.bounds]
+        return self._for_each([self._mixed(one, draws)[0] for one in made])
 
     def forecast(self, steps: int, *, future: Any = None, draws: int = MIXED) -> Any:
         """Moments of the `steps` rows after the data, mixed over at most `draws` draws, with quantiles of the mixture.
@@ -130,34 +128,32 @@ class Fit:
         `observed_quantile` (quantile, time, obs) and `state_quantile` (quantile, time, state), at 5, 25, 50, 75 and 95
         per cent. `future`: the inputs of the coming rows.
         """
-        from ssmlang.verbs import forecast
-
         if int(steps) < 1:
             raise SsmError(Diagnostic("E450", f"steps={steps}: a forecast has at least one row"))
-        one = lambda bound, params: forecast(self.model, self._runner, bound, params, int(steps), future)
-        return self._for_each([_with_quantiles(*self._mixed(bound, one, draws)) for bound in self.bounds])
+        ready = lambda bound: Moments(self.model, self._runner, "forecast", bound, steps=int(steps), future=future)
+        return self._for_each([_with_quantiles(*self._mixed(ready(bound), draws)) for bound in self.bounds])
 
     def _for_each(self, found: list[xr.Dataset]) -> Any:
         return found if len(self.bounds) > 1 else found[0]
 
-    def _mixed(self, bound: Bound, one: Any, draws: int) -> tuple[xr.Dataset, dict[str, list[np.ndarray]]]:
-        """The mixture of `one(bound, params)` over draws; the means and sds of its laws, by ("observed_" or "")."""
+    def _mixed(self, ready: Moments, draws: int) -> tuple[xr.Dataset, dict[str, list[np.ndarray]]]:
+        """The mixture over draws; the means and sds of its laws, by ("observed_" or "")."""
         from ssmlang.execution import running
 
         laws: dict[str, list[np.ndarray]] = {}
 
-        def parts() -> Iterator[xr.Dataset]:
+        def parts() -> Iterator[dict[str, np.ndarray]]:
             for params in self._thinned(draws):
-                part = one(bound, params)
+                part = ready.arrays(params)
                 for of in ("", "observed_"):
                     if f"{of}mean" in part:
-                        laws.setdefault(f"{of}mean", []).append(part[f"{of}mean"].values)
-                        laws.setdefault(f"{of}sd", []).append(standard_deviation(part, of).values)  # type: ignore
+                        variance = np.diagonal(part[f"{of}cov"], axis1=-2, axis2=-1)
+                        laws.setdefault(f"{of}mean", []).append(part[f"{of}mean"])
+                        laws.setdefault(f"{of}sd", []).append(np.sqrt(np.maximum(variance, 0.0)))
                 yield part
 
         with running(self.dtype, self.device):
-            out = mixture(parts())
-        out.attrs.pop("params", None)
+            out = ready.dataset(mixture(parts()))
         out.attrs["mixed_over"] = len(laws.get("mean", [])) or len(laws.get("observed_mean", []))
         return out, laws
 

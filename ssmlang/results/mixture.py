@@ -2,60 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import scipy.special
-import xarray as xr
 
 _BISECTIONS = 60
 _OF_MEANS = {"mean": "", "predicted_mean": "predicted_", "observed_mean": "observed_"}
 _LEFT_OUT = ("log_likelihood", "s_path")
 
 
-def mixture(parts: Iterable[xr.Dataset]) -> xr.Dataset:
+def mixture(parts: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The moments of equally weighted laws, given each law's: mean = E mean, cov = E cov + cov of the means.
 
-    `parts` are Datasets of moments of the same dimensions, one for each draw of the parameters; they are read once.
-    Probabilities and other values without a variance are averaged; what is not a moment (log_likelihood) is left out.
+    `parts` are arrays of moments by name (`mean` with `cov`, NAME with NAME_sd), one mapping for each draw of the
+    parameters; they are read once. Values without a variance are averaged; what is not a moment (log_likelihood) is
+    left out.
     """
-    first: xr.Dataset | None = None
     sums: dict[str, np.ndarray] = {}
     outer: dict[str, np.ndarray] = {}
     centre: dict[str, np.ndarray] = {}
     count = 0
     for part in parts:
-        if first is None:
-            first = part
-            centre = {str(n): np.asarray(v.values, float) for n, v in part.data_vars.items() if v.dtype.kind in "fiub"}
-        for name, about in centre.items():
-            values = np.asarray(part[name].values, float)
-            shift = values - about  # squares about a nearby point keep their digits
-            sums[name] = sums.get(name, 0.0) + (values if _is_spread(name) else shift)
-            if not _is_spread(name):
-                wide = _wants_matrix(name, part)
-                square = shift[..., :, None] * shift[..., None, :] if wide else shift**2
-                outer[name] = outer.get(name, 0.0) + square
-            elif _is_sd(name):
-                outer[name] = outer.get(name, 0.0) + values**2
+        part = {n: np.asarray(v, float) for n, v in part.items() if n not in _LEFT_OUT}
+        centre = centre or part
+        for name, values in part.items():
+            if _is_spread(name):
+                sums[name] = sums.get(name, 0.0) + values
+                if _is_sd(name):
+                    outer[name] = outer.get(name, 0.0) + values**2
+                continue
+            shift = values - centre[name]  # squares about a nearby point keep their digits
+            wide = name in _OF_MEANS and f"{_OF_MEANS[name]}cov" in part
+            sums[name] = sums.get(name, 0.0) + shift
+            outer[name] = outer.get(name, 0.0) + _square(shift, wide)
         count += 1
-    if first is None:
+    if not count:
         raise ValueError("a mixture has at least one part")
-    means = {n: s / count if _is_spread(n) else centre[n] + s / count for n, s in sums.items()}
+    out = {}
     between = {n: outer[n] / count - _square(sums[n] / count, outer[n].ndim > sums[n].ndim)
                for n in outer if not _is_spread(n)}  # fmt: skip
-    out = first.copy()
-    for key in map(str, first.data_vars):
-        if key in _LEFT_OUT or key not in means:
-            out = out.drop_vars(key)
-            continue
-        values = means[key]
-        if key.endswith("cov"):
-            values = values + between[key.replace("cov", "mean")]
-        elif _is_sd(key):
-            of = key.replace("sd", "mean") if key in ("sd", "predicted_sd", "observed_sd") else key[: -len("_sd")]
-            values = np.sqrt(outer[key] / count + np.maximum(between[of], 0.0))
-        out[key] = first[key].copy(data=values)
+    for name, total in sums.items():
+        if _is_sd(name):
+            of = name.replace("sd", "mean") if name in ("sd", "predicted_sd", "observed_sd") else name[: -len("_sd")]
+            out[name] = np.sqrt(outer[name] / count + np.maximum(between[of], 0.0))
+        elif _is_spread(name):
+            out[name] = total / count + between[name.replace("cov", "mean")]
+        else:
+            out[name] = centre[name] + total / count
     return out
 
 
@@ -65,10 +59,6 @@ def _is_sd(name: str) -> bool:
 
 def _is_spread(name: str) -> bool:
     return _is_sd(name) or name == "cov" or name.endswith("_cov")
-
-
-def _wants_matrix(name: str, part: xr.Dataset) -> bool:
-    return name in _OF_MEANS and f"{_OF_MEANS[name]}cov" in part
 
 
 def _square(mean: np.ndarray, wide: bool) -> np.ndarray:

@@ -33,11 +33,10 @@ def model() -> ssmlang.Model:
 def test_a_mixture_of_normal_laws() -> None:
     rng = np.random.default_rng(0)
     means, sds = rng.normal(3, 2, (5, 4, 1)), rng.uniform(0.5, 2, (5, 4, 1))
-    parts = [xr.Dataset({"mean": (("time", "state"), m), "cov": (("time", "state", "state_"), s[..., None] ** 2)})
-             for m, s in zip(means, sds)]  # fmt: skip
+    parts = [{"mean": m, "cov": s[..., None] ** 2} for m, s in zip(means, sds)]
     found = mixture(parts)
     np.testing.assert_allclose(found["mean"], means.mean(0))
-    np.testing.assert_allclose(found["cov"].values[..., 0], (sds**2).mean(0) + means.var(0))
+    np.testing.assert_allclose(found["cov"][..., 0], (sds**2).mean(0) + means.var(0))
     quantiles = normal_quantiles(means, sds, (0.1, 0.5))
     draws = (means[:, None] + sds[:, None] * rng.normal(size=(5, 40000, 4, 1))).reshape(-1, 4, 1)
     np.testing.assert_allclose(quantiles, np.quantile(draws, (0.1, 0.5), axis=0), atol=0.06)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -29,8 +30,10 @@ def known_head(lowering: GaussianLowering, bounds: Sequence[Bound]) -> DiffuseHe
     N = s.memory_size
     zeros = lambda *shape: np.zeros(shape)
     initial = Initial(zeros(N), zeros(N, 0), zeros(N, N), np.asarray(columns.value, float))  # type: ignore[arg-type]
-    program = LinearGaussian(F, zeros(s.n), zeros(len(s.transition_noise), s.n, s.r), H, zeros(s.m),  # type: ignore
-                             zeros(len(s.emission_noise), s.m, s.r), initial, s)  # fmt: skip
+    G, J = zeros(len(s.transition_noise), s.n, s.r), zeros(len(s.emission_noise), s.m, s.r)
+    c: Any = zeros(s.n)
+    d: Any = zeros(s.m)
+    program = LinearGaussian(F, c, G, H, d, J, initial, s)  # type: ignore[arg-type]
     heads = [diffuse_head(program, _seen(lowering, b)) for b in bounds]
     if any(h.rows >= LOOK for h in heads):
         return None

@@ -92,8 +92,8 @@ CODES: tuple[Code, ...] = (
         "E210",
         "not-a-row",
         "a time index that cannot be understood",
-        "A row is `t` minus a whole number known before any data (or a loop's index). An equation gives row t from rows "
-        "up to t; the future cannot be read, nor an observation by a state of the same row.",
+        "A row is `t` minus a whole number known before any data (or a loop's index). An equation gives row t from "
+        "rows up to t; the future cannot be read, nor an observation by a state of the same row.",
         _SERIES + "y[t] ~ Normal(x[t+1], 1)\n",
         _SERIES + "y[t] ~ Normal(x[t], 1)\n",
     ),
@@ -156,8 +156,8 @@ CODES: tuple[Code, ...] = (
         "E217",
         "name-of-a-dimension",
         "a name that the results need for themselves",
-        "Results are labelled arrays with dimensions time, chain, draw, sample, pred_id, state, obs, component; nothing "
-        "in a file may have one of these names, nor that of an axis it uses.",
+        "Results are labelled arrays with dimensions time, chain, draw, sample, pred_id, state, obs, component; "
+        "nothing in a file may have one of these names, nor that of an axis it uses.",
         "state x\nobs time\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(x[t-1], 1)\ntime[t] ~ Normal(x[t], 1)\n",
         _SERIES + "y[t] ~ Normal(x[t], 1)\n",
     ),
@@ -165,8 +165,8 @@ CODES: tuple[Code, ...] = (
         "E218",
         "support",
         "a prior or an interval that does not fit",
-        "`param a in (0, 1) ~ D` truncates and normalises the prior D; the interval must not be empty and must hold some "
-        "of D's mass. `stationary` is for the vector of coefficients of one state's own lags. Arguments such as scales "
+        "`param a in (0, 1) ~ D` truncates and normalises the prior D; the interval must not be empty and must hold "
+        "some of D's mass. `stationary` is for the vector of coefficients of one state's own lags. Arguments such as scales "
         "are positive.",
         "param a in (1, 0) ~ Normal(0, 1)\n" + _SERIES + "y[t] ~ Normal(a * x[t], 1)\n",
         "param a in (0, 1) ~ Normal(0, 1)\n" + _SERIES + "y[t] ~ Normal(a * x[t], 1)\n",

@@ -36,8 +36,8 @@ CODES: tuple[Code, ...] = (
         "E303",
         "no-engine",
         "no engine of this version can run the model",
-        "The model is sound: it parses, checks and simulates. What stands in the way of each engine is listed after this "
-        "error, at its line.",
+        "The model is sound: it parses, checks and simulates. What stands in the way of each engine is listed after "
+        "this error, at its line.",
         _ask("y[t] ~ Normal(0, exp(x[t] / 2))", "auto"),
         _ask("y[t] ~ Normal(x[t], 1)", "auto"),
     ),

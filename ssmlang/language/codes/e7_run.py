@@ -35,8 +35,8 @@ CODES: tuple[Code, ...] = (
         "E721",
         "not-a-number",
         "a result is not a number",
-        "A coefficient or a scale could not be computed at the row named, such as the square root of a negative number; "
-        "or the numbers grew beyond bounds.",
+        "A coefficient or a scale could not be computed at the row named, such as the square root of a negative "
+        "number; or the numbers grew beyond bounds.",
         _run("sqrt(0.5 - t)", ""),
         _run("sqrt(0.5 + t)", ""),
     ),

@@ -56,7 +56,7 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]
     def declare(self, *names: s.Name, dt: bool = False) -> None:
         """Complain of names that the language keeps for itself."""
         for name in names:
-            if name.id in RESERVED or (name.id == "dt" and not dt):
+            if RESERVED & set(name.id.split(".")) or (name.id == "dt" and not dt):
                 why = "`dt` may only be a const or an input" if name.id == "dt" else "a word of the language"
                 help_ = (f"choose another name, such as `{name.id}_`",)
                 self.error("E104", f"`{name.id}` cannot be used as a name", name.span, why, help_)
@@ -64,14 +64,18 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]
     # ------------------------------------------------------------------------------------------------ expressions
 
     def name(self, meta: Meta, children: list[Any]) -> s.Name:
-        span, text = self.span(meta), str(children[0])
+        """A name; where one is declared or given an equation it may be dotted, as expansion makes them."""
+        return s.Name(".".join(self.word(c) for c in children if c.type == "NAME"), span=self.span(meta))
+
+    def word(self, token: Token) -> str:
+        span, text = self.span(token), str(token)
         id = unicodedata.normalize("NFKC", text)
         if not (text.isidentifier() and id.isidentifier()):
             odd = next((ch for ch in text if not ("a" + ch).isidentifier()), text)
             help_ = f"a power is written `^{unicodedata.normalize('NFKC', odd)}`" if odd in "²³⁴" else ""
             help_ = help_ or "names are made of letters, digits and underscores"
             self.error("E103", f"`{odd}` cannot be part of a name", span, help=help_)
-        return s.Name(id, span=span)
+        return id
 
     def number(self, meta: Meta, children: list[Any]) -> s.Number:
         span, text = self.span(meta), str(children[0])

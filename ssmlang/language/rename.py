@@ -181,6 +181,10 @@ class Renamer:
         while isinstance(value, s.Member):
             path.insert(0, value.name)
             value = value.value
+        if isinstance(value, s.Name):
+            whole = replace(value, id=".".join([value.id, *(p.id for p in path)]), span=node.span)
+            if any(whole.id in frame for frame in self.bound) or whole.id in self.scope.locals:
+                return self.name(whole)  # declared with its dot, in a file that was written out flat
         bound = isinstance(value, s.Name) and any(value.id in frame for frame in self.bound)
         if not isinstance(value, s.Name) or bound or value.id not in self.scope.parts:
             shown = f"`{value.id}`" if isinstance(value, s.Name) else "this"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ssmlang.data import Bound, future_rows
@@ -14,6 +15,9 @@ from ssmlang.definitions import definitions
 from ssmlang.execution import Execution, Setting, floats, in_double, not_a_number, running
 from ssmlang.inference.parameters import validate
 from ssmlang.language.diagnostics import Diagnostic, SsmError
+from ssmlang.lowering.evaluate import Environment, evaluate
+from ssmlang.model.expr import references
+from ssmlang.results.labels import series as labelled_series
 from ssmlang.results.moments import Series
 from ssmlang.results.moments import moments as dataset
 from ssmlang.results.provenance import provenance
@@ -76,6 +80,13 @@ def _undefined(
     return not_a_number("log_likelihood", "some row")
 
 
+def plain_definitions(model: Model, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of the definitions without a row (`let F = ...`) at parameters on their own scale; traceable."""
+    plain = {n: d.value for n, d in model.spec.definitions.items() if not d.series and d.value is not None}
+    kept = {n: v for n, v in plain.items() if not references([v])}
+    return dict(zip(kept, evaluate(list(kept.values()), Environment({k: jnp.asarray(v) for k, v in params.items()}))))
+
+
 class Moments:
     """One verb on one series, made ready: `arrays` for any parameters, and the Dataset of such arrays."""
 
@@ -126,7 +137,11 @@ class Moments:
     def at(self, params: Mapping[str, Any], keep: Literal["all", "last"] = "all") -> xr.Dataset:
         """The Dataset for these parameters."""
         given = {k: np.asarray(v).tolist() for k, v in params.items()}
-        return self.dataset(self.arrays(params), keep=keep, params=given)
+        found = self.dataset(self.arrays(params), keep=keep, params=given)
+        for name, value in plain_definitions(self.model, params).items():
+            d = self.model.spec.definitions[name]
+            found[name] = labelled_series(name, np.asarray(value), d.shape, d.axes, lead=())
+        return found
 
 
 def extended(model: Model, bound: Bound, steps: int, future: Any) -> Bound:

@@ -20,7 +20,7 @@ from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.results import containers
 from ssmlang.results.mixture import mixture, normal_quantiles
 from ssmlang.results.provenance import provenance
-from ssmlang.verbs import Moments
+from ssmlang.verbs import Moments, plain_definitions
 
 if TYPE_CHECKING:
     from ssmlang.compiled import Model
@@ -91,9 +91,16 @@ class Fit:
 
     @cached_property
     def posterior(self) -> xr.Dataset:
-        """Draws (chain, draw, ...) of the parameters; the one point as one draw for `mle` and `map`."""
+        """Draws (chain, draw, ...) of the parameters and of the definitions that follow from them alone; the one point
+        as one draw for `mle` and `map`."""
         draws = self.found.draws or {n: np.asarray(v)[None, None] for n, v in self.params.items()}
-        return groups.parameters(self.model.spec, draws)
+        return groups.parameters(self.model.spec, {**draws, **self._defined(draws)})
+
+    def _defined(self, draws: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        with jax.enable_x64(True):
+            each = jax.jit(jax.vmap(jax.vmap(lambda params: plain_definitions(self.model, params))))
+            found = each({n: np.asarray(v, float) for n, v in draws.items()})
+        return {n: np.asarray(v) for n, v in found.items()}
 
     def summary(self) -> pd.DataFrame:
         """A row for each entry of each parameter.
@@ -102,7 +109,7 @@ class Fit:
         of the support); the table's `attrs` say how the search went.
         """
         if self.found.draws is not None:
-            table = containers.summary(self.posterior)
+            table = containers.summary(self.posterior[list(self.model.priors.parameters)])
             table.attrs.update(self.found.attrs)
             return table
         optimum = self.found.optimum

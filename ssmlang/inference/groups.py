@@ -22,8 +22,8 @@ from ssmlang.results.labels import labelled, series
 
 def parameters(model: Model, draws: Mapping[str, np.ndarray]) -> xr.Dataset:
     """The posterior group: (chain, draw, *axes) under the parameters' own names."""
-    arrays = {n: series(n, v, model.parameters[n].shape, model.parameters[n].axes, ("chain", "draw"))
-              for n, v in draws.items()}  # fmt: skip
+    known = {**model.definitions, **model.parameters}
+    arrays = {n: series(n, v, known[n].shape, known[n].axes, ("chain", "draw")) for n, v in draws.items()}
     return _with_draws(xr.Dataset(arrays))
 
 

@@ -240,3 +240,16 @@ def test_reports() -> None:
     assert verdicts == {"linear and Gaussian": "proved", "stable(x)": "proved", "observable(x)": "unknown"}
     assert report.to_dict()["engine"] == "kalman" and "kalman" in str(report)
     assert ssmlang.compile(MODELS / "switching.ssm").why().chosen is None
+
+
+def test_definitions_without_a_row_come_back_too() -> None:
+    model = ssmlang.compile(
+        "axis k = {a, b}\nparam p in (0, 1) ~ Normal(0.5, 0.2)\nlet w[k] = [p, 1 - p]\nstate x\nobs y\n"
+        "init x ~ Normal(0, 1)\nx[t] ~ Normal(w[a] * x[t-1], 1)\ny[t] ~ Normal(x[t], w[b])\n"
+    )
+    data = {"y": np.random.default_rng(3).normal(size=15)}
+    smoothed = model.smooth(data, {"p": 0.25})
+    assert smoothed["w"].dims == ("k",) and np.allclose(smoothed["w"], [0.25, 0.75])
+    fit = model.fit(data, method="map", progress="off")
+    assert np.allclose(fit.posterior["w"].values[0, 0], [fit.params["p"], 1 - fit.params["p"]])
+    assert list(fit.summary().index) == ["p"]

@@ -84,6 +84,16 @@ class Model:
         return self.checked.source.text
 
     @property
+    def portable_text(self) -> str:
+        """A text that says the same without any other file: imports and components written out, where there are any."""
+        from ssmlang.language import syntax
+        from ssmlang.language.printer import print_program
+
+        if any(isinstance(s, syntax.Import) for s in self.checked.tree.statements):
+            return print_program(self.checked.flat)
+        return self.source_text
+
+    @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """The warnings and notes of the text."""
         return self.checked.findings

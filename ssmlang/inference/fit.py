@@ -17,6 +17,7 @@ from ssmlang.data import Bound
 from ssmlang.inference import groups
 from ssmlang.inference.estimate import Estimate, estimate
 from ssmlang.language.diagnostics import Diagnostic, SsmError
+from ssmlang.language.source import Source
 from ssmlang.results import containers
 from ssmlang.results.mixture import mixture, normal_quantiles
 from ssmlang.results.provenance import provenance
@@ -234,7 +235,7 @@ class Fit:
         engine = self._runner.engine
         return provenance(
             model=self.model.name, source=self.model.source_text, engine=engine.name, engine_options=_options(engine),
-            model_text=self.model.source_text, constants=_lists(self.model.constants),
+            model_text=self.model.portable_text, constants=_lists(self.model.constants),
             augment=_lists(self.model.augment),
             method=self.method, seed=self.seed, dtype=self.dtype, series=len(self.bounds),
             created_at=pd.Timestamp.now("UTC").isoformat(timespec="seconds"), **groups.optimum_attrs(self.found),
@@ -269,7 +270,7 @@ def _with_quantiles(out: xr.Dataset, laws: dict[str, list[np.ndarray]]) -> xr.Da
 
 def load_fit(path: Path) -> Fit:
     """Read a fit that `Fit.save` wrote; it forecasts as the original does. Raises E701 for another file."""
-    from ssmlang.compiled import compile
+    from ssmlang.compiled import compile_source
     from ssmlang.engines import engine_class
 
     tree = containers.load(path)
@@ -277,9 +278,10 @@ def load_fit(path: Path) -> Fit:
         raise SsmError(Diagnostic("E701", f"`{path}` is not a fit that ssmlang saved",
                                   why=("it holds no model",)))  # fmt: skip
     attrs = dict(tree.attrs)
-    text = str(attrs["model_text"])
-    model = compile(text if "\n" in text else text + "\n", constants=json.loads(attrs["constants"]) or None,
-                    augment=json.loads(attrs["augment"]) or None)  # fmt: skip
+    model = compile_source(
+        Source(str(path), str(attrs["model_text"])), name=str(attrs["model"]),
+        constants=json.loads(attrs["constants"]) or None, augment=json.loads(attrs["augment"]) or None,
+    )  # fmt: skip
     engine = engine_class(str(attrs["engine"]))(**json.loads(attrs["engine_options"]))
     bounds = tuple(groups.bound_of(model.spec, tree, "" if i == 0 else f"_{i}") for i in range(int(attrs["series"])))
     found = groups.estimate_of(model.spec, tree, str(attrs["method"]))

@@ -72,3 +72,21 @@ def test_a_saved_fit_forecasts_as_the_original_does(model: ssmlang.Model, tmp_pa
     one = {n: float(fit.posterior[n][1, 3]) for n in fit.params}
     np.testing.assert_allclose(loo[1, 3].sum(), model.log_likelihood(DATA, one), rtol=1e-9)
     assert np.isfinite(fit.loo().elpd_loo if hasattr(fit.loo(), "elpd_loo") else fit.loo().elpd)
+
+
+def test_a_saved_fit_needs_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Components of the user's own file are written out in what is saved."""
+    (tmp_path / "parts.ssm").write_text(
+        "component walk(sd) {\n  state level\n  init level ~ Normal(1000, 500)\n"
+        "  level[t] ~ Normal(level[t-1], sd)\n  out level[t]\n}\n"
+    )
+    (tmp_path / "whole.ssm").write_text(
+        'from "./parts.ssm" import walk\nparam sd_level ~ HalfNormal(50)\nparam sd_flow ~ HalfNormal(150)\n'
+        "part trend = walk(sd_level)\nobs flow\nflow[t] ~ Normal(trend[t], sd_flow)\n"
+    )
+    fit = ssmlang.compile(tmp_path / "whole.ssm").fit(DATA, method="map", progress="off")
+    fit.save(tmp_path / "fit.nc")
+    (tmp_path / "parts.ssm").unlink()
+    again = ssmlang.load(tmp_path / "fit.nc")
+    xr.testing.assert_identical(again.forecast(3)["trend"], fit.forecast(3)["trend"])
+    assert again.model.name == fit.model.name == "whole"

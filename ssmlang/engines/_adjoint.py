@@ -26,7 +26,7 @@ from ssmlang.engines._forward import Step, forward
 from ssmlang.engines._products import product
 from ssmlang.engines._rows import Row, Rows
 from ssmlang.engines._univariate import USED, Finite
-from ssmlang.engines.companion import Layout
+from ssmlang.engines.layout import Layout
 
 Density = tuple[Float[Array, "T m"], Float[Array, "T m"], Int[Array, "T m"]]
 

@@ -21,7 +21,7 @@ from ssmlang.engines import _univariate as univariate
 from ssmlang.engines._products import symmetric
 from ssmlang.engines._rows import Row
 from ssmlang.engines._univariate import DIFFUSE, Entry, Finite, Innovation
-from ssmlang.engines.companion import Layout
+from ssmlang.engines.layout import Layout
 
 
 class Flat(NamedTuple):

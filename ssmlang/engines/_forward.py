@@ -19,7 +19,8 @@ from ssmlang.engines._diffuse import DiffuseGain, Flat
 from ssmlang.engines._diffuse_head import DiffuseHead
 from ssmlang.engines._rows import Row, Rows
 from ssmlang.engines._univariate import Entry, Finite, Innovation
-from ssmlang.engines.companion import Layout, Markov
+from ssmlang.engines.companion import Markov
+from ssmlang.engines.layout import Layout
 
 UNROLLED_ENTRIES = 8
 """Up to this many observations are written out in a row's code; more are looped over, and so is all of the diffuse

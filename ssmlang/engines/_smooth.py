@@ -24,7 +24,8 @@ from ssmlang.engines._forward import Step, forward, initial_state
 from ssmlang.engines._products import symmetric
 from ssmlang.engines._rows import Row, Rows
 from ssmlang.engines._univariate import DIFFUSE, USED, Finite, Innovation
-from ssmlang.engines.companion import Layout, Markov
+from ssmlang.engines.companion import Markov
+from ssmlang.engines.layout import Layout
 
 
 class Gathered(NamedTuple):

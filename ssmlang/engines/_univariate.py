@@ -25,11 +25,14 @@ from numpy.typing import DTypeLike
 
 from ssmlang.engines._products import product, product_transposed, row_product
 from ssmlang.engines._rows import Row
-from ssmlang.engines.companion import Layout
+from ssmlang.engines.layout import Layout, Runs
 
 USED, SKIPPED, IMPOSSIBLE, DIFFUSE = 0, 1, 2, 3
 """What became of an entry of y: it informs the finite part; it was missing or exactly predicted; it contradicts an
 exact prediction; it was spent on the diffuse part."""
+
+SLICES = 12
+"""Up to this many slices are taken of a memory; more are one gather."""
 
 
 class Entry(NamedTuple):
@@ -162,32 +165,26 @@ def time_update(now: Finite, row: Row, layout: Layout) -> Finite:
 def advance_rows(X: Float[Array, "N k"], top: Float[Array, "n read"], layout: Layout) -> Float[Array, "N k"]:
     """A X: new x_t on top, older rows of x and of the noises pushed down, fresh noises zero."""
     new = product(top, X[: layout.read], layout.fused)
-    return jnp.concatenate([new, *(_shifted(X, layout))], axis=0)
+    return jnp.concatenate([new, *_taken(X, layout.down)], axis=0)
 
 
 def advance_columns(X: Float[Array, "k N"], top: Float[Array, "n read"], layout: Layout) -> Float[Array, "k N"]:
     """X A'."""
     new = product_transposed(X[:, : layout.read], top, layout.fused)
-    return jnp.concatenate([new, *(part.T for part in _shifted(X.T, layout))], axis=1)
-
-
-def _shifted(X: Float[Array, "N k"], layout: Layout) -> list[Float[Array, "_ k"]]:
-    n, x_lags, width = layout.structure.n, layout.x_lags, len(layout.memory_noises)
-    fresh = jnp.zeros((width, X.shape[1]), X.dtype)
-    parts = [X[: x_lags - n]]
-    if layout.structure.noise_rows:
-        parts += [fresh, X[x_lags : layout.program_size - width]]
-    if layout.row_noises:
-        parts.append(jnp.zeros((len(layout.row_noises), X.shape[1]), X.dtype))
-    return [part for part in parts if part.shape[0]]
+    return jnp.concatenate([new, *(part.T for part in _taken(X.T, layout.down))], axis=1)
 
 
 def retreat(r: Array, top: Float[Array, "n read"], layout: Layout) -> Array:
     """A' r for a vector or matrix r with N rows, the transpose of `advance_rows`: for the smoother."""
-    n, x_lags, width = layout.structure.n, layout.x_lags, len(layout.memory_noises)
     matrix = r if r.ndim == 2 else r[:, None]
-    out = jnp.zeros_like(matrix).at[: layout.read].set(product(top.T, matrix[:n], layout.fused))
-    out = out.at[: x_lags - n].add(matrix[n:x_lags])
-    if layout.structure.noise_rows:
-        out = out.at[x_lags : layout.program_size - width].add(matrix[x_lags + width : layout.program_size])
-    return out.reshape(r.shape)
+    new = product(top.T, matrix[: layout.structure.n], layout.fused)
+    out = jnp.pad(new, ((0, layout.size - layout.read), (0, 0)))
+    return (out + jnp.concatenate(_taken(matrix, layout.up), axis=0)).reshape(r.shape)
+
+
+def _taken(X: Float[Array, "N k"], runs: Runs) -> list[Float[Array, "_ k"]]:
+    """Rows of X: slices, which fuse where a gather would not, as long as there are few."""
+    if len(runs) > SLICES:
+        entries = np.concatenate([np.full(count, -1) if i < 0 else i + np.arange(count) for i, count in runs])
+        return [jnp.where(entries[:, None] < 0, 0.0, X[np.maximum(entries, 0).astype(np.int32)])]
+    return [jnp.zeros((count, X.shape[1]), X.dtype) if i < 0 else X[i : i + count] for i, count in runs]

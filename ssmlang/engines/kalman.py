@@ -21,7 +21,8 @@ from ssmlang.engines._products import symmetric
 from ssmlang.engines._smooth import smooth
 from ssmlang.engines._univariate import Finite
 from ssmlang.engines.base import Filtered, Requirements, Simulated, Smoothed, register
-from ssmlang.engines.companion import Layout, companion
+from ssmlang.engines.companion import companion
+from ssmlang.engines.layout import Layout
 from ssmlang.engines.program import LinearGaussian
 from ssmlang.engines.simulate import simulate
 
@@ -62,7 +63,7 @@ class Kalman:
 
         Rows of NaN at the end are forecasts: their `observed_mean` and `observed_cov` are the forecast law of y.
         """
-        layout, y, head = self._prepare(program, y)
+        layout, y, head = self._prepare(program, y, memory)
         size = layout.program_size if memory else layout.structure.n
 
         def emit(step: Step) -> tuple:
@@ -79,7 +80,7 @@ class Kalman:
 
     def smooth(self, program: LinearGaussian, y: Float[Array, "T m"], *, memory: bool = False) -> Smoothed:
         """Moments given all of y, of the states and of the signal; with those of the whole memory if `memory`."""
-        layout, y, head = self._prepare(program, y)
+        layout, y, head = self._prepare(program, y, memory)
         n = layout.structure.n
         size = layout.program_size if memory else n
         found, fates = smooth(companion(program, layout), y, layout, head, size)
@@ -92,8 +93,10 @@ class Kalman:
         """Independent draws of rows 0..steps-1; ValueError where the initial law is diffuse."""
         return simulate(program, key, steps, draws)
 
-    def _prepare(self, program: LinearGaussian, y: Float[Array, "T m"]) -> tuple[Layout, Array, DiffuseHead]:
-        layout = Layout(program.structure)
+    def _prepare(
+        self, program: LinearGaussian, y: Float[Array, "T m"], whole: bool = False
+    ) -> tuple[Layout, Array, DiffuseHead]:
+        layout = Layout(program.structure, whole)
         if y.ndim != 2 or y.shape[1] != layout.structure.m:
             raise ValueError(f"y has shape {y.shape}, the program {layout.structure.m} observations a row")
         head = self.diffuse or _default_head(program, y)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 
 class Initial(NamedTuple):
@@ -61,11 +61,17 @@ class Structure:
     """of J, (q'+1, m, r)"""
 
     @property
+    def patterns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Nonzero patterns of F, G, H, J with their full shapes, also where an extent is zero."""
+        fields = [self.transition, self.transition_noise, self.emission, self.emission_noise]
+        sizes = [(self.n, self.n), (self.n, self.r), (self.m, self.n), (self.m, self.r)]
+        F, G, H, J = (np.array(f, bool).reshape(len(f), *size) for f, size in zip(fields, sizes, strict=True))
+        return F, G, H, J
+
+    @property
     def memory_noises(self) -> tuple[int, ...]:
         """M: the noises that are part of the memory."""
-        r = self.r
-        G = np.array(self.transition_noise, bool).reshape(len(self.transition_noise), self.n, r)
-        J = np.array(self.emission_noise, bool).reshape(len(self.emission_noise), self.m, r)
+        _, G, _, J = self.patterns
         used_G, used_J = np.logical_or.reduce(G, axis=1), np.logical_or.reduce(J, axis=1)
         later = used_G[1:].any(axis=0) | used_J[1:].any(axis=0)
         both = used_G.any(axis=0) & used_J.any(axis=0)
@@ -87,6 +93,27 @@ class Structure:
     def memory_size(self) -> int:
         """N, the length of s_t."""
         return self.n * self.state_rows + len(self.memory_noises) * self.noise_rows
+
+    @property
+    def needed_entries(self) -> tuple[int, ...]:
+        """Positions in s_t of x_t, and of the older entries and the noises that an equation of row t or later reads.
+
+        A state entry that is read k rows back by the transition is needed for k rows, by the emission for k + 1; so
+        are noises. What is needed moves down from what was needed a row earlier.
+        """
+        F, G, H, J = self.patterns
+        M = list(self.memory_noises)
+        x = np.maximum(np.maximum(_depth(F), _depth(H)), 1)
+        e = np.maximum(_depth(G[1:])[M], _depth(J)[M])
+        needed_x = (np.arange(self.state_rows)[:, None] < x).reshape(-1)
+        needed_e = (np.arange(self.noise_rows)[:, None] < e).reshape(-1)
+        return tuple(int(i) for i in np.flatnonzero(np.concatenate([needed_x, needed_e])))
+
+
+def _depth(pattern: Bool[np.ndarray, "lags i j"]) -> Int[np.ndarray, " j"]:
+    """For each column, how many lags there are up to the last one with an entry in it."""
+    read = pattern.any(axis=1)
+    return (np.arange(1, len(pattern) + 1)[:, None] * read).max(axis=0, initial=0)
 
 
 @partial(

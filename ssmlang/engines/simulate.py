@@ -8,7 +8,8 @@ from jaxtyping import Array, Float, Key
 
 from ssmlang.engines import _univariate as univariate
 from ssmlang.engines.base import Simulated
-from ssmlang.engines.companion import Layout, companion, noise_loading
+from ssmlang.engines.companion import companion, initial, noise_loading
+from ssmlang.engines.layout import Layout
 from ssmlang.engines.program import Initial, LinearGaussian
 
 
@@ -23,10 +24,11 @@ def simulate(program: LinearGaussian, key: Key[Array, ""], steps: int, draws: in
     program = jax.tree.map(jnp.asarray, program)
     markov = companion(program, layout)
     loading = noise_loading(program, layout)
-    n, held = layout.structure.n, slice(layout.x_lags, layout.x_lags + len(layout.memory_noises))
+    n, held = layout.structure.n, slice(layout.x_entries, layout.x_entries + len(layout.memory_noises))
     own, M, row_noises = list(layout.own_noises), list(layout.memory_noises), list(layout.row_noises)
     J = program.J[..., 0, :, :][..., own] if own else jnp.zeros((layout.structure.m, 0))
-    root = _root(program.initial)
+    first_law = initial(program, layout)
+    root = _root(first_law)
     varying = {
         name: array
         for name, array, dimensions in [
@@ -40,7 +42,7 @@ def simulate(program: LinearGaussian, key: Key[Array, ""], steps: int, draws: in
     def one(key: Key[Array, ""]) -> tuple[Array, Array, Array]:
         first, rest = jax.random.split(key)
         e = jax.random.normal(rest, (steps, layout.structure.r), markov.mean.dtype)
-        s = program.initial.mean + root @ jax.random.normal(first, (root.shape[1],), markov.mean.dtype)
+        s = first_law.mean + root @ jax.random.normal(first, (root.shape[1],), markov.mean.dtype)
         if M:
             e = e.at[0, jnp.array(M)].set(s[held])
         s = jnp.concatenate([s, e[0][jnp.array(row_noises, int)]])

@@ -41,6 +41,8 @@ def fit(model: Model, runner: Execution, bounds: Sequence[Bound], *, method: str
     """
     from ssmlang.execution import running
 
+    if all(np.isnan(v).all() for b in bounds for v in b.observations.values()):
+        raise SsmError(Diagnostic("E414", "there is nothing to fit: every observation is missing"))
     with running("float64", device):
         found = estimate(model, runner, bounds, method, draws=draws, warmup=warmup, chains=chains, seed=seed,
                          progress=progress)  # fmt: skip

@@ -14,6 +14,22 @@ def _call(declarations: str, emission: str, options: str, call: str) -> Example:
 
 CODES: tuple[Code, ...] = (
     Code(
+        "E414",
+        "nothing-observed",
+        "a fit to data that hold no observation",
+        "Where every observation is missing, the data say nothing of the parameters. The prior alone is drawn by "
+        "`model.simulate`.",
+        _call(
+            "param s ~ HalfNormal(1)\n", "y[t] ~ Normal(x[t], s)", "", 'model.fit({"y": [float("nan")]}, method="map")'
+        ),
+        _call(
+            "param s ~ HalfNormal(1)\n",
+            "y[t] ~ Normal(x[t], s)",
+            "",
+            'model.fit({"y": [0.1, 0.4]}, method="map", progress="off")',
+        ),
+    ),
+    Code(
         "E450",
         "no-rows",
         "a forecast or a simulation of no rows",

@@ -109,6 +109,17 @@ class Findings:
             self._seen[code, span] = found
         return found
 
+    def mark(self) -> int:
+        """Where the list stands now, for `rewind`."""
+        return len(self.items)
+
+    def rewind(self, mark: int) -> None:
+        """Forget what was found since `mark`: it was a trial."""
+        for d in self.items[mark:]:
+            if d.span is not None:
+                self._seen.pop((d.code, d.span), None)
+        del self.items[mark:]
+
     def __iter__(self) -> Iterator[Diagnostic]:
         return iter(self.sorted())
 

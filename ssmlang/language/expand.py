@@ -144,6 +144,8 @@ class _Expansion:
         if out is not None:
             value = Renamer(scope, self.findings).rewrite(out.value)
             self.append(self.value_of(out, value, scope.prefix, part), place)
+        elif part is not None:
+            self.broken.append(part.name.span)
         self.stack.pop()
 
     def value_of(self, out: s.Out, value: s.Expr, name: str, part: s.Part | None) -> s.Let:

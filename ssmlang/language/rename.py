@@ -193,9 +193,10 @@ class Renamer:
             self.findings.add("E287", f"{shown} has no inner names", value.span, label, help=help_)
             return s.Name(".".join(["_", *(p.id for p in path)]), span=node.span)
         inner = self.scope.parts[value.id]
-        full = self.scope.full(value.id)
+        full, sound = self.scope.full(value.id), True
         for step in path:
             if inner is not None and step.id not in inner.locals:
+                sound = False
                 self.findings.add(
                     "E287",
                     f"`{full.removeprefix(self.scope.prefix + '.')}` has no inner name `{step.id}`",
@@ -205,7 +206,7 @@ class Renamer:
                 )
             inner = inner.parts.get(step.id) if inner is not None else None
             full += "." + step.id
-        return s.Name(full, span=node.span)
+        return s.Name(full if sound else "_." + full, span=node.span)
 
     # ---------------------------------------------------------------------------------------------- binding
 

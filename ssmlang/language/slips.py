@@ -158,12 +158,14 @@ def missing_parts(found: Found) -> Slip | None:
         return Slip("E101", "a noise needs a law", "expected `~ Normal(0, ...)`, say")
     if not text and {"EXACT", "FITTED"} <= accepts:
         return Slip("E101", "a lift says how it is meant", "expected `exact` or `fitted`")
+    if text == "[" and word in ("param", "augment") and found.before.rstrip().endswith(" in"):
+        return Slip("E106", "an interval stands in parentheses; its ends are open", "", help="write `in (0, 1)`")
     if text == "walk" and word == "param":
         return Slip("E101", "only a parameter that joins the state can walk", "", help="write `augment param ...`")
     if "TILDE" in accepts and found.terminal == "NAME" and word not in STATEMENT_WORDS:
         help_ = "a law is `x[t] ~ ...`, a value `x[t] = ...`"
         return Slip("E101", "`~` or `=` is missing", f"before `{text}`", help=help_)
-    if text == "if" and "NAME" in accepts:
+    if text == "if" and {"NAME", "NUMBER"} <= accepts:
         return Slip("E101", "an `if` inside a larger expression stands in parentheses", "write `(if a then b else c)`")
     if text.strip() in ("<", "<=", ">", ">=", "==", "!=") and found.terminal == "COMPARE":
         if re.search(r"[<>]=?|[=!]=", found.before):

@@ -190,7 +190,7 @@ class Interpreter:
         constant = self._constant(node, args)
         if all(i.is_const for i in at):
             source = sparse.positions(x.constant)[tuple(i.value for i in at)].reshape(-1)  # type: ignore[misc]
-            return Affine(constant, {k: v.take_rows(source) for k, v in x.terms.items()})
+            return Affine(constant, _sum([{k: v.take_rows(source) for k, v in x.terms.items()}]))
         # Positions known only with the data choose among all entries: a matrix of zeros and ones.
         k = len(at)
         size = int(np.prod(x.constant.shape[:k]))
@@ -206,7 +206,7 @@ class Interpreter:
             test = expr.where(same, test, expr.zeros(test.shape))
         source = chosen * (node.size // max(inner, 1)) + rest
         choice = sparse.build((node.size, x.constant.size), out, source, test)
-        return Affine(constant, {key: sparse.product(choice, v) for key, v in x.terms.items()})
+        return Affine(constant, _sum([{key: sparse.product(choice, v) for key, v in x.terms.items()}]))
 
     def _bilinear(self, node: Node, args: list[Affine], which: int) -> Affine:
         a, b = (x.constant for x in args)
@@ -219,7 +219,7 @@ class Interpreter:
         linear = sparse.build((node.size, args[which].constant.size), out[used], variable[used],
                               sparse.gather(known, known_at[used]))  # fmt: skip
         terms = {k: sparse.product(linear, v) for k, v in args[which].terms.items()}
-        return Affine(self._constant(node, args), terms)
+        return Affine(self._constant(node, args), _sum([terms]))
 
     # -------------------------------------------------------------------------------------------------- reasons
 

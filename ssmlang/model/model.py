@@ -28,8 +28,8 @@ class Dist:
 class Support:
     """Where a parameter lives: the support of its prior, met with what `in` declares.
 
-    `lower`, `upper` (None: unbounded) may read other parameters. `declared`: the user wrote `in (lower, upper)`, so that
-    the prior is truncated and normalised. `stationary`: coefficients of one state's own lags.
+    `lower`, `upper` (None: unbounded) may read other parameters. `declared`: the user wrote `in (lower, upper)`, so
+    that the prior is truncated and normalised. `stationary`: coefficients of one state's own lags.
     """
 
     kind: Literal["real", "interval", "simplex", "correlation_cholesky", "stationary", "unit_circle", "integer"]
@@ -62,8 +62,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class Parameter(Variable):
-    """`group`: parameters declared together (`param a, b ~ D`) share no draw. `augment`: joins the state, with `walk`
-    the sd of its random walk on the unconstrained scale."""
+    """`augment`: joins the state, with `walk` the sd of its random walk on the unconstrained scale."""
 
     prior: Dist | None = None
     support: Support = Support("real")
@@ -157,8 +156,11 @@ class InitialEquation:
 
 @dataclass(frozen=True)
 class StochasticDifferential:
-    """d(x) = value. In it `dt` is the reference ("increment", "dt", 0), `dW` the reference ("increment", "dW", 0) of the
-    target's shape, `dW[a]` the scalar ("increment", "dW[a]", 0); states and inputs are read at lag 1, held over the step."""
+    """d(x) = value, affine in its increments with no term outside of them.
+
+    `dt` is the reference ("increment", "dt", 0), `dW` the reference ("increment", "dW", 0) of the target's shape,
+    `dW[a]` the scalar ("increment", "dW[a]", 0); states and inputs are read at lag 1, held over the step.
+    """
 
     target: Target
     span: Span

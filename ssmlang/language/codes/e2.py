@@ -199,7 +199,7 @@ CODES: tuple[Code, ...] = (
     ),
     _code(
         "N222",
-        "constant-without-value",
+        "constant-from-outside",
         "a constant whose value comes from outside",
         "The file checks, and runs once `compile(..., constants={...})` or `--const` gives the value.",
         "const gain\n" + _SERIES + "y[t] ~ Normal(gain * x[t], 1)\n",
@@ -207,10 +207,19 @@ CODES: tuple[Code, ...] = (
     ),
     _code(
         "W223",
-        "nothing-observed",
+        "no-observations",
         "a file without observations",
         "Nothing can be learned from data; the model can be simulated.",
         "state x\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(x[t-1], 1)\n",
         _SERIES + "y[t] ~ Normal(x[t], 1)\n",
+    ),
+    _code(
+        "N224",
+        "conditioned",
+        "an observation that is conditioned on, not scored",
+        "Its equation reads values of rows before the data. The likelihood is that of the later rows given these; "
+        "`init y ~ D` gives them a law instead, and they are scored.",
+        _SERIES + "y[t] ~ Normal(x[t] + 0.5 * y[t-1], 1)\n",
+        _SERIES + "init y ~ Normal(0, 2)\ny[t] ~ Normal(x[t] + 0.5 * y[t-1], 1)\n",
     ),
 )

@@ -12,6 +12,7 @@ def _run(program: str, call: str) -> Example:
 
 
 _LIKELIHOOD = 'model.log_likelihood({"y": [0.1, 0.3]}, {}, engine="kalman")'
+_SDE = "const dt = 0.1\nstate x\nobs y\ninit x ~ Normal(0, 1)\nd(x) = {}\ny[t] ~ Normal(x[t], 1)\n"
 _LEVEL = "state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(0.5 * x[t-1], 1)\n"
 
 CODES: tuple[Code, ...] = (
@@ -67,5 +68,14 @@ CODES: tuple[Code, ...] = (
              "y[t] ~ Normal(x[t, 0], 1)\n", _LIKELIHOOD),
         _run("state x[2]\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ MvNormal(0.5 * x[t-1], [[4, 2], [2, 1]])\n"
              "y[t] ~ Normal(x[t, 0], 1)\n", _LIKELIHOOD),
+    ),
+    Code(
+        "E309",
+        "not-a-differential",
+        "a differential equation whose terms are not in dt and dW",
+        "`d(x) = f * dt + q * dW` gives a change: each term has dt or dW as a factor, once. What stands without one "
+        "would not vanish with the step, and dt^2, dW^2 or sqrt(dt) have no place in it.",
+        Example(_SDE.format("-x + dW")),
+        Example(_SDE.format("-x * dt + dW")),
     ),
 )

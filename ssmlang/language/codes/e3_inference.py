@@ -25,7 +25,7 @@ _COUNT = "state n in {}\nobs y\ninit n = 1\nn[t] ~ Poisson(r)\ny[t] ~ Normal(n[t
 _CHAIN = "param p in (0, 1) ~ Beta(1, 1)\naxis regime = {up, down}\nstate s in regime\nobs y\ninit s ~ Stationary()\n"
 
 CODES: tuple[Code, ...] = (
-    _code("E341", "no-prior", "a parameter without a prior",
+    _code("E341", "prior-needed", "a parameter without a prior",
           "A parameter without a prior is flat: there is nothing to draw it from, and a posterior need not exist. "
           "Maximum likelihood alone can estimate it.",
           _model("param s in (0, inf)\n", _S) + _RUN + 'model.fit(y, method="map", progress="off")\n',
@@ -56,7 +56,7 @@ CODES: tuple[Code, ...] = (
           "without an upper end truncates nothing.",
           _model(_COUNTS, _COUNT.format("0..100000")) + "model.simulate(3)\n",
           _model(_COUNTS, _COUNT.format("0..100")) + "model.simulate(3)\n"),
-    _code("E350", "no-stationary-law", "a state without a stationary law that can be drawn from",
+    _code("E350", "no-stationary-draw", "a state without a stationary law that can be drawn from",
           "The stationary law of a discrete state is that of a chain of its own whose probabilities do not change; "
           "that of a differential equation needs a linear drift and a constant diffusion.",
           _model(_CHAIN, "s[t] ~ Categorical(if t > 5 then [p, 1 - p] else [0.5, 0.5])\ny[t] ~ Normal(0, 1)\n")

@@ -67,7 +67,7 @@ CODES: tuple[Code, ...] = (
     _value("E445", "unknown-label", "a label that the axis does not have",
            "A dict by label holds exactly the labels of the axis.",
            '{"s": 1.0, "a": {"east": 0.5, "west": 0.1}}'),
-    _value("E446", "not-a-number", "a parameter's value is not a finite number",
+    _value("E446", "not-finite", "a parameter's value is not a finite number",
            "Values are numbers, sequences or arrays of numbers; NaN and infinity are not values.",
            '{"s": "one", "a": [0.5, 0.1]}'),
     _code("E447", "first-values", "a simulation lacks its first values",

@@ -33,7 +33,7 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         "E721",
-        "not-a-number",
+        "result-not-a-number",
         "a result is not a number",
         "A coefficient or a scale could not be computed at the row named, such as the square root of a negative "
         "number; or the numbers grew beyond bounds.",

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from ssmlang.language import syntax as syn
-from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.suggest import suggest
 from ssmlang.model import expr
 from ssmlang.model.distributions import DISTRIBUTIONS
@@ -61,6 +60,20 @@ class Declarations(Expressions):
                 sort = "lift" if isinstance(s, syn.Lift) else "let"
                 self.scope.declare(Symbol(s.target.name.id, sort, s.target.name.span, s, series=series))
         self._check_overrides()
+        for name, walk in self.extra_augment.items():
+            self._check_walk(name, walk)
+
+    def _check_walk(self, name: str, walk: object) -> None:
+        """`augment={name: walk}`: standard deviations of the steps, or None for a parameter that stays."""
+        try:
+            steps = np.asarray(0.0 if walk is None else walk, float)
+        except (TypeError, ValueError):
+            steps = np.asarray(np.nan)
+        if not (np.isfinite(steps).all() and (steps >= 0).all()):
+            shown = f"augment={{'{name}': {walk!r}}}"
+            help = f"the sd of its steps, as in augment={{'{name}': 0.01}}, or None where it stays"
+            self.scope.findings.add("E490", f"a walk is a number that is not negative, given {shown}", help=help)
+            self.extra_augment[name] = self.augmented[name] = None
 
     def _check_overrides(self) -> None:
         of_sort = lambda sort: [n for n, s in self.scope.symbols.items() if s.sort == sort]
@@ -139,23 +152,13 @@ class Declarations(Expressions):
         given = np.asarray(self.overrides[symbol.name])
         decl = symbol.decl
         if given.dtype == object or not np.issubdtype(given.dtype, np.number):
-            raise SsmError(
-                Diagnostic(
-                    "E490",
-                    f"constant `{symbol.name}` must be a number or an array of numbers",
-                    symbol.span,
-                    "declared here",
-                )
-            )
+            message = f"constant `{symbol.name}` must be a number or an array of numbers"
+            raise self.scope.error("E490", message, symbol.span, "declared here")
+        if np.isnan(given).any():
+            raise self.scope.error("E490", f"constant `{symbol.name}` is not a number", symbol.span, "given as nan")
         if decl is not None and (decl.dims or given.ndim == 0) and given.shape != symbol.shape:
-            raise SsmError(
-                Diagnostic(
-                    "E490",
-                    f"constant `{symbol.name}` has shape {symbol.shape}, given {given.shape}",
-                    symbol.span,
-                    "declared here",
-                )
-            )
+            message = f"constant `{symbol.name}` has shape {symbol.shape}, given {given.shape}"
+            raise self.scope.error("E490", message, symbol.span, "declared here")
         symbol.shape = given.shape
         symbol.axes = symbol.axes if decl is not None and decl.dims else (None,) * given.ndim
         return expr.const(given, axes=symbol.axes, span=symbol.span)
@@ -287,7 +290,12 @@ class Declarations(Expressions):
         if s.walk is not None:
             walk = self.fitted(self.value(s.walk, Context("prior")).node, symbol, s.walk)
         elif self.extra_augment.get(symbol.name) is not None:
-            walk = expr.broadcast(expr.const(float(self.extra_augment[symbol.name])), symbol.shape)
+            given = expr.const(np.asarray(self.extra_augment[symbol.name], float))
+            try:
+                walk = expr.broadcast(given, symbol.shape)
+            except expr.ExprError:
+                message = f"the walk of `{symbol.name}` has shape {given.shape}, the parameter {symbol.shape}"
+                raise self.scope.error("E490", message, symbol.span, "declared here") from None
         if s.walk is not None and not s.augment:
             raise self.scope.error(
                 "E216",
@@ -335,12 +343,13 @@ class Declarations(Expressions):
         if isinstance(s.support, syn.Name):
             if s.support.id != "stationary":
                 close = suggest(s.support.id, ["stationary"])
+                meant = {"positive": "(0, inf)", "negative": "(-inf, 0)", "real": "(-inf, inf)"}
                 raise self.scope.error(
                     "E218",
                     f"unknown support `{s.support.id}`",
                     s.support.span,
                     "not understood",
-                    help="did you mean `stationary`?" if close else "write `in (0, 1)`",
+                    help="did you mean `stationary`?" if close else f"write `in {meant.get(s.support.id, '(0, 1)')}`",
                 )
             if not symbol.shape:
                 raise self.scope.error(

@@ -14,6 +14,7 @@ from ssmlang.model.elaborate.declarations import Declarations
 from ssmlang.model.elaborate.expressions import Context
 from ssmlang.model.elaborate.loops import MAX_UNROLLED
 from ssmlang.model.elaborate.scope import NOUN, Problem, Symbol
+from ssmlang.model.elaborate.series import is_row
 from ssmlang.model.elaborate.values import NeedsUnroll, Val
 from ssmlang.model.expr import Node
 from ssmlang.model.model import (
@@ -167,10 +168,11 @@ class Equations(Declarations):
         target: syn.Target,
         context: Context,
     ) -> tuple[Dist | None, Node | None]:
-        what = target.span.text
+        what = target.span.text if len(symbols) == 1 else f"({', '.join(x.name for x in symbols)})"
         if relation == "~":
             law = laws.law(self, e, context)
             self._check_kind(symbols[0], law, e)
+            self._check_categories(symbols[0], law)
             return laws.fit(self, law, batch, shape, what), None
         if laws.special(e) is not None or (
             isinstance(e, syn.Call)
@@ -209,6 +211,21 @@ class Equations(Declarations):
             raise self.scope.error(
                 "E213", f"observation `{symbol.name}` is discrete", e.span, f"`{law.signature.name}` is continuous"
             )
+
+    def _check_categories(self, symbol: Symbol, law: laws.Law) -> None:
+        """A Categorical over labels has a probability for each."""
+        discrete = self.discrete_values(symbol)
+        axis = discrete.axis if discrete is not None else None
+        if law.signature.name != "Categorical" or axis is None:
+            return
+        for name, given in law.arguments.items():
+            if given.shape[-1] != axis.size:
+                raise self.scope.error(
+                    "E207",
+                    f"`{symbol.name}` has {axis.size} values, the labels of `{axis.name}`",
+                    law.spans[name],
+                    f"this has shape {given.shape}",
+                )
 
     # ---------------------------------------------------------------------------------------------- initial laws
 
@@ -316,8 +333,24 @@ class Equations(Declarations):
             )
         symbol.used = True
         step = self.scope.symbols.get("dt")
+        if step is None and "dt" not in self.scope.broken:
+            raise self.scope.error(
+                "E201",
+                "a differential equation needs `dt`, the time from row to row",
+                s.span,
+                "`dt` is not declared",
+                help="add `const dt = 0.1`, or `input dt` where it comes with the data",
+            )
         if step is not None:
             step.used = True
+        if s.target.indices and is_row(s.target.indices[0]):
+            raise self.scope.error(
+                "E209",
+                "a differential equation has no time index",
+                s.target.indices[0].span,
+                "stands for no row",
+                help=f"write `d({symbol.name}) = ...`",
+            )
 
         def one(batch: tuple[str, ...]) -> None:
             if batch:
@@ -378,6 +411,10 @@ class Equations(Declarations):
                     claim.function.span,
                     "nothing to prove",
                     help=f"did you mean `{close}`?" if close else f"one of {', '.join(PROPERTIES)}",
+                )
+            if not claim.arguments:
+                raise self.scope.error(
+                    "E211", f"`{name}` of what?", claim.span, "nothing is named", help=f"write `{name}(x)`"
                 )
             made.append(Assertion(name, tuple(self._subject(a.value) for a in claim.arguments), claim.span))
         return made

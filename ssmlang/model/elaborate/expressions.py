@@ -71,9 +71,14 @@ class Expressions(LoopMixin, SeriesMixin, IndexMixin):
             raise NeedsUnroll(val.batch[-1])
         if not val.node.is_const or val.shape:
             missing = [p for p in expr.parameters([val.node]) if p in self.scope.symbols]
-            hint = f"give `{missing[0]}` a value" if missing else ()
+            if missing:
+                p = missing[0]
+                raise self.scope.error(
+                    "E214", f"{what} depends on `{p}`, a constant without a value", e.span, f"needs {p}",
+                    help=f'compile(..., constants={{"{p}": ...}}), or --const {p}=...',
+                )  # fmt: skip
             raise self.scope.error(
-                "E214", f"{what} must be a number known before any data", e.span, "this is not a constant", help=hint
+                "E214", f"{what} must be a number known before any data", e.span, "this is not a constant"
             )
         number = float(val.node.value)  # type: ignore[arg-type]
         if number != round(number) or not np.isfinite(number):
@@ -191,8 +196,32 @@ class Expressions(LoopMixin, SeriesMixin, IndexMixin):
                 "this is a number",
                 help="write a comparison such as `k > 0`",
             )
-        then, otherwise = self.value(e.then, c), self.value(e.otherwise, c)
+        then, otherwise = (self._branch(x, test, holds, c) for x, holds in ((e.then, True), (e.otherwise, False)))
+        if then is None or otherwise is None:
+            return then or otherwise  # type: ignore[return-value]
         return values.elementwise("where", [test, then, otherwise], self.scope.loops, e.span)
+
+    def _branch(self, e: syn.Expr, test: Val, holds: bool, c: Context) -> Val | None:
+        """One side of a choice; None for the side not chosen, where that is known and it reads off the end of an axis
+        (`if i > 1 then x[t-1, i-1] else 0`)."""
+        if not test.node.is_const:
+            return self.value(e, c)
+        kept = self.scope.findings.mark()
+        try:
+            return self.value(e, c)
+        except Problem:
+            if (
+                any(d.code != "E208" for d in self.scope.findings.items[kept:])
+                or len(self.scope.findings.items) == kept
+            ):
+                raise
+            if test.batch:
+                self.scope.findings.rewind(kept)
+                raise NeedsUnroll(test.batch[-1]) from None
+            if bool(test.node.value) == holds:
+                raise
+            self.scope.findings.rewind(kept)
+            return None
 
     # ------------------------------------------------------------------------------------------------- names
 
@@ -248,7 +277,7 @@ class Expressions(LoopMixin, SeriesMixin, IndexMixin):
             return self.read(symbol, 1, e.span, c)
         if c.mode == "init" and not c.plain:
             return self.read(symbol, -c.row, e.span, c)
-        where = f"`{c.plain}`" if c.plain else "a prior" if c.mode == "prior" else "this"
+        where = f"`{c.plain}`" if c.plain else "the law of a parameter or a noise" if c.mode == "prior" else "this"
         if c.mode in ("transition", "emission") and not c.plain:
             raise self.scope.error(
                 "E209",

@@ -37,7 +37,15 @@ class IndexMixin:
                 raise Problem
             if symbol.series:
                 # Only in a differential may a bare index be a label: there the row is understood.
-                if c.mode == "sde" and symbol.sort in ("state", "input") and not mentions_t(e.indices[0]):
+                if c.mode == "sde" and symbol.sort in ("state", "input"):
+                    if mentions_t(e.indices[0]):
+                        raise self.scope.error(
+                            "E209",
+                            "a differential equation has no time index",
+                            e.indices[0].span,
+                            "stands for no row",
+                            help=f"write `{target.id}`: its value within the step",
+                        )
                     return self.indexed(self.read(symbol, 1, target.span, c), e.indices, e.span, c, symbol.name)
                 whole = self.read(symbol, self.lag(e.indices[0], c), e.span, c)
                 return self.indexed(whole, e.indices[1:], e.span, c, symbol.name)

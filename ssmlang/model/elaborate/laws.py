@@ -99,6 +99,15 @@ def _arguments(
         if name in found:
             raise scope.error("E212", f"`{name}` is given twice", argument.span, "given again here")
         found[name], spans[name] = elaborator._number(argument.value, context), argument.value.span
+        if (axis := found[name].domain) is not None:
+            raise scope.error(
+                "E208",
+                f"a label of axis `{axis.name}` is not a number",
+                argument.value.span,
+                "cannot be calculated with",
+                help=f"give each label a number, such as `let size[{axis.name}] = [...]`, and write "
+                f"`size[{argument.value.span.text}]`",
+            )
         _check_argument(elaborator, s, name, found[name], argument.value)
     for group in s.alternatives:
         given = [a for a in group if a in found]
@@ -165,6 +174,8 @@ def fit(elaborator: Expressions, law_: Law, batch: tuple[str, ...], shape: tuple
             law_.call.span,
             "does not fit",
         )
+    if s.name == "LKJCholesky":
+        _check_correlation(elaborator, law_, own, what)
     stray = [b for v in law_.arguments.values() for b in v.batch if b not in batch]
     assert not stray, stray
     free = max(len(own) - s.event_ndim, *(v.ndim - s.argument_ndim.get(a, 0) for a, v in law_.arguments.items()))
@@ -190,6 +201,25 @@ def fit(elaborator: Expressions, law_: Law, batch: tuple[str, ...], shape: tuple
             ) from None
         args[a] = node
     return Dist(s.name, args, shape, s.event_ndim, law_.call.span)
+
+
+def _check_correlation(elaborator: Expressions, law_: Law, own: tuple[int, ...], what: str) -> None:
+    """The factor of a correlation matrix is square, and of at least two series."""
+    if own[-1] != own[-2]:
+        raise elaborator.scope.error(
+            "E207",
+            f"`LKJCholesky` is the law of a square matrix; `{what}` has shape {own}",
+            law_.call.span,
+            "does not fit",
+        )
+    if own[-1] < 2:
+        raise elaborator.scope.error(
+            "E207",
+            f"a correlation matrix has at least two rows; `{what}` has one",
+            law_.call.span,
+            "nothing to draw",
+            help=f"leave `{what}` out: the factor is the number 1",
+        )
 
 
 def _fits(given: tuple[int, ...], wanted: tuple[int, ...]) -> None:

@@ -85,6 +85,14 @@ class LoopMixin:
         node = last.node
         if node.op == "time" and first == 1:
             return Domain((), past=True)
+        if node.op == "time":
+            raise self.scope.error(
+                "E214",
+                "a sum over the whole past begins at 1",
+                d.first.span,
+                f"begins at {first}",
+                help="write `for k in 1..t`, and a term of row t beside the sum",
+            )
         if node.op == "minimum" and not last.batch:
             constant, row = (node.args[0], node.args[1]) if node.args[0].is_const else (node.args[1], node.args[0])
             if constant.is_const and constant.kind == "int" and expr.varies([row]):

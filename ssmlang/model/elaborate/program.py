@@ -15,7 +15,7 @@ from ssmlang.language import syntax as syn
 from ssmlang.language.diagnostics import Findings
 from ssmlang.language.source import Span
 from ssmlang.model import expr
-from ssmlang.model.elaborate import structure
+from ssmlang.model.elaborate import checks, structure
 from ssmlang.model.elaborate.equations import Equations
 from ssmlang.model.elaborate.scope import RESERVED_DIMENSIONS, Problem, Scope, Symbol
 from ssmlang.model.elaborate.values import NeedsUnroll
@@ -152,6 +152,9 @@ class _Elaboration:
             a for st in self.of(syn.Assert) for a in self.attempt(partial(work.assertions, st), st.span) or ()
         ]  # type: ignore[misc]
         self._check_names(definitions)
+        checks.check_functions(scope)
+        checks.check_initial_circles(initials, self.findings)
+        checks.check_differentials(differentials, self.findings)
         equations = list(self._check_structure(states, observations, equations, initials, differentials, parameters))
         if self.findings.has_errors:
             return None
@@ -161,7 +164,9 @@ class _Elaboration:
         sized = {
             n: State(s.name, s.shape, s.axes, s.span, s.doc, s.values, orders[n], depth[n]) for n, s in states.items()
         }
-        self._warn_unused()
+        others = checks.reads_of([*definitions.values(), *lifts, *differentials])
+        checks.warn_unused(self.scope, equations, others)
+        checks.note_conditioned(equations, initials, observations, self.findings)
         return Model(
             header[0].name.id if header else self.name,
             self.program.doc, dict(scope.axes), constants, parameters, sized,
@@ -222,18 +227,3 @@ class _Elaboration:
             for axis in s.axes:
                 if axis is not None and axis.name == s.name and s.sort != "axis":
                     self.findings.add("E217", f"`{s.name}` has the name of an axis it uses", s.span, "cannot be both")
-
-    def _warn_unused(self) -> None:
-        for s in self.scope.symbols.values():
-            inner = "." in s.name
-            if s.sort in ("param", "input", "noise", "let", "def") and not s.used and not s.series and not inner:
-                noun = {
-                    "param": "parameter",
-                    "input": "input",
-                    "noise": "noise",
-                    "let": "definition",
-                    "def": "function",
-                }[s.sort]
-                self.findings.add("W221", f"{noun} `{s.name}` is never used", s.span, "read by nothing")
-            elif s.sort in ("input", "noise") and not s.used:
-                self.findings.add("W221", f"{s.sort} `{s.name}` is never used", s.span, "read by nothing")

@@ -112,7 +112,7 @@ class Scope:
 
     def unknown(self, name: str, span: Span, *, what: str = "name") -> Problem:
         """The error for a name that stands for nothing."""
-        if name in self.broken:
+        if name in self.broken or name.startswith("_."):  # what expansion leaves of a name that it complained of
             return Problem()
         axis = self.axis_of_label(name)
         if axis is not None:
@@ -121,7 +121,10 @@ class Scope:
                 f"`{name}` is a label of axis `{axis.name}`, not a value",
                 span,
                 "a label stands only inside an index",
-                help="write it inside an index of that axis, or beside a value of that axis (==)",
+                help=(
+                    "write it inside an index of that axis, or beside a value of that axis (==)",
+                    f"a value gets its axis where it is declared: `let v[{axis.name}] = ...`",
+                ),
             )
         names = [*self.symbols, *(n for f in self.locals for n in f)]
         close = suggest(name, names)

@@ -26,7 +26,7 @@ class SeriesMixin:
         scope = self.scope
         if c.plain or c.mode in ("static", "prior"):
             kind = "a `def`" if c.plain and scope.symbols[c.plain].sort == "def" else f"`{c.plain}`"
-            where = kind if c.plain else "a prior" if c.mode == "prior" else "a constant"
+            where = kind if c.plain else "the law of a parameter or a noise" if c.mode == "prior" else "a constant"
             hint = f"write `let {c.plain}[t] = ...`" if c.plain and scope.symbols[c.plain].sort == "let" else ()
             raise scope.error(
                 "E216",

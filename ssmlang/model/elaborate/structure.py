@@ -104,20 +104,20 @@ def _some(labels: Sequence[str], which: np.ndarray) -> str:
     return ", ".join(names) + (f" and {len(which) - 4} more" if len(which) > 4 else "")
 
 
-def entries_read(nodes: Iterable[Node], sort: str) -> dict[Entry, Node]:
-    """Entries of a sort that are read at row t itself, each with a node that reads it."""
+def entries_read(nodes: Iterable[Node], sort: str, lag: int = 0) -> dict[Entry, Node]:
+    """Entries of a sort that are read `lag` rows back, each with a node that reads it."""
     found: dict[Entry, Node] = {}
     whole: dict[int, Node] = {}
     nodes = list(nodes)
     indexed: set[int] = set()
     for node in expr.walk(nodes):
         is_index = node.op == "index" and node.args[0].op == "ref" and all(a.is_const for a in node.args[1:])
-        if is_index and node.args[0].attrs[0] == sort and node.args[0].attrs[2] == 0:
+        if is_index and node.args[0].attrs[0] == sort and node.args[0].attrs[2] == lag:
             source = node.args[0]
             positions = np.arange(source.size).reshape(source.shape)[tuple(a.value for a in node.args[1:])]  # type: ignore
             found.update({(source.attrs[1], int(i)): node for i in np.ravel(positions)})
             indexed.add(id(source))
-        elif node.op == "ref" and node.attrs[0] == sort and node.attrs[2] == 0:
+        elif node.op == "ref" and node.attrs[0] == sort and node.attrs[2] == lag:
             whole[id(node)] = node
     used_whole = {
         id(a)
@@ -174,7 +174,8 @@ def check_parameter_circles(parameters: Mapping[str, Parameter], findings: Findi
     except CycleError as circle:
         ring = [n for n in parameters if n in circle.args[1]]
         names = " and ".join(f"`{n}`" for n in ring)
-        findings.add("E206", f"the priors of {names} need each other", parameters[ring[-1]].span, "closes the circle")
+        need = f"the priors of {names} need each other" if len(ring) > 1 else f"the prior of {names} needs itself"
+        findings.add("E206", need, parameters[ring[-1]].span, "closes the circle")
 
 
 def check_initial_values(

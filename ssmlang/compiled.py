@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from ssmlang.analysis.advice import Advice, advise, choose
 from ssmlang.analysis.report import Report, report
+from ssmlang.calls import draws_wanted, one_of, params_dict, rows, seed_of
 from ssmlang.frontend import Checked, check_file, check_text
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.source import Source
@@ -42,6 +44,9 @@ def compile(
     `constants` overrides or supplies `const` values. `augment={name: walk}` makes parameters join the state, with a
     random walk of that sd on their unconstrained scale. Raises SsmError with every error of the text.
     """
+    if not isinstance(source, str | PathLike):
+        raise SsmError(Diagnostic("E451", f"a value of type `{type(source).__name__}` is no model",
+                                  help=("give a path, or the text of a model",)))  # fmt: skip
     if isinstance(source, str) and "\n" in source:
         checked = check_text(source, base=Path.cwd(), constants=constants, augment=augment)
     else:
@@ -159,8 +164,9 @@ class Model:
         from ssmlang.simulation import simulate
 
         _check_engine_name(engine)
-        return simulate(self, self._simulator, steps, params, draws=draws, future=future, init=init, time=time,
-                        seed=seed, dtype=dtype, device=device)  # fmt: skip
+        return simulate(self, self._simulator, None if steps is None else rows(steps, "a simulation"),
+                        None if params is None else params_dict(params), draws=draws_wanted(draws), future=future,
+                        init=init, time=time, seed=seed_of(seed), dtype=dtype, device=device)  # fmt: skip
 
     @cached_property
     def _simulator(self) -> Simulator:
@@ -195,7 +201,7 @@ class Model:
         """Parameter values checked, as arrays in label order. Raises E441 to E446."""
         from ssmlang.inference.parameters import validate
 
-        return validate(self.spec, self.priors, params)
+        return validate(self.spec, self.priors, params_dict(params))
 
     def log_likelihood(
         self,
@@ -217,7 +223,9 @@ class Model:
         from ssmlang.verbs import log_likelihood
 
         del seed  # this engine draws nothing
-        return log_likelihood(self, self.execution(engine), self.bind(data, time=time), params, dtype, device)
+        return log_likelihood(
+            self, self.execution(engine), self.bind(data, time=time), params_dict(params), dtype, device
+        )
 
     def filter(
         self,
@@ -259,6 +267,7 @@ class Model:
         from ssmlang.execution import running
         from ssmlang.verbs import Moments
 
+        one_of("keep", keep, ("all", "last"))
         execution = self.execution(engine)
         bounds, values = self.bind(data, time=time), self.params_of(params)
         with running(dtype, device):
@@ -283,12 +292,11 @@ class Model:
         from ssmlang.verbs import Moments
 
         del seed
-        if int(steps) < 1:
-            raise SsmError(Diagnostic("E450", f"steps={steps}: a forecast has at least one row"))
+        steps = rows(steps, "a forecast")
         execution = self.execution(engine)
         bounds, values = self.bind(data, time=time), self.params_of(params)
         with running(dtype, device):
-            one = lambda bound: Moments(self, execution, "forecast", bound, steps=int(steps), future=future)
+            one = lambda bound: Moments(self, execution, "forecast", bound, steps=steps, future=future)
             found = [one(bound).at(values) for bound in bounds]
         return found if isinstance(data, (list, tuple)) else found[0]
 
@@ -317,7 +325,10 @@ class Model:
     ) -> Fit:
         """Learn the parameters: `method` nuts (draws from the posterior), map, mle or laplace."""
         from ssmlang.inference.fit import fit
+        from ssmlang.inference.progress import MODES
 
+        seed = seed_of(seed)
+        one_of("progress", progress, (None, True, False, *MODES))
         execution = self.execution(engine)
         return fit(self, execution, self.bind(data, time=time), method=method, draws=draws, warmup=warmup,
                    chains=chains, seed=seed, progress=progress, dtype=dtype, device=device)  # fmt: skip

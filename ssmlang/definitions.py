@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,8 @@ DRAWS = 2_000
 NODES = 64
 """Gauss-Hermite nodes where it reads one."""
 PREFIX = "read "
+_COMPILED: WeakKeyDictionary[GaussianLowering, dict[Node, Callable[..., jax.Array]]] = WeakKeyDictionary()
+"""What `_rows` made for each lowering; it goes when the lowering goes."""
 
 
 def with_reads(model: Model) -> Model:
@@ -71,38 +74,49 @@ def _integrated(
     names = [f"{PREFIX}{name} {lag}" for name, lag in read]
     if any(n not in spans for n in names) or any(r[0] == "noise" for r in expr.references([value])):
         return None
-    at = np.concatenate([np.arange(*spans[n]) for n in names]) if names else np.zeros(0, int)
+    at = np.sort(np.concatenate([np.arange(*spans[n]) for n in names]) if names else np.zeros(0, int))
     mean, cov = arrays["mean"][:, at], arrays["cov"][:, at[:, None], at[None, :]]
     points, weights = _points(len(at))
     values, vectors = np.linalg.eigh(np.where(np.isfinite(cov), cov, 0.0))
     root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
     draws = mean[:, None, :] + points @ np.swapaxes(root, 1, 2)
-    shapes = {r: n for r, n in zip(read, names)}
-
-    def at_row(t: Any, row: Any) -> jax.Array:
-        def one(draw: jax.Array) -> jax.Array:
-            def reader(sort: str, name: str, lag: Any) -> jax.Array:
-                if sort == "state":
-                    first = int(np.searchsorted(at, spans[shapes[name, lag]][0]))
-                    node = lowering.model.states[name]
-                    return draw[first : first + node.size].reshape(node.shape)
-                series = bound.inputs[name] if sort == "input" else bound.observations[name]
-                padded = np.concatenate([np.full((lag, *series.shape[1:]), np.nan), series])
-                return jnp.asarray(padded)[t]
-
-            return evaluate([value], Environment(params=params, read=reader, t=t))[0]
-
-        return jax.vmap(one)(row)
-
-    order = np.argsort(at, kind="stable")
-    at = at[order]
-    found = np.asarray(jax.jit(jax.vmap(at_row))(jnp.arange(len(draws)), jnp.asarray(draws[:, :, order])))
+    compiled = _COMPILED.setdefault(lowering, {})
+    if value not in compiled:
+        first_of = {r: int(np.searchsorted(at, spans[n][0])) for r, n in zip(read, names)}
+        compiled[value] = _rows(value, lowering.model, first_of)
+    floats = {n: jnp.asarray(v, float) for n, v in params.items()}
+    found = np.asarray(compiled[value](floats, dict(bound.inputs), dict(bound.observations), draws))
     weights = weights.reshape(1, -1, *(1,) * (found.ndim - 2))
     first = (weights * found).sum(axis=1)
     second = (weights * (found - first[:, None]) ** 2).sum(axis=1)
     unknown = ~np.isfinite(cov).reshape(len(cov), -1).all(axis=1)
     first[unknown], second[unknown] = np.nan, np.inf
     return first, np.sqrt(second)
+
+
+def _rows(value: Node, model: Model, first_of: Mapping[tuple[str, int], int]) -> Callable[..., jax.Array]:
+    """A compiled function (params, inputs, observations, draws (T, draws, n)) of a definition's values (T, draws, ...).
+
+    `first_of`: where each (state, lag) that it reads begins among the n numbers of a draw.
+    """
+
+    def every(params: Any, inputs: Any, observations: Any, draws: jax.Array) -> jax.Array:
+        def at_row(t: Any, row: jax.Array) -> jax.Array:
+            def one(draw: jax.Array) -> jax.Array:
+                def reader(sort: str, name: str, lag: Any) -> jax.Array:
+                    if sort == "state":
+                        first, node = first_of[name, lag], model.states[name]
+                        return draw[first : first + node.size].reshape(node.shape)
+                    series = inputs[name] if sort == "input" else observations[name]
+                    return jnp.where(t >= lag, series[jnp.clip(t - lag, 0)], jnp.nan)
+
+                return evaluate([value], Environment(params=params, read=reader, t=t))[0]
+
+            return jax.vmap(one)(row)
+
+        return jax.vmap(at_row)(jnp.arange(len(draws)), draws)
+
+    return jax.jit(every)
 
 
 def _points(size: int) -> tuple[np.ndarray, np.ndarray]:

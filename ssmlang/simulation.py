@@ -36,18 +36,19 @@ def simulate(
     dtype: str,
     device: str | None,
 ) -> xr.Dataset:
-    """Draw from a model; see `Model.simulate`. Raises E450, E412, E44x."""
+    """Draw from a model; see `Model.simulate`. Raises E412, E44x, E450."""
     rows = _inputs(model, steps, future, time)
-    if draws < 1:
-        raise SsmError(Diagnostic("E450", f"draws={draws}: at least one draw is made"))
     if model.spec.missing_constants:
         raise SsmError([Diagnostic("E307", f"constant `{n}` has no value", help=(
             f"give it: compile(..., constants={{{n!r}: ...}}), or --const {n}=...",)) for n in
             model.spec.missing_constants])  # fmt: skip
     with running("float64", device):
-        keys = jax.random.split(jax.random.key(seed))
-        values = _parameters(model, params or {}, draws, keys[0])
-        paths = simulator.run(keys[1], rows.steps, values, inputs=rows.inputs, init=init, draws=draws)
+        key = jax.random.key(seed)
+        values = _parameters(model, params or {}, draws, key)
+        # Folding in a number below `draws` would give a key of the split that the parameters are drawn with.
+        paths = simulator.run(
+            jax.random.fold_in(key, draws), rows.steps, values, inputs=rows.inputs, init=init, draws=draws
+        )
     spec = model.spec
     paths = {n: paths[n] for n in (*spec.states, *spec.observations, *spec.definitions, *spec.parameters) if n in paths}
     if dtype == "float32":
@@ -59,8 +60,6 @@ def simulate(
 
 def _inputs(model: Model, steps: int | None, future: Any, time: Any) -> Bound:
     """The rows to draw, with their inputs."""
-    if steps is not None and int(steps) < 1:
-        raise SsmError(Diagnostic("E450", f"steps={steps}: a simulation has at least one row"))
     names = [n for n in model.spec.inputs if n != "dt"]
     if future is None:
         if model.spec.inputs:
@@ -69,9 +68,9 @@ def _inputs(model: Model, steps: int | None, future: Any, time: Any) -> Bound:
             raise SsmError(Diagnostic("E412", f"the rows need the model's inputs {wanted}", help=help))
         if steps is None:
             raise SsmError(Diagnostic("E450", "how many rows are to be drawn?", help=("simulate(steps=100)",)))
-        return Bound(int(steps), {}, {}, TimeBase.rows(int(steps)))
+        return Bound(steps, {}, {}, TimeBase.rows(steps))
     (bound,) = bind(model.spec, future, time=time, observations=False)
-    count = bound.steps if steps is None else int(steps)
+    count = bound.steps if steps is None else steps
     if count > bound.steps:
         message = f"`future=` has {bound.steps} rows, and {count} are asked for"
         raise SsmError(Diagnostic("E412", message, help=("give a row of inputs for every row asked for",)))

@@ -13,7 +13,7 @@ from jax import Array
 from numpyro.distributions.transforms import biject_to
 
 from ssmlang.inference.priors import Site, support_of
-from ssmlang.inference.sampling import draw
+from ssmlang.inference.sampling import draw, gaussian, is_gaussian
 from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.model import expr
 from ssmlang.model.expr import Node
@@ -69,18 +69,25 @@ class Rows:
         at = {(n, lag): self.augmented[n][jnp.clip(t - lag, 0)] for n, lag in lags}
         return Environment(params=self.params, read=read, t=t, augmented=at, horizon=self.steps, dtype=float)
 
-    def give(self, key: Array, item: Equation | InitialEquation, env: Environment, values: Values | None) -> Array:
-        """What an equation gives its targets, flat."""
+    def give(self, key: Array | None, item: Equation | InitialEquation, env: Environment, values: Values | None,
+             standard: Array | None = None) -> Array:  # fmt: skip
+        """What an equation gives its targets, flat; a Gaussian one from `standard` normal numbers where given."""
         size = sum(len(t.entries) for t in item.targets)
-        if item.law is not None:
+        if item.law is not None and standard is not None:
+            found = gaussian(item.law, self.arguments(item.law, env), standard)
+        elif item.law is not None:
+            assert key is not None
             found = self.sample(key, item.law, env, values)
         else:
             assert item.value is not None
             found = evaluate([item.value], env)[0].astype(float)
         return jnp.broadcast_to(found.ravel(), (size,))
 
+    def arguments(self, law: Dist, env: Environment) -> dict[str, Array]:
+        return dict(zip(law.args, evaluate(list(law.args.values()), env)))
+
     def sample(self, key: Array, law: Dist, env: Environment, values: Values | None = None) -> Array:
-        return draw(key, law, dict(zip(law.args, evaluate(list(law.args.values()), env))), values)
+        return draw(key, law, self.arguments(law, env), values)
 
     def values_of(self, item: Equation | InitialEquation) -> Values | None:
         """The kind of values of the first target."""
@@ -92,20 +99,44 @@ class Rows:
         out = dict(paths)
         for k, noise in zip(jax.random.split(key, max(len(self.model.noises), 1)), self.model.noises.values()):
             assert noise.law is not None
-            one = lambda k, t, law=noise.law: self.sample(k, law, self.environment(paths, t)).ravel()
-            rows = jnp.arange(-self.before, self.steps)
-            out[noise.name] = jax.vmap(one)(jax.random.split(k, len(rows)), rows)
+            law, rows = noise.law, jnp.arange(-self.before, self.steps)
+            if is_gaussian(law):
+                drawn = jax.random.normal(k, (len(rows), *law.shape))
+                put = lambda e, t, law=law: gaussian(law, self.arguments(law, self.environment(paths, t)), e).ravel()
+            else:
+                drawn = jax.random.split(k, len(rows))
+                put = lambda k, t, law=law: self.sample(k, law, self.environment(paths, t)).ravel()
+            out[noise.name] = jax.vmap(put)(drawn, rows)
         return out
 
-    def advance(self, key: Array, paths: Paths, t: Array, given: Mapping[str, np.ndarray]) -> Paths:
-        """Paths with row t drawn; entries that are `given` in row 0 stay as they are there."""
-        out = dict(paths)
-        keys = jax.random.split(key, len(self.model.equations) + 1)
+    def standard(self, key: Array) -> Array:
+        """Standard normal numbers (steps, n) for the Gaussian equations of every row, side by side in their order.
+
+        They are drawn at once: a generator inside the loop over rows would be compiled again for every equation.
+        """
+        sizes = [int(np.prod(e.law.shape)) for e in self.model.equations if e.law is not None and is_gaussian(e.law)]
+        return jax.random.normal(key, (self.steps, sum(sizes)))
+
+    def advance(self, key: Array, paths: Paths, t: Array, given: Mapping[str, np.ndarray], standard: Array) -> Paths:
+        """Paths with row t drawn; entries that are `given` in row 0 stay as they are there.
+
+        `standard` is the row of `Rows.standard`; `key` is for the other laws and differential equations.
+        """
+        out, equations, used = dict(paths), self.model.equations, 0
+        drawn = [e for e in equations if e.law is not None and not is_gaussian(e.law)]
+        many = len(drawn) + bool(self.model.differentials)
+        keys = list(jax.random.split(jax.random.fold_in(key, t), many)) if many else []
         if self.model.differentials:
-            for name, values in self._step(keys[-1], out, t).items():
+            for name, values in self._step(keys.pop(), out, t).items():
                 out[name] = _write(out[name], self.before + t, np.arange(values.size), values, t, given[name])
-        for k, equation in zip(keys, self.model.equations):
-            values = self.give(k, equation, self.environment(out, t), self.values_of(equation))
+        for equation in equations:
+            env, kind = self.environment(out, t), self.values_of(equation)
+            if equation.law is not None and is_gaussian(equation.law):
+                size = int(np.prod(equation.law.shape))
+                values = self.give(None, equation, env, kind, standard[used : used + size])
+                used += size
+            else:
+                values = self.give(keys.pop() if equation.law is not None else None, equation, env, kind)
             first = 0
             for target in equation.targets:
                 entries = np.asarray(target.entries)
@@ -164,9 +195,7 @@ def increments(equations: Sequence[StochasticDifferential], model: Model) -> Inc
     return found, own
 
 
-def change(
-    rows: Rows, paths: Paths, t: Array, x: dict[str, Array], noise: Increments, h: Array
-) -> dict[str, Array]:
+def change(rows: Rows, paths: Paths, t: Array, x: dict[str, Array], noise: Increments, h: Array) -> dict[str, Array]:
     """What the differential equations add to the states x within the step to row t, for a time h and increments."""
     shared, own = noise
     model = rows.model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,6 +114,7 @@ class Priors:
         self.sites: dict[str, Site] = {name: Site(self.parameters[name]) for name in _order(self.parameters)}
         for site in self.sites.values():
             _refuse(site)
+        self._drawing: dict[int, Callable[..., dict[str, Array]]] = {}
 
     @property
     def flat(self) -> list[Parameter]:
@@ -175,9 +176,7 @@ class Priors:
         parameters on their own (constrained) scale."""
         return self._forward(unconstrained, with_density=True)
 
-    def _forward(
-        self, unconstrained: Mapping[str, Array], with_density: bool
-    ) -> tuple[dict[str, Array], Array, Array]:
+    def _forward(self, unconstrained: Mapping[str, Array], with_density: bool) -> tuple[dict[str, Array], Array, Array]:
         values: dict[str, Array] = {}
         log_det = jnp.zeros((), jnp.result_type(float))
         density = jnp.zeros((), jnp.result_type(float))
@@ -217,13 +216,17 @@ class Priors:
         fixed = dict(given or {})
         self.require_proper("drawing from the prior", [n for n in self.parameters if n not in fixed])
 
-        def one(key: Array) -> dict[str, Array]:
+        def one(key: Array, fixed: Mapping[str, Any]) -> dict[str, Array]:
             values: dict[str, Array] = {}
             for k, (name, site) in zip(jax.random.split(key, max(len(self.sites), 1)), self.sites.items()):
                 values[name] = jnp.asarray(fixed[name], float) if name in fixed else site.law(values).sample(k)
             return self._in_file_order(values)
 
-        return one(key) if n is None else jax.vmap(one)(jax.random.split(key, n))
+        if n is None:
+            return one(key, fixed)
+        if n not in self._drawing:  # as one program: drawn step by step, each operation would be compiled by itself
+            self._drawing[n] = jax.jit(lambda key, fixed: jax.vmap(lambda k: one(k, fixed))(jax.random.split(key, n)))
+        return self._drawing[n](key, fixed)
 
     def require_proper(self, purpose: str, names: Sequence[str] | None = None) -> None:
         """Raise E341 naming the parameters (of `names`) without a prior, which `purpose` needs."""

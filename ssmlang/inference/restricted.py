@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 from jax import Array
 from numpyro.distributions import constraints
@@ -164,7 +165,9 @@ class StationaryRestriction(dist.Distribution):
         shape = sample_shape + self.batch_shape + self.event_shape
         p = shape[-1]
         k = jnp.arange(1, p + 1)
-        first, second = (k + 1) // 2, k // 2 + 1  # uniform on the region: r_k = 2 Beta - 1 (Jones 1987, Appl. Stat. 36)
+        # Uniform on the region is r_k = 2 B - 1, B ~ Beta((k + 1) // 2, k // 2 + 1) (Jones 1987, Appl. Stat. 36): the
+        # number of rank (k + 1) // 2 among k uniform ones.
+        rank = ((k + 1) // 2 - 1)[:, None]
         peak = _log_peak(base, self.args.get("loc"), p)
 
         def attempt(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
@@ -172,7 +175,8 @@ class StationaryRestriction(dist.Distribution):
             key, k1, k2, k3 = jax.random.split(key, 4)
             proposal = base.sample(k1, sample_shape)
             accept = stationary.is_stationary(proposal)
-            r = 2 * jax.random.beta(k2, first.astype(float), second.astype(float), shape) - 1
+            sorted_ = jnp.sort(jnp.where(k <= k[:, None], jax.random.uniform(k2, (*shape, p)), jnp.inf), axis=-1)
+            r = 2 * jnp.take_along_axis(sorted_, jnp.broadcast_to(rank, (*shape, 1)), axis=-1)[..., 0] - 1
             uniform = stationary.coefficients(r)
             log_ratio = base.log_prob(uniform).sum(-1) - peak
             accept_uniform = jnp.log(jax.random.uniform(k3, log_ratio.shape)) < log_ratio
@@ -187,8 +191,8 @@ def _log_peak(base: dist.Distribution, loc: Any, p: int) -> Array:
     """An upper bound of the base's log density over the region, summed over the last axis."""
     # The region lies in |phi_k| <= binomial(p, k) < 2^p; a law of the table peaks at its loc or is smooth at the scale
     # of a fine grid, of which the first point shows a density without bound (and then only the base's draws count).
-    positive = jnp.concatenate([jnp.array([1e-300]), jnp.geomspace(1e-6, 2.0**p, 2000)])
-    grid = jnp.concatenate([-positive[::-1], jnp.zeros(1), positive])
+    positive = np.concatenate([[1e-300], np.geomspace(1e-6, 2.0**p, 2000)])
+    grid = np.concatenate([-positive[::-1], [0.0], positive])
     density = base.log_prob(grid.reshape((grid.size,) + (1,) * len(base.batch_shape)))
     best = jnp.nanmax(density, axis=0)
     if loc is not None:

@@ -16,6 +16,26 @@ from ssmlang.model.distributions import DISTRIBUTIONS
 from ssmlang.model.model import Dist, Values
 
 MOST_VALUES = 4096
+_GAUSSIAN = ("Normal", "MvNormal")
+
+
+def is_gaussian(law: Dist | None) -> bool:
+    """Whether draws of the law are made of standard normal numbers, as `gaussian` does."""
+    return law is not None and law.name in _GAUSSIAN
+
+
+def gaussian(law: Dist, args: Mapping[str, Array], standard: Array) -> Array:
+    """A draw of a Normal or MvNormal law from standard normal numbers of its shape; a covariance may be singular."""
+    given = complete_arguments(law.name, args)
+    standard = standard.reshape(law.shape)
+    if law.name == "Normal":
+        return given["loc"] + given["scale"] * standard
+    if "scale_tril" in given:
+        root = jnp.tril(given["scale_tril"])
+    else:  # not by Cholesky, which has no factor of a covariance of deficient rank
+        values, vectors = jnp.linalg.eigh(given["cov"])
+        root = vectors * jnp.sqrt(jnp.maximum(values, 0.0))[..., None, :]
+    return given["loc"] + jnp.einsum("...ij,...j->...i", root, standard)
 
 
 def draw(key: Array, law: Dist, args: Mapping[str, Array], values: Values | None = None) -> Array:
@@ -23,6 +43,8 @@ def draw(key: Array, law: Dist, args: Mapping[str, Array], values: Values | None
 
     An integer law is truncated to the range of `values` and normalised. NaN where an argument is NaN.
     """
+    if is_gaussian(law):
+        return gaussian(law, args, jax.random.normal(key, law.shape))
     given = complete_arguments(law.name, args)
     if law.name == "Multinomial":
         value = _multinomial(key, law, given)

@@ -53,15 +53,16 @@ class Simulator:
         init = {n: np.asarray(v, float) for n, v in (init or {}).items()}
         self._check(init)
         shapes = tuple((n, v.shape) for n, v in sorted(init.items()))
-        cache = (steps, shapes, tuple(sorted(params)))
+        values = {n: np.asarray(v, float) for n, v in params.items()}
+        draws = draws if draws is not None else len(next(iter(values.values()))) if values else 1
+        cache = (steps, draws, shapes, tuple(sorted(params)))
         if cache not in self._compiled:
             one = lambda key, params, inputs, init: self._one(key, steps, params, inputs, init)
-            self._compiled[cache] = jax.jit(jax.vmap(one, in_axes=(0, 0, None, None)))
+            many = jax.vmap(one, in_axes=(0, 0, None, None))
+            self._compiled[cache] = jax.jit(lambda key, *rest: many(jax.random.split(key, draws), *rest))
         with jax.enable_x64(True):
-            values = {n: jnp.asarray(v, float) for n, v in params.items()}
-            draws = draws if draws is not None else len(next(iter(values.values()))) if values else 1
-            given = {n: jnp.asarray(v, float) for n, v in (inputs or {}).items()}
-            found = self._compiled[cache](jax.random.split(key, draws), values, given, init)
+            given = {n: np.asarray(v, float) for n, v in (inputs or {}).items()}
+            found = self._compiled[cache](key, values, given, init)
             out = {n: np.asarray(v) for n, v in found.items()}
         self._check_numbers(out)
         return out
@@ -78,8 +79,9 @@ class Simulator:
         paths, given = self._first(keys[2], rows, paths, init)
 
         def advance(t: Array, paths: Paths) -> Paths:
-            return rows.advance(jax.random.fold_in(keys[3], t), paths, t, given)
+            return rows.advance(keys[3], paths, t, given, standard[t])
 
+        standard = rows.standard(keys[4])
         paths = jax.lax.fori_loop(0, steps, advance, paths)
         shape = lambda n: paths[n][before:].reshape(steps, *self.series[n].shape)
         out = {n: shape(n) for n in (*model.states, *model.observations)}

@@ -156,3 +156,17 @@ def test_the_seed_decides() -> None:
     np.testing.assert_array_equal(one["y"], two["y"])
     assert (one["x"] != three["x"]).all()
     assert len(np.unique(one["x"][:, 0])) == 3
+
+
+def test_a_covariance_of_deficient_rank_is_drawn_from() -> None:
+    text = ("param r\nnoise e[2] ~ MvNormal([0, 1], [[1, 2], [2, 4]])\nstate x[2]\nobs y[2]\n"
+            "init x ~ MvNormal([0, 0], [[4, 2], [2, 1]])\n"
+            "x[t] ~ MvNormal([0, x[t-1, 0]], [[1, -r], [-r, r^2]])\ny[t] = x[t] + e[t]\n")  # fmt: skip
+    out = run(text, 2, params={"r": 0.5})
+    x, e = out["x"], out["y"] - out["x"]
+    np.testing.assert_allclose(x[:, 0, 0], 2 * x[:, 0, 1], atol=1e-12)
+    np.testing.assert_allclose(x[:, 1, 1] - x[:, 0, 0], -0.5 * x[:, 1, 0], atol=1e-12)
+    np.testing.assert_allclose(e[..., 1], 1 + 2 * e[..., 0], atol=1e-12)
+    for exact, draws in ((4.0, x[:, 0, 0]), (1.0, x[:, 1, 0]), (1.0, e[:, 1, 0])):
+        close(draws.mean(), 0.0, exact**0.5, len(draws))
+        close(draws.var(), exact, exact * 2**0.5, len(draws))

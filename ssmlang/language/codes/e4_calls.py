@@ -30,12 +30,29 @@ CODES: tuple[Code, ...] = (
         ),
     ),
     Code(
+        "E449",
+        "no-names",
+        "parameters that are no dict",
+        "Parameters are given by name: a dict, or the text that a result holds under `params` in its attributes.",
+        _call("", "y[t] ~ Normal(x[t], 1)", "", 'model.filter({"y": [0.1]}, [0.5])'),
+        _call("", "y[t] ~ Normal(x[t], 1)", "", 'model.filter({"y": [0.1]}, {})'),
+    ),
+    Code(
         "E450",
         "no-rows",
-        "a forecast or a simulation of no rows",
-        "`steps` is the number of rows wanted, at least one.",
+        "a forecast or a simulation of no rows, or of no draws",
+        "`steps` is the number of rows wanted and `draws` that of draws: whole numbers, at least one.",
         _call("", "y[t] ~ Normal(x[t], 1)", "", 'model.forecast({"y": [0.1]}, {}, steps=0)'),
         _call("", "y[t] ~ Normal(x[t], 1)", "", 'model.forecast({"y": [0.1]}, {}, steps=1)'),
+    ),
+    Code(
+        "E451",
+        "no-such-choice",
+        "an option with a value that it does not have",
+        '`keep` is "all" or "last"; `seed` is a whole number; `progress` is None, True, False, "auto", "bar", '
+        '"plain" or "off"; what is compiled is a path or a text.',
+        _call("", "y[t] ~ Normal(x[t], 1)", "", 'model.filter({"y": [0.1]}, {}, keep="first")'),
+        _call("", "y[t] ~ Normal(x[t], 1)", "", 'model.filter({"y": [0.1]}, {}, keep="last")'),
     ),
     Code(
         "E490",

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from ssmlang.engines import _univariate as univariate
-from ssmlang.engines._forward import Step, forward
+from ssmlang.engines._forward import UNROLLED_ENTRIES, Step, forward
 from ssmlang.engines._products import product
 from ssmlang.engines._rows import Row, Rows
 from ssmlang.engines._univariate import USED, Finite
@@ -49,7 +49,7 @@ def _run(layout: Layout, rows: Rows, y: Float[Array, "T m"], state: Finite) -> _
         found = step.innovations
         return _Stored(step.predicted.S, found.v, found.F, found.kind)
 
-    return forward(rows, y, (state, None), layout, emit)[1]
+    return forward(rows, y, (state, None), layout, emit, UNROLLED_ENTRIES)[1]
 
 
 def _forwards(

@@ -23,8 +23,11 @@ from ssmlang.engines.companion import Markov
 from ssmlang.engines.layout import Layout
 
 UNROLLED_ENTRIES = 8
-"""Up to this many observations are written out in a row's code; more are looped over, and so is all of the diffuse
-form: it runs for few rows, and what it costs is compile time."""
+"""Up to this many observations are written out in the code of a row of the likelihood, which runs thousands of times;
+more are looped over, and so is all of the diffuse form: it runs for few rows, and what it costs is compile time."""
+
+UNROLLED_MOMENTS = 3
+"""The same where moments are wanted: that runs once or twice, and compiles in half the time."""
 
 
 class Step(NamedTuple):
@@ -50,7 +53,7 @@ def initial_state(markov: Markov, layout: Layout) -> State:
     return univariate.start(markov.mean, markov.cov, layout), flat
 
 
-def take_in(state: State, row: Row, y: Float[Array, " m"], layout: Layout) -> Step:
+def take_in(state: State, row: Row, y: Float[Array, " m"], layout: Layout, unrolled: int) -> Step:
     """All observations of one row, one after the other."""
     begun = univariate.variances(state[0].S)
     selectors = _selectors(layout)
@@ -65,7 +68,7 @@ def take_in(state: State, row: Row, y: Float[Array, " m"], layout: Layout) -> St
         return (finite, flat), (found, gain)
 
     m, after = layout.structure.m, state
-    if m <= (UNROLLED_ENTRIES if state[1] is None else 1):
+    if m <= (unrolled if state[1] is None else 1):
         parts = []
         for i in range(m):
             only = jnp.asarray(selectors[i]) if selectors[i].any() else None
@@ -77,12 +80,14 @@ def take_in(state: State, row: Row, y: Float[Array, " m"], layout: Layout) -> St
     return Step(row, *state, *after, found, gains)
 
 
-def forward(rows: Rows, y: Float[Array, "T m"], state: State, layout: Layout, emit: Emit) -> tuple[State, Any]:
-    """All rows, in diffuse form if the state has a flat part."""
+def forward(
+    rows: Rows, y: Float[Array, "T m"], state: State, layout: Layout, emit: Emit, unrolled: int = UNROLLED_MOMENTS
+) -> tuple[State, Any]:
+    """All rows, in diffuse form if the state has a flat part; up to `unrolled` observations a row are written out."""
 
     def body(carry: State, x: tuple[dict[str, Array], Array]) -> tuple[State, Any]:
         row = rows.row(x[0])
-        step = take_in(carry, row, x[1], layout)
+        step = take_in(carry, row, x[1], layout, unrolled)
         finite = univariate.time_update(step.filtered, row, layout)
         flat = None if step.filtered_flat is None else diffuse.time_update(step.filtered_flat, row, layout)
         return (finite, flat), emit(step)
@@ -95,7 +100,13 @@ def forward(rows: Rows, y: Float[Array, "T m"], state: State, layout: Layout, em
 
 
 def run(
-    markov: Markov, y: Float[Array, "T m"], layout: Layout, head: DiffuseHead, emit: Emit, finite: Plain | None = None
+    markov: Markov,
+    y: Float[Array, "T m"],
+    layout: Layout,
+    head: DiffuseHead,
+    emit: Emit,
+    finite: Plain | None = None,
+    unrolled: int = UNROLLED_MOMENTS,
 ) -> Any:
     """What `emit` makes of each row, stacked over all rows.
 
@@ -106,7 +117,7 @@ def run(
     def plain(rows: Rows, y: Array, state: State) -> Any:
         if finite is not None:
             return finite(rows, y, state[0])
-        return forward(rows, y, (state[0], None), layout, emit)[1]
+        return forward(rows, y, (state[0], None), layout, emit, unrolled)[1]
 
     steps = len(y)
     rows, state = Rows.of(markov, steps), initial_state(markov, layout)

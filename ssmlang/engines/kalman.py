@@ -56,7 +56,8 @@ class Kalman:
         """Log-density of each row given the rows before it; sums to `log_likelihood`."""
         layout, y, head = self._prepare(program, y)
         finite = partial(density, layout) if self.adjoint and layout.structure.m <= UNROLLED_ENTRIES else None
-        return _terms(program, run(companion(program, layout), y, layout, head, _density, finite))
+        markov = companion(program, layout)
+        return _terms(program, run(markov, y, layout, head, _density, finite, UNROLLED_ENTRIES))
 
     def filter(self, program: LinearGaussian, y: Float[Array, "T m"], *, memory: bool = False) -> Filtered:
         """Filtered and one-step-ahead moments; with those of the whole memory if `memory`.

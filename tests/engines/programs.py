@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+import jax
 import numpy as np
 
 from ssmlang.engines import Initial, LinearGaussian, Structure
+
+jit: Callable = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+"""Compiles in half the time code that runs a little slower: the tests run each program on few rows."""
 
 
 def pattern(X: np.ndarray, base: int) -> tuple:

@@ -12,7 +12,7 @@ import pytest
 
 from ssmlang.engines import DiffuseHead, Kalman
 
-from .programs import Kind, random_data, random_program
+from .programs import Kind, jit, random_data, random_program
 from .test_kalman import close
 
 STEPS = 7
@@ -40,7 +40,7 @@ def test_gradient_is_the_limit_of_differences(name, missing):
     def along(h, direction, y):
         return engine.log_likelihood(replace(program, **{k: v + h * direction[k] for k, v in point.items()}), y)
 
-    value_and_slope = LINES.setdefault(name, jax.jit(jax.value_and_grad(along)))
+    value_and_slope = LINES.setdefault(name, jit(jax.value_and_grad(along)))
     _, slope = value_and_slope(0.0, direction, y)
     h = 1e-3
     values = {k: float(value_and_slope(k * h, direction, y)[0]) for k in (-2, -1, 1, 2)}
@@ -58,7 +58,7 @@ def test_adjoint_is_the_derivative(name):
     program, y = random_program(kind, STEPS), random_data(kind, STEPS, 0.2, (4,))
     head = DiffuseHead(3, True)
 
-    @partial(jax.jit, static_argnums=0)
+    @partial(jit, static_argnums=0)
     def slopes(engine, point, initial, y):
         def value(point, initial, y):
             return engine.log_likelihood(replace(program, **point, initial=program.initial._replace(**initial)), y)
@@ -80,7 +80,7 @@ def test_zero_noise_has_a_derivative():
     program = random_program(Kind(n=2, m=2, r=2, noise="own", rank=0, seed=34), STEPS)
     y = random_data(Kind(m=2, seed=34), STEPS)
 
-    @jax.jit
+    @jit
     def slope(G):
         return jax.grad(lambda G: Kalman().log_likelihood(replace(program, G=G), y))(G)
 
@@ -99,16 +99,6 @@ def test_vmap_over_parameters_and_data():
     def value(scale, y):
         return engine.log_likelihood(replace(program, F=program.F * scale), y)
 
-    together = jax.jit(jax.vmap(value))(scales, data)
-    one = jax.jit(value)
+    together = jit(jax.vmap(value))(scales, data)
+    one = jit(value)
     close(together, [float(one(a, y)) for a, y in zip(scales, data, strict=True)], 1e-10)
-
-
-def test_single_precision_stays_single():
-    program = random_program(KINDS["shared"], STEPS)
-    y = random_data(KINDS["shared"], STEPS)
-    exact = float(jax.jit(Kalman().log_likelihood)(program, y))
-    with jax.enable_x64(False):
-        got = jax.jit(Kalman().log_likelihood)(program, y)
-    assert got.dtype == jnp.float32
-    np.testing.assert_allclose(got, exact, rtol=1e-3)

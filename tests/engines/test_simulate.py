@@ -9,7 +9,7 @@ import pytest
 from ssmlang.engines import Kalman
 
 from .oracle import Dense
-from .programs import Kind, make, random_program
+from .programs import Kind, jit, make, random_program
 
 STEPS = 6
 KINDS = [
@@ -23,7 +23,7 @@ KINDS = [
 def test_draws_obey_the_equations(kind):
     program = random_program(kind, STEPS)
     dense = Dense(program, STEPS)
-    simulate = jax.jit(Kalman().simulate, static_argnames=("steps", "draws"))
+    simulate = jit(Kalman().simulate, static_argnames=("steps", "draws"))
     x, y, e = (np.asarray(a) for a in simulate(program, jax.random.key(3), steps=STEPS, draws=4000))
     for t in range(2, STEPS):
         F, G, H, J = (dense.at(name, t) for name in "FGHJ")

@@ -15,9 +15,11 @@ from ssmlang.engines.companion import memory_transition
 from ssmlang.engines.stationary import stationary
 
 from .oracle import Dense
-from .programs import make
+from .programs import jit, make
 
-SOLVE = jax.jit(stationary)
+SOLVE = jit(stationary)
+ALONG = jit(lambda A, dA, a, B: jax.jvp(lambda A: stationary(A, a, B).cov, (A,), (dA,))[1])
+BACK = jit(jax.grad(lambda A, weights, a, B: jnp.sum(weights * stationary(A, a, B).cov)))
 
 
 def companion_of(poles, n):
@@ -43,25 +45,29 @@ def test_equation_and_derivative(rho):
 
     rng = np.random.default_rng(1)
     dA = rng.normal(size=(3, 3))
-    _, dP = jax.jvp(lambda A: stationary(A, a, B).cov, (A,), (dA,))
+    dP = ALONG(A, dA, a, B)
     cross = dA @ want @ A.T
     exact = solve_discrete_lyapunov(A, cross + cross.T)
     np.testing.assert_allclose(dP, exact, rtol=1e-8, atol=1e-9 * np.abs(exact).max())
     weights = rng.normal(size=(3, 3))
-    back = jax.grad(lambda A: jnp.sum(weights * stationary(A, a, B).cov))(jnp.asarray(A))
+    back = BACK(A, weights, a, B)
     np.testing.assert_allclose(np.sum(np.asarray(back) * dA), np.sum(weights * exact), rtol=1e-8)
+
+
+def likelihood(phi, y):
+    program = make([[[0.5, 1.0], [0.0, 0.0]]], np.eye(2)[None], np.eye(2)[None], np.zeros((1, 2, 2)))
+    A = jnp.array([[0.0, 1.0], [0.0, 0.0]]).at[0, 0].set(phi)
+    law = stationary(A, jnp.ones(2), jnp.eye(2))
+    initial = Initial(law.mean, jnp.zeros((2, 0)), law.cov, jnp.zeros((2, 0)), law.exists)
+    return Kalman().log_likelihood(replace(program, F=A[None], initial=initial), y)
+
+
+SLOPE = jit(jax.value_and_grad(likelihood))
 
 
 @pytest.mark.parametrize("phi", [1.0, 1.0 + 1e-9, -1.2, 40.0])
 def test_no_stationary_law(phi):
-    def likelihood(phi, y):
-        program = make([[[0.5, 1.0], [0.0, 0.0]]], np.eye(2)[None], np.eye(2)[None], np.zeros((1, 2, 2)))
-        A = jnp.array([[0.0, 1.0], [0.0, 0.0]]).at[0, 0].set(phi)
-        law = stationary(A, jnp.ones(2), jnp.eye(2))
-        initial = Initial(law.mean, jnp.zeros((2, 0)), law.cov, jnp.zeros((2, 0)), law.exists)
-        return Kalman().log_likelihood(replace(program, F=A[None], initial=initial), y)
-
-    value, slope = jax.jit(jax.value_and_grad(likelihood))(phi, np.ones((400, 2)))
+    value, slope = SLOPE(phi, np.ones((400, 2)))
     assert value == -np.inf
     assert slope == 0.0
 
@@ -71,7 +77,7 @@ def test_stationary_arma_in_the_memory():
     F = np.array([[[0.5]], [[0.3]]])
     G = np.array([[[1.2]], [[0.4 * 1.2]]])
     program = make(F, G, [[[1.0]]], np.zeros((1, 1, 1)), c=np.array([0.7]))
-    A, a, B = memory_transition(program)
+    A, a, B = jit(memory_transition)(program)
     law = SOLVE(A, a, B)
     N = program.structure.memory_size
     initial = Initial(law.mean, np.zeros((N, 0)), law.cov, np.zeros((N, 0)), law.exists)

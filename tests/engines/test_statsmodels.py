@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import jax
 import numpy as np
-import pytest
 import statsmodels.api as sm
 from statsmodels.tsa.statespace.dynamic_factor import DynamicFactor
 from statsmodels.tsa.statespace.varmax import VARMAX
@@ -13,12 +11,13 @@ from ssmlang.engines import Initial, Kalman
 from ssmlang.engines.companion import memory_transition
 from ssmlang.engines.stationary import stationary
 
-from .programs import make
+from .programs import jit, make
 from .test_kalman import close
 
-TERMS = jax.jit(Kalman().log_likelihood_terms)
-FILTER = jax.jit(Kalman().filter)
-SMOOTH = jax.jit(Kalman().smooth)
+TERMS = jit(Kalman().log_likelihood_terms)
+FILTER = jit(Kalman().filter)
+SMOOTH = jit(Kalman().smooth)
+STATIONARY = jit(lambda program: stationary(*memory_transition(program)))
 
 
 def nile():
@@ -26,8 +25,7 @@ def nile():
 
 
 def with_stationary_start(program):
-    A, a, B = memory_transition(program)
-    law = jax.jit(stationary)(A, a, B)
+    law = STATIONARY(program)
     N = program.structure.memory_size
     initial = Initial(law.mean, np.zeros((N, 0)), law.cov, np.zeros((N, 0)), law.exists)
     return type(program)(program.F, program.c, program.G, program.H, program.d, program.J, initial, program.structure)
@@ -107,9 +105,8 @@ def test_dynamic_factor():
     close(TERMS(program, y), result.llf_obs)
 
 
-@pytest.mark.parametrize("steps", [1, 2])
-def test_shortest_series(steps):
+def test_shortest_series():
     program = make([[[1.0]]], [[[1.0, 0]]], [[[1.0]]], [[[0, 2.0]]], diffuse=[[1.0]])
-    y = nile()[:steps, None]
+    y = nile()[:1, None]
     assert np.isfinite(np.asarray(TERMS(program, y))).all()
     assert np.isfinite(np.asarray(SMOOTH(program, y).cov)).all()

@@ -158,6 +158,9 @@ def missing_parts(found: Found) -> Slip | None:
         return Slip("E101", "a noise needs a law", "expected `~ Normal(0, ...)`, say")
     if not text and {"EXACT", "FITTED"} <= accepts:
         return Slip("E101", "a lift says how it is meant", "expected `exact` or `fitted`")
+    if text == "," and word in ("state", "obs", "param", "augment") and re.search(r"\bin\b", found.before):
+        help_ = f"all the names before `in` share what follows it; others have a `{word}` line of their own"
+        return Slip("E101", "no name stands after `in ...`", "", help=help_)
     if text == "[" and word in ("param", "augment") and found.before.rstrip().endswith(" in"):
         return Slip("E106", "an interval stands in parentheses; its ends are open", "", help="write `in (0, 1)`")
     if text == "walk" and word == "param":

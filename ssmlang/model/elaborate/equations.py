@@ -185,7 +185,7 @@ class Equations(Declarations):
                 "a law stands after `~`, an exact value after `=`",
                 e.span,
                 "this is a law",
-                help=f"write `{what} ~ {e.span.text}`",
+                help=f"write `{'init ' if context.mode == 'init' else ''}{what} ~ {e.span.text}`",
             )
         discrete = self.discrete_values(symbols[0])
         with self.scope.expecting(discrete.axis if discrete is not None else None):

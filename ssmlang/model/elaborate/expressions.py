@@ -12,7 +12,7 @@ from ssmlang.language.source import Span
 from ssmlang.language.suggest import suggest
 from ssmlang.model import expr
 from ssmlang.model.distributions import DISTRIBUTIONS
-from ssmlang.model.elaborate import values
+from ssmlang.model.elaborate import foreign, values
 from ssmlang.model.elaborate.indexing import IndexMixin
 from ssmlang.model.elaborate.loops import LoopMixin
 from ssmlang.model.elaborate.scope import NOUN, Problem, Scope, Symbol
@@ -379,12 +379,13 @@ class Expressions(LoopMixin, SeriesMixin, IndexMixin):
             )
         defs = [n for n, s in self.scope.symbols.items() if s.sort == "def"]
         close = suggest(name, [*FUNCTIONS, *defs])
+        hint = foreign.function_named(name) or (f"did you mean `{close}`?" if close else ())
         raise self.scope.error(
             "E211",
             f"unknown function `{name}`",
             e.function.span,
             "no function of this name",
-            help=f"did you mean `{close}`?" if close else (),
+            help=hint,
         )
 
     def apply(self, symbol: Symbol, arguments: list[Val], span: Span, c: Context) -> Val:

@@ -12,7 +12,7 @@ from ssmlang.language.source import Span
 from ssmlang.language.suggest import suggest
 from ssmlang.model import expr
 from ssmlang.model.distributions import DISTRIBUTIONS, Signature
-from ssmlang.model.elaborate import values
+from ssmlang.model.elaborate import foreign, values
 from ssmlang.model.elaborate.values import Val
 from ssmlang.model.expr import ExprError, Node
 from ssmlang.model.model import Dist
@@ -44,25 +44,31 @@ def law(elaborator: Expressions, e: syn.Expr, context: Context) -> Law:
     """Read a distribution call: the arguments by name, checked."""
     scope = elaborator.scope
     if not (isinstance(e, syn.Call) and isinstance(e.function, syn.Name)):
+        exact = "a fixed number is `const a = 3`" if context.mode == "prior" else "or `=` for an exact equation"
         raise scope.error(
             "E213",
             "a law is needed after `~`",
             e.span,
             "this is a number",
-            help="write a distribution, such as Normal(0, 1); or `=` for an exact equation",
+            help=f"write a distribution, such as Normal(0, 1); {exact}",
         )
     name = e.function.id
     if name in SPECIAL:
         raise scope.error("E213", f"`{name}()` is a law for `init` only", e.span, "not understood here")
     signature = DISTRIBUTIONS.get(name)
     if signature is None:
+        known = foreign.law_named(name)
         close = suggest(name, [*DISTRIBUTIONS, *(SPECIAL if context.mode == "init" else ())])
+        if known is not None:
+            hint = f"it is {_usage(DISTRIBUTIONS[known[0]]).removeprefix('write ')} here{known[1]}"
+        else:
+            hint = f"did you mean `{close}`?" if close else ""
         raise scope.error(
             "E212",
             f"unknown distribution `{name}`",
             e.function.span,
             "no distribution of this name",
-            help=f"did you mean `{close}`?" if close else (),
+            help=hint or (),
         )
     found, spans = _arguments(elaborator, e, signature, context)
     return Law(signature, found, e, spans)
@@ -88,13 +94,15 @@ def _arguments(
         else:
             name = argument.name.id
             if name not in s.arguments:
+                known = foreign.argument_named(name, s.arguments)
                 close = suggest(name, s.arguments)
+                hint = f"it is `{known}` here: {_usage(s)}" if known else ""
                 raise scope.error(
                     "E212",
                     f"`{s.name}` has no argument `{name}`",
                     argument.name.span,
                     "unknown argument",
-                    help=f"did you mean `{close}`?" if close else _usage(s),
+                    help=hint or (f"did you mean `{close}`?" if close else _usage(s)),
                 )
         if name in found:
             raise scope.error("E212", f"`{name}` is given twice", argument.span, "given again here")

@@ -200,11 +200,14 @@ def check_initial_values(
     deepest = 1 + max(
         (lag for e in equations for _, _, lag in expr.references(roots(e)) if isinstance(lag, int)), default=0
     )
-    exists = _rows_with_values(states, equations, given, differentials, deepest)
+    # Values spread from state to state, a lag a time; what is missing after that is missing for ever.
+    last = deepest * min(len(states) + 1, 50)
+    exists = _rows_with_values(states, equations, given, differentials, last)
     for name in states:
-        if (deepest, name) in exists:
+        row = next((r for r in range(last - deepest + 1, last + 1) if (r, name) not in exists), None)
+        if row is None:
             continue
-        cause = _missing_lag(name, states, equations, given, exists, deepest)
+        cause = _missing_lag(name, states, equations, given, exists, row)
         if cause is not None:
             node, rows = cause
             read = node.attrs[1]

@@ -190,6 +190,8 @@ class Renamer:
             shown = f"`{value.id}`" if isinstance(value, s.Name) else "this"
             label = did_you_mean(value.id, self.scope.parts) if isinstance(value, s.Name) else ""
             help_ = "`a.b` is the inner name b of an instance `part a = ...`"
+            if path[-1].id in BUILTINS:
+                help_ = f"functions bear bare names: `{path[-1].id}(...)`"
             self.findings.add("E287", f"{shown} has no inner names", value.span, label, help=help_)
             return s.Name(".".join(["_", *(p.id for p in path)]), span=node.span)
         inner = self.scope.parts[value.id]

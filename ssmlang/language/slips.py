@@ -168,6 +168,9 @@ def missing_parts(found: Found) -> Slip | None:
     if "TILDE" in accepts and found.terminal == "NAME" and word not in STATEMENT_WORDS:
         help_ = "a law is `x[t] ~ ...`, a value `x[t] = ...`"
         return Slip("E101", "`~` or `=` is missing", f"before `{text}`", help=help_)
+    if text == "if" and "PLUS" in accepts and found.before.strip():
+        return Slip("E106", "a choice is written `if c then a else b`", "the condition comes first, in parentheses "
+                    "within a larger expression")  # fmt: skip
     if text == "if" and {"NAME", "NUMBER"} <= accepts:
         return Slip("E101", "an `if` inside a larger expression stands in parentheses", "write `(if a then b else c)`")
     if text.strip() in ("<", "<=", ">", ">=", "==", "!=") and found.terminal == "COMPARE":

@@ -119,6 +119,9 @@ def _bad_start(found: Found) -> Slip | None:
         glued = next((w for w in OPENING_WORDS if word.startswith(w)), None)
         meant = f"{glued} {word[len(glued) :]}" if glued else suggest(word, OPENING_WORDS)
         return Slip("E105", f"`{word}` is no statement", f"did you mean `{meant}`?" if meant else "", span=span)
+    if word == "import":
+        help_ = "components come by `from structural import seasonal`; functions are there without an import"
+        return Slip("E105", "a model file imports no modules", "", help=help_, span=span)
     head = _HEAD.match(found.statement.text)
     if head is None or found.span.start != found.statement.start + head.end():
         return None

@@ -351,6 +351,8 @@ class Expressions(LoopMixin, SeriesMixin, IndexMixin):
         if not isinstance(e.function, syn.Name):
             raise self.scope.error("E211", "only functions are called", e.function.span, "this is not a function")
         name = e.function.id
+        if name.startswith("_."):
+            raise Problem  # expansion has complained of it
         symbol = self.scope.symbols.get(name)
         if symbol is not None and symbol.sort == "def":
             symbol.used = True

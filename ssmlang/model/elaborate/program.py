@@ -192,7 +192,8 @@ class _Elaboration:
                 states[s.name] = State(s.name, s.shape, s.axes, s.span, doc, domain[0])
             else:
                 observations[s.name] = Observation(s.name, s.shape, s.axes, s.span, doc, domain[0])
-        if not observations and not any(s.sort == "obs" for s in self.scope.symbols.values()):
+        declared = "obs" in self.failed or any(s.sort == "obs" for s in self.scope.symbols.values())
+        if not observations and not declared:
             self.findings.add(
                 "W223",
                 "nothing is observed",

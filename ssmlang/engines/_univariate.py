@@ -176,6 +176,8 @@ def advance_columns(X: Float[Array, "k N"], top: Float[Array, "n read"], layout:
 
 def retreat(r: Array, top: Float[Array, "n read"], layout: Layout) -> Array:
     """A' r for a vector or matrix r with N rows, the transpose of `advance_rows`: for the smoother."""
+    if not layout.size:  # a model without states
+        return r
     matrix = r if r.ndim == 2 else r[:, None]
     new = product(top.T, matrix[: layout.structure.n], layout.fused)
     out = jnp.pad(new, ((0, layout.size - layout.read), (0, 0)))

@@ -253,3 +253,11 @@ def test_definitions_without_a_row_come_back_too() -> None:
     fit = model.fit(data, method="map", progress="off")
     assert np.allclose(fit.posterior["w"].values[0, 0], [fit.params["p"], 1 - fit.params["p"]])
     assert list(fit.summary().index) == ["p"]
+
+
+def test_a_model_without_states() -> None:
+    model = ssmlang.compile("param mu ~ Normal(0, 1)\nparam sd ~ HalfNormal(1)\nobs y\ny[t] ~ Normal(mu, sd)\n")
+    data, params = {"y": [0.1, np.nan, 0.2]}, {"mu": 0.0, "sd": 1.0}
+    assert float(model.log_likelihood(data, params)) == pytest.approx(-0.025 - np.log(2 * np.pi))
+    assert model.smooth(data, params).sizes["state"] == 0
+    assert np.allclose(model.forecast(data, params, 2)["observed_cov"].values, 1)

@@ -21,7 +21,7 @@ def source_hash(text: str) -> str:
 
 def provenance(*, model: str, source: str = "", engine: str = "", **more: Any) -> dict[str, Any]:
     """Attributes of a result: model's name and hash, engine, versions, and whatever else the caller adds."""
-    attrs: dict[str, Any] = {"model": model, "engine": engine}
+    attrs: dict[str, Any] = {"model": model, **({"engine": engine} if engine else {})}
     if source:
         attrs["model_hash"] = source_hash(source)
     return plain({**attrs, **_versions(), **more})

@@ -345,4 +345,4 @@ def load(path: str | Path) -> Fit:
     """Read a fit that `fit.save` wrote. It forecasts as the original does."""
     from ssmlang.inference.fit import load_fit
 
-    return load_fit(Path(path))
+    return load_fit(Path(path), compile_source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ssmlang.calls import draws_wanted, rows
 from ssmlang.data import Bound
 from ssmlang.inference import groups
 from ssmlang.inference.estimate import Estimate, estimate
@@ -138,9 +139,8 @@ class Fit:
         `observed_quantile` (quantile, time, obs) and `state_quantile` (quantile, time, state), at 5, 25, 50, 75 and 95
         per cent. `future`: the inputs of the coming rows.
         """
-        if int(steps) < 1:
-            raise SsmError(Diagnostic("E450", f"steps={steps}: a forecast has at least one row"))
-        ready = lambda bound: Moments(self.model, self._runner, "forecast", bound, steps=int(steps), future=future)
+        steps = rows(steps, "a forecast")
+        ready = lambda bound: Moments(self.model, self._runner, "forecast", bound, steps=steps, future=future)
         return self._for_each([_with_quantiles(*self._mixed(ready(bound), draws)) for bound in self.bounds])
 
     def _for_each(self, found: list[xr.Dataset]) -> Any:
@@ -168,11 +168,12 @@ class Fit:
         return out, laws
 
     def _thinned(self, count: int) -> list[dict[str, Any]]:
+        count = draws_wanted(count)
         if self.found.draws is None:
             return [dict(self.params)]
         flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in self.found.draws.items()}
         total = len(next(iter(flat.values())))
-        at = np.unique(np.linspace(0, total - 1, min(max(int(count), 1), total)).round().astype(int))
+        at = np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))
         return [{n: v[i] for n, v in flat.items()} for i in at]
 
     # ---------------------------------------------------------------------------------------------- results
@@ -228,6 +229,8 @@ class Fit:
         """
         from ssmlang.results.plots import plot_fit
 
+        if not 0 <= series < len(self.bounds):
+            raise SsmError(Diagnostic("E451", f"series={series!r}: the fit has {len(self.bounds)}, counted from 0"))
         pick = lambda found: found[series] if len(self.bounds) > 1 else found
         ahead = None if steps is None else pick(self.forecast(steps, future=future))
         observed = groups.data(self.model.spec, self.bounds[series], "")["observed_data"]
@@ -270,9 +273,8 @@ def _with_quantiles(out: xr.Dataset, laws: dict[str, list[np.ndarray]]) -> xr.Da
     return out.assign_coords(quantile=np.array(QUANTILES))
 
 
-def load_fit(path: Path) -> Fit:
+def load_fit(path: Path, compile_source: Callable[..., Model]) -> Fit:
     """Read a fit that `Fit.save` wrote; it forecasts as the original does. Raises E701 for another file."""
-    from ssmlang.compiled import compile_source
     from ssmlang.engines import engine_class
 
     tree = containers.load(path)

@@ -182,7 +182,7 @@ def _zero_for_nan(values: Array) -> Array:
 def _scatter(shape: tuple[int, ...], at: np.ndarray, values: Array) -> Array:
     size = int(np.prod(shape))
     if len(at) == size and (at == np.arange(size)).all():
-        return values.reshape(shape)
+        return values.astype(float).reshape(shape)
     return jnp.zeros(size).at[at.astype(np.int32)].set(values, unique_indices=True).reshape(shape)
 
 

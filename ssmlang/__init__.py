@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from ssmlang.compiled import Model as Model
     from ssmlang.compiled import compile as compile
     from ssmlang.compiled import load as load
-    from ssmlang.inference.fit import Fit as Fit
     from ssmlang.language.diagnostics import Diagnostic as Diagnostic
     from ssmlang.language.diagnostics import SsmError as SsmError
     from ssmlang.language.format import format_text as format_text
     from ssmlang.language.render import explain as explain
+    from ssmlang.running.fit import Fit as Fit
 
 # Public name -> the module that holds it; None: the name is a module of the package itself.
 _HOMES: dict[str, str | None] = {
     "Diagnostic": "ssmlang.language.diagnostics",
-    "Fit": "ssmlang.inference.fit",
+    "Fit": "ssmlang.running.fit",
     "Model": "ssmlang.compiled",
     "Report": "ssmlang.analysis.report",
     "SsmError": "ssmlang.language.diagnostics",

@@ -12,22 +12,22 @@ import numpy as np
 
 from ssmlang.analysis.advice import Advice, advise, choose
 from ssmlang.analysis.report import Report, report
-from ssmlang.calls import draws_wanted, one_of, params_dict, rows, seed_of
 from ssmlang.frontend import Checked, check_file, check_text
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.source import Source
 from ssmlang.model.linear import LinearForm, linear_form
 from ssmlang.model.model import Model as Spec
+from ssmlang.running.calls import draws_wanted, one_of, params_dict, rows, seed_of
 
 if TYPE_CHECKING:
     import xarray as xr
     from jax import Array
 
     from ssmlang.data import Bound
-    from ssmlang.execution import Execution
-    from ssmlang.inference.fit import Fit
     from ssmlang.inference.priors import Priors
     from ssmlang.inference.simulate import Simulator
+    from ssmlang.running.execution import Execution
+    from ssmlang.running.fit import Fit
 
 EngineName = Any
 """An engine's name, "auto", or an object of one of the classes in `ssmlang.engines`."""
@@ -161,7 +161,7 @@ class Model:
         a model that has some. `init`: first values of states whose law is Diffuse(). Returns a Dataset (draw,
         time, ...) of every state, observation and definition under its own name; `params` in its attributes.
         """
-        from ssmlang.simulation import simulate
+        from ssmlang.running.simulation import simulate
 
         _check_engine_name(engine)
         return simulate(self, self._simulator, None if steps is None else rows(steps, "a simulation"),
@@ -185,7 +185,7 @@ class Model:
     def execution(self, engine: EngineName = "auto") -> Execution:
         """What runs `engine` on this model. Raises E301 to E30x where it cannot."""
         from ssmlang import engines
-        from ssmlang.execution import Execution
+        from ssmlang.running.execution import Execution
 
         name = engine if isinstance(engine, str) else getattr(engine, "name", None)
         if not isinstance(name, str):
@@ -220,7 +220,7 @@ class Model:
         the exact diffuse log-likelihood of Durbin & Koopman (2012, section 7.2.2), with 2 pi counted for the
         observations that are not spent on the diffuse part.
         """
-        from ssmlang.verbs import log_likelihood
+        from ssmlang.running.verbs import log_likelihood
 
         del seed  # this engine draws nothing
         return log_likelihood(
@@ -264,8 +264,8 @@ class Model:
 
     def _moments(self, verb: Literal["filter", "smooth"], data: Any, params: Mapping[str, Any], engine: EngineName,
                  time: Any, keep: Literal["all", "last"], dtype: str, device: str | None) -> Any:  # fmt: skip
-        from ssmlang.execution import running
-        from ssmlang.verbs import Moments
+        from ssmlang.running.execution import running
+        from ssmlang.running.verbs import Moments
 
         one_of("keep", keep, ("all", "last"))
         execution = self.execution(engine)
@@ -288,8 +288,8 @@ class Model:
         device: str | None = None,
     ) -> xr.Dataset | list[xr.Dataset]:
         """Moments of the `steps` rows after the data; `future` gives their inputs. Of a list of data sets, a list."""
-        from ssmlang.execution import running
-        from ssmlang.verbs import Moments
+        from ssmlang.running.execution import running
+        from ssmlang.running.verbs import Moments
 
         del seed
         steps = rows(steps, "a forecast")
@@ -304,7 +304,7 @@ class Model:
 
     def numpyro(self, data: Any, engine: EngineName = "auto", *, time: Any = None) -> Callable[[], None]:
         """The plain NumPyro model of the parameters, the states integrated out: a function of no arguments."""
-        from ssmlang.verbs import numpyro_model
+        from ssmlang.running.verbs import numpyro_model
 
         return numpyro_model(self, self.execution(engine), self.bind(data, time=time))
 
@@ -324,8 +324,8 @@ class Model:
         device: str | None = None,
     ) -> Fit:
         """Learn the parameters: `method` nuts (draws from the posterior), map, mle or laplace."""
-        from ssmlang.inference.fit import fit
         from ssmlang.inference.progress import MODES
+        from ssmlang.running.fit import fit
 
         seed = seed_of(seed)
         one_of("progress", progress, (None, True, False, *MODES))
@@ -343,6 +343,6 @@ def _check_engine_name(engine: EngineName) -> None:
 
 def load(path: str | Path) -> Fit:
     """Read a fit that `fit.save` wrote. It forecasts as the original does."""
-    from ssmlang.inference.fit import load_fit
+    from ssmlang.running.fit import load_fit
 
     return load_fit(Path(path), compile_source)

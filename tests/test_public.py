@@ -72,7 +72,7 @@ def test_importing_changes_no_setting_of_jax() -> None:
     code = (
         "import jax; before = dict(jax.config.values)\n"
         "import ssmlang; [getattr(ssmlang, name) for name in ssmlang.__all__]\n"
-        "import ssmlang.inference.fit, ssmlang.lowering.evaluate\n"
+        "import ssmlang.running.fit, ssmlang.lowering.evaluate\n"
         "changed = {k for k, v in jax.config.values.items() if before[k] != v}\n"
         "assert not changed, changed"
     )

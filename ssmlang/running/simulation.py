@@ -9,12 +9,12 @@ import jax
 import numpy as np
 
 from ssmlang.data import Bound, TimeBase, bind
-from ssmlang.execution import running
 from ssmlang.inference.parameters import validate
 from ssmlang.inference.simulate import Simulator
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.results.provenance import provenance
 from ssmlang.results.simulation import simulation
+from ssmlang.running.execution import running
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -11,8 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from ssmlang.data import Bound, future_rows
-from ssmlang.definitions import definitions
-from ssmlang.execution import Execution, Setting, floats, in_double, not_a_number, running
 from ssmlang.inference.parameters import validate
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.evaluate import Environment, evaluate
@@ -21,6 +19,8 @@ from ssmlang.results.labels import series as labelled_series
 from ssmlang.results.moments import Series
 from ssmlang.results.moments import moments as dataset
 from ssmlang.results.provenance import provenance
+from ssmlang.running.definitions import definitions
+from ssmlang.running.execution import Execution, Setting, floats, in_double, not_a_number, running
 
 if TYPE_CHECKING:
     import xarray as xr

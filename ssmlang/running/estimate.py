@@ -16,7 +16,7 @@ from ssmlang.language.diagnostics import Diagnostic, SsmError
 
 if TYPE_CHECKING:
     from ssmlang.compiled import Model
-    from ssmlang.execution import Execution
+    from ssmlang.running.execution import Execution
 
 Method = Literal["nuts", "mle", "map", "laplace"]
 METHODS: tuple[str, ...] = ("nuts", "map", "mle", "laplace")

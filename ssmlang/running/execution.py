@@ -17,15 +17,15 @@ import numpy as np
 from jax import Array
 
 from ssmlang.data import Bound, check_inputs
-from ssmlang.definitions import with_reads
 from ssmlang.engines import DiffuseHead, Kalman
-from ssmlang.gaps import blanked, missing_data
-from ssmlang.heads import known_head
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.gaussian import GaussianLowering
 from ssmlang.model import expr
 from ssmlang.model.linear import LinearForm, linear_form
 from ssmlang.model.model import Model
+from ssmlang.running.definitions import with_reads
+from ssmlang.running.gaps import blanked, missing_data
+from ssmlang.running.heads import known_head
 
 Series = dict[str, dict[str, Any]]
 """One or several series of one padded length: {"observations": {name: (S, T, *shape)}, "inputs": {...}}."""

@@ -13,20 +13,20 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ssmlang.calls import draws_wanted, rows
 from ssmlang.data import Bound
-from ssmlang.inference import groups
-from ssmlang.inference.estimate import Estimate, estimate
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.source import Source
 from ssmlang.results import containers
 from ssmlang.results.mixture import mixture, normal_quantiles
 from ssmlang.results.provenance import provenance
-from ssmlang.verbs import Moments, plain_definitions
+from ssmlang.running import groups
+from ssmlang.running.calls import draws_wanted, rows
+from ssmlang.running.estimate import Estimate, estimate
+from ssmlang.running.verbs import Moments, plain_definitions
 
 if TYPE_CHECKING:
     from ssmlang.compiled import Model
-    from ssmlang.execution import Execution
+    from ssmlang.running.execution import Execution
 
 MIXED = 400
 """How many draws of the parameters the moments of the states are mixed over."""
@@ -40,7 +40,7 @@ def fit(model: Model, runner: Execution, bounds: Sequence[Bound], *, method: str
 
     `dtype` is the precision of what the fit is asked for later (smooth, forecast).
     """
-    from ssmlang.execution import running
+    from ssmlang.running.execution import running
 
     if all(np.isnan(v).all() for b in bounds for v in b.observations.values()):
         raise SsmError(Diagnostic("E414", "there is nothing to fit: every observation is missing"))
@@ -148,7 +148,7 @@ class Fit:
 
     def _mixed(self, ready: Moments, draws: int) -> tuple[xr.Dataset, dict[str, list[np.ndarray]]]:
         """The mixture over draws; the means and sds of its laws, by ("observed_" or "")."""
-        from ssmlang.execution import running
+        from ssmlang.running.execution import running
 
         laws: dict[str, list[np.ndarray]] = {}
 

@@ -13,11 +13,11 @@ import xarray as xr
 
 from ssmlang.data import Bound
 from ssmlang.data.time import TimeBase
-from ssmlang.inference.estimate import Estimate
 from ssmlang.inference.optimise import Optimum
 from ssmlang.model.model import Model, Variable
 from ssmlang.results.containers import group
 from ssmlang.results.labels import labelled, series
+from ssmlang.running.estimate import Estimate
 
 
 def parameters(model: Model, draws: Mapping[str, np.ndarray]) -> xr.Dataset:

@@ -1,0 +1,1 @@
+"""What the verbs of a compiled model do: engines run on bound data, parameters learned, results made."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lark import Lark
 
 MAX_TEXT = 1_000_000
-MAX_STATEMENT = 30_000
+MAX_STATEMENT = 15_000
 MAX_STATEMENTS = 5_000
 
 _OUTSIDE_ONLY = (s.Header, s.Import, s.Component, s.Lift, s.Assert)

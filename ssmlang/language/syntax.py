@@ -5,13 +5,13 @@ Two trees are equal when they say the same; spans, comments and redundant parent
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import FrozenInstanceError, dataclass, field, fields
 from typing import Literal, Union
 
 from ssmlang.language.source import Span
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Node:
     span: Span = field(compare=False, repr=False)
 
@@ -21,8 +21,17 @@ class Node:
         if cls.__doc__ is None:
             cls.__doc__ = cls.__name__
 
-    # Written once here, and not made for each of the many classes by `dataclass`: that would be a fifth of the time in
-    # which a file is formatted. Without recursion: trees may be as deep as the parser's bound.
+    # Frozen, compared and shown by what is written once here, and not by what `dataclass` would make for each of the
+    # many classes: that would be a quarter of the time in which a file is formatted.
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in self.__dict__ or name not in self.__dataclass_fields__:
+            raise FrozenInstanceError(f"cannot assign to field {name!r}")
+        self.__dict__[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+    # Without recursion: trees may be as deep as the parser's bound.
     def __eq__(self, other: object) -> bool:
         if other.__class__ is not self.__class__:
             return NotImplemented
@@ -63,7 +72,7 @@ def _compared(kind: type[Node]) -> tuple[str, ...]:
 # ---------------------------------------------------------------------------------------------- expressions
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Number(Node):
     """A literal as written: `text` is `12`, `0.5` or `1e-3`."""
 
@@ -74,20 +83,20 @@ class Number(Node):
         return int(self.text) if self.text.isdigit() else float(self.text)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Name(Node):
     """A name; after expansion of components it may be dotted (`trend.level`)."""
 
     id: str
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Unary(Node):
     op: Literal["-", "not"]
     operand: Expr
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Binary(Node):
     """`+ - * / ^ @ %`, the comparisons `< <= > >= == !=`, and `and`, `or`."""
 
@@ -96,19 +105,19 @@ class Binary(Node):
     right: Expr
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Conditional(Node):
     test: Expr
     then: Expr
     otherwise: Expr
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Transpose(Node):
     operand: Expr
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Member(Node):
     """`trend.slope`, before the expansion of components."""
 
@@ -116,30 +125,30 @@ class Member(Node):
     name: Name
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Subscript(Node):
     value: Expr
     indices: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Argument(Node):
     name: Name | None
     value: Expr
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Call(Node):
     function: Expr
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Array(Node):
     items: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Range(Node):
     """`first..last`, both ends included."""
 
@@ -147,7 +156,7 @@ class Range(Node):
     last: Expr
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Loop(Node):
     """`for variable in domain`; the domain is a range or the name of an axis."""
 
@@ -155,7 +164,7 @@ class Loop(Node):
     domain: Expr | Range
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Comprehension(Node):
     """`[body for i in a for j in b]`."""
 
@@ -163,7 +172,7 @@ class Comprehension(Node):
     loops: tuple[Loop, ...]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Reduction(Node):
     """`sum(body for k in lag)`; also prod, max, min."""
 
@@ -179,13 +188,13 @@ Expr = Union[
 # ----------------------------------------------------------------------------------------------- statements
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Statement(Node):
     doc: str | None = None
     """The text of the `##` lines just above, without the marks."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Decl(Node):
     """A declared name with its dimensions: `loading[m, r]`."""
 
@@ -193,7 +202,7 @@ class Decl(Node):
     dims: tuple[Expr, ...] = ()
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Target(Node):
     """The left side of an equation, `init` or `let`: `x[t, i]`, with `indices` as written (the row first)."""
 
@@ -201,18 +210,18 @@ class Target(Node):
     indices: tuple[Expr, ...] = ()
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Header(Statement):
     name: Name
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class ImportItem(Node):
     name: Name
     alias: Name | None
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Import(Statement):
     """`from structural import ...` (a dotted name of the standard library) or `from "./mine.ssm" import ...`."""
 
@@ -222,30 +231,30 @@ class Import(Statement):
     module_span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Const(Statement):
     decl: Decl
     value: Expr | None
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class LabelSet(Node):
     labels: tuple[Name, ...]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class AxisDecl(Statement):
     name: Name
     labels: LabelSet | Range
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Interval(Node):
     lower: Expr
     upper: Expr
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Param(Statement):
     """`support` is an interval or a name (`stationary`)."""
 
@@ -256,12 +265,12 @@ class Param(Statement):
     walk: Expr | None
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Input(Statement):
     decls: tuple[Decl, ...]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class State(Statement):
     """`domain`: None for a real state; the name of an axis, or a range, for a discrete one."""
 
@@ -269,19 +278,19 @@ class State(Statement):
     domain: Expr | Range | None
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Noise(Statement):
     decls: tuple[Decl, ...]
     law: Expr
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Obs(Statement):
     decls: tuple[Decl, ...]
     domain: Expr | Range | None
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Let(Statement):
     """`target` has the row as its first index for a series; else its indices declare the axes of the value."""
 
@@ -290,33 +299,33 @@ class Let(Statement):
     loops: tuple[Loop, ...]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Def(Statement):
     name: Name
     params: tuple[Name, ...]
     body: Expr
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Part(Statement):
     name: Name
     component: Name
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Component(Statement):
     name: Name
     params: tuple[Name, ...]
     body: tuple[Statement, ...]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Out(Statement):
     value: Expr
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Init(Statement):
     """`joint`: the targets were in parentheses, one law for all of them stacked."""
 
@@ -327,19 +336,19 @@ class Init(Statement):
     loops: tuple[Loop, ...]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Lift(Statement):
     target: Target
     value: Expr
     mode: Literal["exact", "fitted"]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Assert(Statement):
     claims: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Equation(Statement):
     """A transition or an emission; `joint` as in Init."""
 
@@ -350,7 +359,7 @@ class Equation(Statement):
     loops: tuple[Loop, ...]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Sde(Statement):
     """`d(x) = value`."""
 
@@ -359,14 +368,14 @@ class Sde(Statement):
     loops: tuple[Loop, ...]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Comment(Node):
     """A `#` comment; `text` without the mark."""
 
     text: str
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Program(Node):
     """A file: its statements in the order written, the model's own `##` text, and the comments for the formatter."""
 

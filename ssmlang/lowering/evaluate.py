@@ -169,7 +169,7 @@ def _apply(node: Node, args: Sequence[jax.Array]) -> jax.Array:
             return jax.nn.softmax(args[0], axis=-1)
         case "interp":
             return jnp.interp(args[0], args[1], args[2])
-    raise NotImplementedError(f"no operation {op}")
+    raise ValueError(f"no operation {op}")
 
 
 def _power(base: jax.Array, exponent: jax.Array, known: np.ndarray | None) -> jax.Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from ssmlang.language import syntax as s
 from ssmlang.language.diagnostics import SsmError
 from ssmlang.language.format import format_text
 from ssmlang.language.printer import print_expr, print_program
+from ssmlang.language.source import Source, Span
 
 from .reading import PROGRAMS, read, sound
 from .strategies import exprs, programs
@@ -157,3 +159,10 @@ def test_line_ends_and_marks_of_other_systems() -> None:
     assert (
         format_text("\ufeff## Doc.\r\nmodel a\r\n\r\nconst n = 1 # c\r\n") == "## Doc.\nmodel a\n\nconst n = 1  # c\n"
     )
+
+
+def test_trees_are_frozen() -> None:
+    node = s.Name("x", span=Span(Source("t", "x"), 0, 1))
+    for change in (lambda: setattr(node, "id", "y"), lambda: setattr(node, "other", 1), lambda: delattr(node, "id")):
+        with pytest.raises(FrozenInstanceError):
+            change()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -39,7 +40,7 @@ class Context:
     plain: str | None = None
 
 
-class Expressions(LoopMixin, SeriesMixin, IndexMixin):
+class Expressions(LoopMixin, SeriesMixin, IndexMixin, ABC):
     """Elaborates expressions in a scope. Errors become diagnostics and end the statement by `Problem`."""
 
     def __init__(self, scope: Scope) -> None:
@@ -312,9 +313,9 @@ class Expressions(LoopMixin, SeriesMixin, IndexMixin):
 
     augmented: frozenset[str] | dict[str, object] = frozenset()
 
+    @abstractmethod
     def constant(self, symbol: Symbol) -> expr.Node:
         """The value of a constant; declarations provide it."""
-        raise NotImplementedError
 
     def let_value(self, symbol: Symbol, c: Context, span: Span) -> Val:
         """What a `let` stands for where it is used, `c.shift` rows back."""
@@ -340,8 +341,9 @@ class Expressions(LoopMixin, SeriesMixin, IndexMixin):
         self._lets[symbol.name, inner] = value
         return value
 
+    @abstractmethod
     def let_body(self, symbol: Symbol, statement: syn.Let, c: Context) -> Val:
-        raise NotImplementedError
+        """The value of a `let`; declarations provide it."""
 
     # -------------------------------------------------------------------------------------------------- calls
 

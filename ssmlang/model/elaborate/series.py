@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -69,12 +70,13 @@ class SeriesMixin:
         )
         return Val(node)
 
+    @abstractmethod
     def discrete_values(self, symbol: Symbol) -> Values | None:
         """The Values of a discrete state or observation, None for a real one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def increment(self, e: syn.Expr, indices: tuple[syn.Expr, ...]) -> Val:
-        raise NotImplementedError
+        """`dW` or `dW[a]` of a differential equation."""
 
     def lag(self: Expressions, e: syn.Expr, c: Context) -> int | str:  # type: ignore[misc]
         """How many rows back a time index reads: of `t - 2`, 2; of `t - k` in a sum over the whole past, its name."""

@@ -1,18 +1,61 @@
-"""Inference engines over the program types; usable from Python without the language."""
+"""Inference engines over the program types; usable from Python without the language.
 
-from ssmlang.engines._diffuse_head import DiffuseHead, diffuse_head
-from ssmlang.engines.base import Engine, engine_class, engine_names
-from ssmlang.engines.kalman import Kalman
-from ssmlang.engines.program import Initial, LinearGaussian, Structure
+Every engine is a class of its own, imported when first used.
+"""
 
-__all__ = [
-    "DiffuseHead",
-    "Engine",
-    "Initial",
-    "Kalman",
-    "LinearGaussian",
-    "Structure",
-    "diffuse_head",
-    "engine_class",
-    "engine_names",
-]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ssmlang.engines._diffuse_head import DiffuseHead as DiffuseHead
+    from ssmlang.engines._diffuse_head import diffuse_head as diffuse_head
+    from ssmlang.engines.base import Engine as Engine
+    from ssmlang.engines.base import Known as Known
+    from ssmlang.engines.base import engine_class as engine_class
+    from ssmlang.engines.base import engine_names as engine_names
+    from ssmlang.engines.kalman import Kalman as Kalman
+    from ssmlang.engines.program import Initial as Initial
+    from ssmlang.engines.program import LinearGaussian as LinearGaussian
+    from ssmlang.engines.program import Structure as Structure
+
+_HOMES = {
+    "Banded": "banded",
+    "Batch": "batch",
+    "DiffuseHead": "_diffuse_head",
+    "Dual": "dual",
+    "Engine": "base",
+    "Growing": "growing",
+    "Initial": "program",
+    "Kalman": "kalman",
+    "Known": "base",
+    "LinearGaussian": "program",
+    "Parallel": "parallel",
+    "SquareRoot": "square_root",
+    "Structure": "program",
+    "WienerHopf": "wiener_hopf",
+    "diffuse_head": "_diffuse_head",
+    "engine_class": "base",
+    "engine_names": "base",
+}
+"""Name -> the module of this package that holds it."""
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ssmlang.engines' has no attribute {name!r}")
+    try:
+        value = getattr(import_module(f"ssmlang.engines.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as missing:
+        if missing.name != f"ssmlang.engines.{_HOMES[name]}":
+            raise
+        raise AttributeError(f"module 'ssmlang.engines' has no attribute {name!r}") from None
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from ssmlang.engines.requirements import Requirements as Requirements
+
+if TYPE_CHECKING:
+    from ssmlang.engines._diffuse_head import DiffuseHead
 
 
 class Filtered(NamedTuple):
@@ -52,15 +60,19 @@ class Simulated(NamedTuple):
     e: Float[Array, "draws T r"]
 
 
-class Requirements(NamedTuple):
-    """What an engine needs of a program; checked by the compiler before anything runs."""
+Gaps = Literal["none", "rows", "entries"]
+"""What is missing in y: nothing but whole rows at its end, whole rows anywhere, or single entries."""
 
-    linear: bool
-    gaussian: bool
-    finite_order: bool
-    discrete: bool = False
-    gradients: bool = True
-    exact: bool = True
+
+class Known(NamedTuple):
+    """What is known of the data before anything is compiled; hashable, and part of what compiled functions are kept by.
+
+    An engine takes from it what it can use (`Engine.for_data`); nothing of it changes a result.
+    """
+
+    gaps: Gaps = "entries"
+    diffuse: DiffuseHead | None = None
+    """How long the diffuse phase lasts, where that depends on no parameter."""
 
 
 @runtime_checkable
@@ -70,28 +82,72 @@ class Engine(Protocol):
     Double precision is the caller's business (`jax.enable_x64`). An engine object holds options only, and is hashable.
     """
 
-    name: str
-    requires: Requirements
+    name: ClassVar[str]
+    requires: ClassVar[Requirements]
+
+    def for_data(self, known: Known, *, adjoint: bool = False) -> Self:
+        """This engine, made ready for data of which so much is known.
+
+        `adjoint`: the log-likelihood will be differentiated once and in reverse mode (`jax.grad`), nothing else.
+        """
+        ...
 
     def log_likelihood(self, program: Any, y: Float[Array, "T m"]) -> Float[Array, ""]:
         """Log-density of what was observed."""
         ...
 
+    def log_likelihood_terms(self, program: Any, y: Float[Array, "T m"]) -> Float[Array, " T"]:
+        """Log-density of each row given the rows before it."""
+        ...
 
-_REGISTRY: dict[str, type] = {}
+    def filter(self, program: Any, y: Float[Array, "T m"]) -> Filtered:
+        """Filtered and one-step-ahead moments of each row."""
+        ...
+
+    def smooth(self, program: Any, y: Float[Array, "T m"]) -> Smoothed:
+        """Moments of each row given all of y."""
+        ...
 
 
-def register(cls: type) -> type:
+class EngineBase:
+    """What an engine need not write itself."""
+
+    def for_data(self, known: Known, *, adjoint: bool = False) -> Self:
+        """This engine as it is: it has no use for what is known of the data."""
+        del known, adjoint
+        return self
+
+    def log_likelihood_terms(self, program: Any, y: Float[Array, "T m"]) -> Float[Array, " T"]:
+        """Log-density of each row given the rows before it."""
+        raise NotImplementedError
+
+    def log_likelihood(self, program: Any, y: Float[Array, "T m"]) -> Float[Array, ""]:
+        """Log-density of what was observed: the sum of `log_likelihood_terms`."""
+        return jnp.sum(self.log_likelihood_terms(program, y))
+
+
+MODULES = {
+    name: f"ssmlang.engines.{name}"
+    for name in ("kalman", "square_root", "parallel", "dual", "growing", "batch", "wiener_hopf", "banded")
+}
+"""Engine by name -> the module whose import registers it."""
+_REGISTRY: dict[str, type[Any]] = {}
+_Class = TypeVar("_Class", bound=type[Any])
+
+
+def register(cls: _Class) -> _Class:
     """Enter an engine class under its `name`."""
-    _REGISTRY[cls.name] = cls  # type: ignore[attr-defined]
+    _REGISTRY[cls.name] = cls
     return cls
 
 
-def engine_class(name: str) -> type:
+def engine_class(name: str) -> type[Any]:
     """The engine class of that name; KeyError where there is none."""
+    if name not in _REGISTRY and name in MODULES:
+        import_module(MODULES[name])
     return _REGISTRY[name]
 
 
 def engine_names() -> tuple[str, ...]:
     """Names of the engines there are."""
-    return tuple(sorted(_REGISTRY))
+    return tuple(sorted({*_REGISTRY, *(n for n, m in MODULES.items() if find_spec(m) is not None)}))

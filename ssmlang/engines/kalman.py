@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from ssmlang.engines._forward import UNROLLED_ENTRIES, Step, run
 from ssmlang.engines._products import symmetric
 from ssmlang.engines._smooth import smooth
 from ssmlang.engines._univariate import Finite
-from ssmlang.engines.base import Filtered, Requirements, Simulated, Smoothed, register
+from ssmlang.engines.base import EngineBase, Filtered, Known, Requirements, Simulated, Smoothed, register
 from ssmlang.engines.companion import companion
 from ssmlang.engines.layout import Layout
 from ssmlang.engines.program import LinearGaussian
@@ -29,7 +29,7 @@ from ssmlang.engines.simulate import simulate
 
 @register
 @dataclass(frozen=True)
-class Kalman:
+class Kalman(EngineBase):
     """Exact inference for linear-Gaussian programs of finite order.
 
     Koopman & Durbin (2000) for the updates, Koopman & Durbin (2003) for the diffuse start; see `_univariate` and
@@ -47,6 +47,10 @@ class Kalman:
 
     name: ClassVar[str] = "kalman"
     requires: ClassVar[Requirements] = Requirements(linear=True, gaussian=True, finite_order=True)
+
+    def for_data(self, known: Known, *, adjoint: bool = False) -> Self:
+        """With the length of the diffuse phase where it is known, and its own derivative where that is enough."""
+        return replace(self, diffuse=known.diffuse or self.diffuse, adjoint=adjoint)
 
     def log_likelihood(self, program: LinearGaussian, y: Float[Array, "T m"]) -> Float[Array, ""]:
         """Log-density of what was observed; -inf where it contradicts an exact prediction or no initial law exists."""

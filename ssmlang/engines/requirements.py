@@ -1,0 +1,26 @@
+"""What an engine can need of a program. Plain Python: the compiler judges by it before JAX is imported."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Requirements(NamedTuple):
+    """What an engine needs of a program; checked by the compiler before anything runs."""
+
+    linear: bool
+    gaussian: bool
+    finite_order: bool
+    """Whether it cannot take a sum over the whole past, but as a companion state of the series' length."""
+    discrete: bool = False
+    gradients: bool = True
+    """Whether its log-likelihood can be differentiated; without, an engine takes no part in `fit`."""
+    exact: bool = True
+    proper_start: bool = False
+    """No entry of the first memory is `Diffuse()`."""
+    process_noise: bool = False
+    """The noise of each row's states has full rank."""
+    observation_noise: bool = False
+    """The noise of each row's observations has full rank, apart from that of the states."""
+    fresh_noise: bool = False
+    """Every noise is read in its own row alone, and by states or by observations, not by both."""

@@ -59,13 +59,13 @@ def estimate(
     setting, data = runner.setting(bounds), runner.series(bounds)
     likelihood = runner.likelihood(setting, adjoint=True)
     if method == "nuts":
-        key = ("nuts", setting, warmup, chains)
+        key = ("nuts", runner.key(setting), warmup, chains)
         make = lambda: Nuts(model.priors, likelihood, warmup=warmup, chains=chains)
         sampler = _kept(runner, key, make)
         found = sampler.run(data, draws=draws, seed=seed, progress=progress)
         more = {"divergences": found.divergences, "interrupted": found.interrupted, "warmup": warmup}
         return Estimate(found.params, found.stats, attrs=more)
-    optimiser = _kept(runner, ("optimise", setting), lambda: Optimiser(model.priors, likelihood))
+    optimiser = _kept(runner, ("optimise", runner.key(setting)), lambda: Optimiser(model.priors, likelihood))
     with Progress(method, 1, progress) as bar:
         bar.say("searching")
         if method == "laplace":

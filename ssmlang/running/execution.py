@@ -6,9 +6,8 @@ is compiled is a pure function of (params, data); precision and device are enter
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -17,7 +16,7 @@ import numpy as np
 from jax import Array
 
 from ssmlang.data import Bound, check_inputs
-from ssmlang.engines import DiffuseHead, Kalman
+from ssmlang.engines.base import Engine, Gaps, Known
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.gaussian import GaussianLowering
 from ssmlang.model import expr
@@ -25,7 +24,7 @@ from ssmlang.model.linear import LinearForm, linear_form
 from ssmlang.model.model import Model
 from ssmlang.running.definitions import with_reads
 from ssmlang.running.gaps import blanked, missing_data
-from ssmlang.running.heads import known_head
+from ssmlang.running.heads import known_head, seen
 
 Series = dict[str, dict[str, Any]]
 """One or several series of one padded length: {"observations": {name: (S, T, *shape)}, "inputs": {...}}."""
@@ -39,8 +38,8 @@ class Setting(NamedTuple):
 
     latent: tuple[str, ...] = ()
     """Observations that have to be part of the state: those read at a lag that are missing somewhere."""
-    diffuse: DiffuseHead | None = None
-    """How long the diffuse phase lasts, where that is known."""
+    known: Known = Known()
+    """What engines may make use of."""
 
 
 def padded_length(steps: int) -> int:
@@ -106,7 +105,7 @@ def _device(name: str) -> jax.Device:
 class Execution:
     """The functions of one model and one engine, compiled when first used."""
 
-    def __init__(self, model: Model, form: LinearForm, engine: Kalman) -> None:
+    def __init__(self, model: Model, form: LinearForm, engine: Engine) -> None:
         self.model, self.form, self.engine = model, form, engine
         self._lowerings: dict[tuple[tuple[str, ...], bool], GaussianLowering] = {}
         self._compiled: dict[Any, Callable[..., Any]] = {}
@@ -117,7 +116,8 @@ class Execution:
         """The setting for these data; `ahead`: rows without observations follow."""
         missing = lambda name: any(np.isnan(b.observations[name][:-1]).any() for b in bounds)
         latent = tuple(n for n in self.form.read_back if ahead or missing(n))
-        return Setting(latent, known_head(self.lowering(latent, False), bounds))
+        lowering = self.lowering(latent, False)
+        return Setting(latent, Known(gaps_of(lowering, bounds), known_head(lowering, bounds)))
 
     def series(self, bounds: Sequence[Bound]) -> tuple[Series, ...]:
         """Data as arrays for the compiled functions: series of one padded length stacked together."""
@@ -193,45 +193,39 @@ class Execution:
 
         `adjoint`: with the engine's own derivative, quicker, for reverse mode and first order only.
         """
-        terms = self._terms(setting, adjoint)
+        one_series = self._asked("log_likelihood", self.lowering(setting.latent, False), setting, adjoint)
 
         def total(params: Params, data: tuple[Series, ...]) -> Array:
-            one = lambda series: jnp.sum(terms(params, series))
+            one = lambda series: one_series(params, series)
             return sum((_over_series(one, group).sum() for group in data), jnp.zeros(()))
 
         return total
 
-    def _engine(self, setting: Setting, adjoint: bool = False) -> Kalman:
-        return replace(self.engine, diffuse=setting.diffuse or self.engine.diffuse, adjoint=adjoint)
+    def _asked(self, method: str, lowering: GaussianLowering, setting: Setting, adjoint: bool = False
+               ) -> Callable[[Params, Series], Any]:  # fmt: skip
+        """What a method of the engine gives for one series."""
+        ask = getattr(self.engine.for_data(setting.known, adjoint=adjoint), method)
 
-    def _terms(self, setting: Setting, adjoint: bool = False) -> Callable[[Params, Series], Array]:
-        lowering, engine = self.lowering(setting.latent, False), self._engine(setting, adjoint)
-
-        def terms(params: Params, series: Series) -> Array:
+        def asked(params: Params, series: Series) -> Any:
             program, y = lowering.program(params, series["observations"], series["inputs"], _steps(series))
-            return engine.log_likelihood_terms(program, y)
+            return ask(program, y)
 
-        return terms
+        return asked
 
-    def _moments(self, verb: Verb, setting: Setting) -> Callable[[Params, Series], Any]:
-        lowering, engine = self.lowering(setting.latent, True), self._engine(setting)
-
-        def moments(params: Params, series: Series) -> Any:
-            program, y = lowering.program(params, series["observations"], series["inputs"], _steps(series))
-            return getattr(engine, verb)(program, y)
-
-        return moments
+    def key(self, setting: Setting) -> Hashable:
+        """What functions for a setting are kept by: no more of it than the engine makes use of."""
+        return setting.latent, self.engine.for_data(setting.known)
 
     def compiled(self, what: What, setting: Setting) -> Callable[..., Any]:
         """One of the functions, compiled and kept: of (params, data) for "likelihood", else of (params, one series)."""
-        key = (what, setting)
+        key = (what, self.key(setting))
         if key not in self._compiled:
             if what == "likelihood":
                 function: Callable[..., Any] = self.likelihood(setting)
             elif what == "terms":
-                function = self._terms(setting)
+                function = self._asked("log_likelihood_terms", self.lowering(setting.latent, False), setting)
             else:
-                function = self._moments(what, setting)
+                function = self._asked(what, self.lowering(setting.latent, True), setting)
             self._compiled[key] = jax.jit(function)
         return self._compiled[key]
 
@@ -267,6 +261,20 @@ def not_a_number(what: str, row: str) -> Diagnostic:
     return Diagnostic("E721", f"{words.get(what, what.replace('_', ' '))} is not a number at {row}",
                       why=("a coefficient or a scale cannot be computed there, or the numbers grew beyond bounds",),
                       help=("look at the parameters, and at the inputs of this row",))  # fmt: skip
+
+
+def gaps_of(lowering: GaussianLowering, bounds: Sequence[Bound]) -> Gaps:
+    """The kind of what is missing or not scored: nothing but rows after the data, whole rows, or single entries."""
+    kinds: tuple[Gaps, ...] = ("none", "rows", "entries")
+    worst = 0
+    for b in bounds:
+        scored = seen(lowering, b, b.steps)
+        whole = np.array(~scored.any(axis=1))
+        if (~scored[~whole]).any():
+            return "entries"
+        rows = np.flatnonzero(~whole)
+        worst = max(worst, int(whole[: rows[-1] + 1 if rows.size else 0].any()))
+    return kinds[worst]
 
 
 def _over_series(one: Callable[[Series], Array], group: Series) -> Array:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 
 from ssmlang.data import Bound
-from ssmlang.engines import DiffuseHead, Initial, LinearGaussian, diffuse_head
+from ssmlang.engines._diffuse_head import DiffuseHead, diffuse_head
+from ssmlang.engines.program import Initial, LinearGaussian
 from ssmlang.lowering.gaussian import GaussianLowering, Plan
 
 LOOK = 2_000
@@ -34,7 +36,7 @@ def known_head(lowering: GaussianLowering, bounds: Sequence[Bound]) -> DiffuseHe
     c: Any = zeros(s.n)
     d: Any = zeros(s.m)
     program = LinearGaussian(F, c, G, H, d, J, initial, s)  # type: ignore[arg-type]
-    heads = [diffuse_head(program, _seen(lowering, b)) for b in bounds]
+    heads = [diffuse_head(program, seen(lowering, b, LOOK)) for b in bounds]
     if any(h.rows >= LOOK for h in heads):
         return None
     return DiffuseHead(max(h.rows for h in heads), all(h.certain for h in heads))
@@ -48,11 +50,11 @@ def _known(plan: Plan) -> np.ndarray | None:
     return out.reshape(plan.shape)
 
 
-def _seen(lowering: GaussianLowering, bound: Bound) -> np.ndarray:
+def seen(lowering: GaussianLowering, bound: Bound, rows: int) -> Bool[np.ndarray, "rows m"]:
     """Which entries are scored, in the first rows."""
-    rows = min(bound.steps, LOOK)
+    rows = min(bound.steps, rows)
     columns = [~np.isnan(bound.observations[n][:rows].reshape(rows, -1)) for n in lowering.model.observations]
-    seen = np.concatenate(columns, axis=1)
+    found = np.concatenate(columns, axis=1) if columns else np.zeros((rows, 0), bool)
     unscored = (lowering.form.conditioned | lowering.form.unavailable)[:rows]
-    seen[: len(unscored)] &= ~unscored
-    return seen
+    found[: len(unscored)] &= ~unscored
+    return found

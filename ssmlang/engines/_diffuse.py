@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ssmlang.engines import _univariate as univariate
-from ssmlang.engines._products import symmetric
+from ssmlang.engines._products import FUSED_LIMIT, symmetric, times
 from ssmlang.engines._rows import Row
 from ssmlang.engines._univariate import DIFFUSE, Entry, Finite, Innovation
 from ssmlang.engines.layout import Layout
@@ -53,13 +53,14 @@ def start(D: Float[Array, "N d"], layout: Layout) -> Flat:
 
 def unknown(flat: Flat, loadings: Float[Array, "k N"]) -> Bool[Array, " k"]:
     """Which of the combinations `loadings` s_t have infinite variance."""
-    w = loadings @ flat.D
-    return jnp.sum(w * w, axis=-1) > jnp.sum((loadings @ flat.ED) * loadings, axis=-1)
+    fused = len(flat.D) <= FUSED_LIMIT
+    w = times(loadings, flat.D, fused)
+    return jnp.sum(w * w, axis=-1) > jnp.sum(times(loadings, flat.ED, fused) * loadings, axis=-1)
 
 
 def unknown_entries(D: Float[Array, "N d"], ED: Float[Array, "N N"]) -> Bool[Array, " N"]:
     """Which entries of the memory have infinite variance."""
-    return jnp.sum(D * D, axis=-1) > jnp.diagonal(ED)
+    return jnp.sum(D * D, axis=-1) > univariate.variances(ED)
 
 
 def update(
@@ -76,27 +77,27 @@ def update(
     finite, inn = univariate.update(now, entry._replace(y=jnp.where(spent, jnp.nan, entry.y)), begun, layout)
 
     y = jnp.where(seen, entry.y, 0.0)
-    M = jnp.sum(now.S[:, :-1] * z, axis=-1)
-    v = jnp.where(spent, y - entry.d - jnp.sum(z * now.S[:, -1]), 0.0)
+    M = jnp.sum(now.P * z, axis=-1)
+    v = jnp.where(spent, y - entry.d - jnp.sum(z * now.m), 0.0)
     F_star = jnp.sum(M * z) + entry.R
     F_inf = jnp.where(spent, F_inf, 1.0)
     K0 = jnp.where(spent, jnp.sum(flat.D * w, axis=-1) / F_inf, 0.0)
     K1 = jnp.where(spent, (M - K0 * F_star) / F_inf, 0.0)
 
-    P = now.S[:, :-1] + F_star * K0[:, None] * K0 - K0[:, None] * M - M[:, None] * K0
+    P = now.P + F_star * K0[:, None] * K0 - K0[:, None] * M - M[:, None] * K0
     D = flat.D - K0[:, None] * w
     if only is not None:
         P = jnp.where(only[:, None] | only, entry.R * K0[:, None] * K0, P)
         D = jnp.where(only[:, None], 0.0, D)
-    S = jnp.concatenate([symmetric(P), (now.S[:, -1] + K0 * v)[:, None]], axis=1)
-    S = jnp.where(spent, S, finite.S)
+    P = jnp.where(spent, symmetric(P), finite.P)
+    m = jnp.where(spent, now.m + K0 * v, finite.m)
     E = None
     if now.E is not None and finite.E is not None:
-        tolerance = univariate.zero_tolerance(layout, S.dtype)
-        E = univariate.deflate(now.E, K0, z) + tolerance * univariate.diagonal(now.S)
+        tolerance = univariate.zero_tolerance(layout, P.dtype)
+        E = univariate.deflate(now.E, K0, z) + tolerance * univariate.diagonal(now.P)
         E = jnp.where(spent, E, finite.E)
 
-    left = flat.left - jnp.outer(jnp.sum(flat.left * w, axis=-1), w) / F_inf
+    left = flat.left - jnp.sum(flat.left * w, axis=-1)[:, None] * w / F_inf
     after = Flat(
         D=jnp.where(spent, D, flat.D),
         left=jnp.where(spent, left, flat.left),
@@ -105,21 +106,21 @@ def update(
     kind = jnp.where(spent, DIFFUSE, inn.kind)
     F = jnp.where(spent, F_inf, inn.F)
     gain = DiffuseGain(jnp.where(spent, K0, inn.K), K1, F_star)
-    return Finite(S, E), _settle(after), Innovation(jnp.where(spent, v, inn.v), F, kind, inn.K), gain
+    return Finite(P, m, E), _settle(after), Innovation(jnp.where(spent, v, inn.v), F, kind, inn.K), gain
 
 
 def time_update(flat: Flat, row: Row, layout: Layout) -> Flat:
     """From row t to row t + 1."""
     top = jax.lax.stop_gradient(row.top)
     D = univariate.advance_rows(flat.D, row.top, layout)
-    ED = univariate.advance_columns(univariate.advance_rows(flat.ED, top, layout), top, layout)
+    ED = univariate.propagated(flat.ED, top, layout)
     return _settle(flat._replace(D=D, ED=ED + _rounding(D, layout)))
 
 
 def with_infinite(P: Float[Array, "k k"], unknown: Bool[Array, " k"]) -> Float[Array, "k k"]:
     """Variance inf and covariances 0 for the unknown entries."""
     P = jnp.where(unknown[:, None] | unknown, 0.0, P)
-    return jnp.where(jnp.diag(unknown), jnp.inf, P)
+    return jnp.where(np.eye(len(P), dtype=np.bool_) & unknown, jnp.inf, P)
 
 
 def exhausted(flat: Flat) -> Bool[Array, ""]:
@@ -135,4 +136,5 @@ def _settle(flat: Flat) -> Flat:
 
 def _rounding(D: Float[Array, "N d"], layout: Layout) -> Float[Array, "N N"]:
     D = jax.lax.stop_gradient(D)
-    return rank_tolerance(layout, D.dtype) ** 2 * jnp.diag(jnp.sum(D * D, axis=-1))
+    size = jnp.sum(D * D, axis=-1)
+    return rank_tolerance(layout, D.dtype) ** 2 * jnp.where(np.eye(len(D), dtype=np.bool_), size, 0.0)

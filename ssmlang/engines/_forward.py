@@ -17,6 +17,7 @@ from ssmlang.engines import _diffuse as diffuse
 from ssmlang.engines import _univariate as univariate
 from ssmlang.engines._diffuse import DiffuseGain, Flat
 from ssmlang.engines._diffuse_head import DiffuseHead
+from ssmlang.engines._kernel import one_kernel
 from ssmlang.engines._rows import Row, Rows
 from ssmlang.engines._univariate import Entry, Finite, Innovation
 from ssmlang.engines.companion import Markov
@@ -44,7 +45,6 @@ class Step(NamedTuple):
 
 Emit = Callable[[Step], Any]
 State = tuple[Finite, Flat | None]
-Plain = Callable[[Rows, Array, Finite], Any]
 
 
 def initial_state(markov: Markov, layout: Layout) -> State:
@@ -55,7 +55,7 @@ def initial_state(markov: Markov, layout: Layout) -> State:
 
 def take_in(state: State, row: Row, y: Float[Array, " m"], layout: Layout, unrolled: int) -> Step:
     """All observations of one row, one after the other."""
-    begun = univariate.variances(state[0].S)
+    begun = univariate.variances(state[0].P)
     selectors = _selectors(layout)
 
     def one(carry: State, i: Any, only: Array | None) -> tuple[State, tuple[Innovation, DiffuseGain | None]]:
@@ -85,18 +85,21 @@ def forward(
 ) -> tuple[State, Any]:
     """All rows, in diffuse form if the state has a flat part; up to `unrolled` observations a row are written out."""
 
-    def body(carry: State, x: tuple[dict[str, Array], Array]) -> tuple[State, Any]:
-        row = rows.row(x[0])
-        step = take_in(carry, row, x[1], layout, unrolled)
-        finite = univariate.time_update(step.filtered, row, layout)
-        flat = None if step.filtered_flat is None else diffuse.time_update(step.filtered_flat, row, layout)
-        return (finite, flat), emit(step)
+    def pass_through(rows: Rows, y: Array, state: State) -> tuple[State, Any]:
+        def body(carry: State, x: tuple[dict[str, Array], Array]) -> tuple[State, Any]:
+            row = rows.row(x[0])
+            step = take_in(carry, row, x[1], layout, unrolled)
+            finite = univariate.time_update(step.filtered, row, layout)
+            flat = None if step.filtered_flat is None else diffuse.time_update(step.filtered_flat, row, layout)
+            return (finite, flat), emit(step)
 
-    # Backwards, a row is worked out again from the moments it began with: cheaper than to store what it computed. (Not
-    # so in the diffuse form, whose rows are few and slow to compile.)
-    if state[1] is None:
-        body = jax.checkpoint(body, prevent_cse=False)
-    return jax.lax.scan(body, state, (rows.varying, y))
+        # Backwards, a row is worked out again from the moments it began with: cheaper than to store what it computed.
+        # (Not so in the diffuse form, whose rows are few and slow to compile.)
+        if state[1] is None:
+            body = jax.checkpoint(body, prevent_cse=False)
+        return jax.lax.scan(body, state, (rows.varying, y))
+
+    return one_kernel(pass_through, layout.fused)(rows, y, state)
 
 
 def run(
@@ -105,18 +108,14 @@ def run(
     layout: Layout,
     head: DiffuseHead,
     emit: Emit,
-    finite: Plain | None = None,
     unrolled: int = UNROLLED_MOMENTS,
 ) -> Any:
     """What `emit` makes of each row, stacked over all rows.
 
-    The head's rows are run in diffuse form; if a direction is still diffuse after them, the others are too. `finite`
-    may take the place of the plain pass over rows without a flat part.
+    The head's rows are run in diffuse form; if a direction is still diffuse after them, the others are too.
     """
 
     def plain(rows: Rows, y: Array, state: State) -> Any:
-        if finite is not None:
-            return finite(rows, y, state[0])
         return forward(rows, y, (state[0], None), layout, emit, unrolled)[1]
 
     steps = len(y)

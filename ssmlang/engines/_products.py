@@ -34,6 +34,15 @@ def row_product(z: Float[Array, "... j"], B: Float[Array, "... j k"], fused: boo
     return jnp.sum(z[..., :, None] * B, axis=-2)
 
 
+def times(A: Array, B: Array, fused: bool) -> Array:
+    """A B for matrices and vectors, as `@` has it."""
+    if not fused:
+        return A @ B
+    if A.ndim == 1:
+        return row_product(A, B, True) if B.ndim == 2 else jnp.sum(A * B)
+    return product(A, B, True) if B.ndim == 2 else jnp.sum(A * B, axis=-1)
+
+
 def symmetric(P: Float[Array, "... i i"]) -> Float[Array, "... i i"]:
     """(P + P') / 2: keeps rounding from growing an antisymmetric part over many rows."""
     return 0.5 * (P + jnp.swapaxes(P, -1, -2))

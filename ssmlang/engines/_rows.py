@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ssmlang.engines._products import symmetric
 from ssmlang.engines.companion import Markov
 
 
@@ -17,15 +18,15 @@ class Row(NamedTuple):
     """The numbers of one row: its emission, and the transition that leads to the next row."""
 
     top: Float[Array, "n read"]
-    added: Float[Array, "N N+1"]
-    """[Q | a], what the transition adds to [P | m]"""
+    Q: Float[Array, "N N"]
+    a: Float[Array, " N"]
     Z: Float[Array, "m N"]
     d: Float[Array, " m"]
     R: Float[Array, " m"]
 
 
-_DIMENSIONS = {"top": 2, "added": 2, "Z": 2, "d": 1, "R": 1}
-_TRANSITION = ("top", "added")
+_DIMENSIONS = {"top": 2, "Q": 2, "a": 1, "Z": 2, "d": 1, "R": 1}
+_TRANSITION = ("top", "Q", "a")
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["constant", "varying"], meta_fields=["steps"])
@@ -41,10 +42,8 @@ class Rows:
     def of(cls, markov: Markov, steps: int) -> Rows:
         """Split constant from varying; a varying transition is moved up one row (the last row's is not used)."""
         N = markov.Q.shape[-1]
-        a = jnp.pad(markov.a, [(0, 0)] * (markov.a.ndim - 1) + [(0, N - markov.a.shape[-1])])[..., None]
-        leading = jnp.broadcast_shapes(a.shape[:-2], markov.Q.shape[:-2])
-        added = jnp.concatenate([jnp.broadcast_to(b, leading + b.shape[-2:]) for b in (markov.Q, a)], axis=-1)
-        arrays = {"top": markov.top, "added": added, "Z": markov.Z, "d": markov.d, "R": markov.R}
+        a = jnp.pad(markov.a, [(0, 0)] * (markov.a.ndim - 1) + [(0, N - markov.a.shape[-1])])
+        arrays = {"top": markov.top, "Q": symmetric(markov.Q), "a": a, "Z": markov.Z, "d": markov.d, "R": markov.R}
         constant, varying = {}, {}
         for name, dimensions in _DIMENSIONS.items():
             array = arrays[name]

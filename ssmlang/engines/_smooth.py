@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ssmlang.engines import _diffuse as diffuse
@@ -21,7 +22,8 @@ from ssmlang.engines import _univariate as univariate
 from ssmlang.engines._diffuse import DiffuseGain, Flat
 from ssmlang.engines._diffuse_head import DiffuseHead
 from ssmlang.engines._forward import Step, forward, initial_state
-from ssmlang.engines._products import symmetric
+from ssmlang.engines._kernel import one_kernel
+from ssmlang.engines._products import symmetric, times
 from ssmlang.engines._rows import Row, Rows
 from ssmlang.engines._univariate import DIFFUSE, USED, Finite, Innovation
 from ssmlang.engines.companion import Markov
@@ -78,10 +80,13 @@ def smooth(
         return forward(rows.part(start, stop), y[start:stop], state, layout, _keep)
 
     def back(kept: _Kept, left: Array | None, gathered: Back, start: int, stop: int) -> tuple[Back, RowMoments]:
-        def body(carry: Back, x: tuple[dict[str, Array], _Kept]) -> tuple[Back, RowMoments]:
-            return _row_back(carry, rows.row(x[0]), x[1], left, layout, size)
+        def pass_back(part: Rows, kept: _Kept, left: Array | None, gathered: Back) -> tuple[Back, RowMoments]:
+            def body(carry: Back, x: tuple[dict[str, Array], _Kept]) -> tuple[Back, RowMoments]:
+                return _row_back(carry, part.row(x[0]), x[1], left, layout, size)
 
-        return jax.lax.scan(body, gathered, (rows.part(start, stop).varying, kept), reverse=True)
+            return jax.lax.scan(body, gathered, (part.varying, kept), reverse=True)
+
+        return one_kernel(pass_back, layout.fused)(rows.part(start, stop), kept, left, gathered)
 
     if d == 0:
         _, kept = through(state, 0, steps, False)
@@ -140,22 +145,26 @@ def _row_back(
         one, (gathered, more), (row.Z, kept.innovations, kept.gains), reverse=True, unroll=layout.structure.m <= 4
     )
 
-    P, m = kept.predicted.S[:, :-1], kept.predicted.S[:, -1]
-    mean = m + P @ gathered.r
-    cov = P - P @ gathered.N @ P
-    Z = row.Z.at[:, layout.program_size :].set(0.0)
+    def mul(A: Array, B: Array, *more: Array) -> Array:
+        found = times(A, B, layout.fused)
+        return mul(found, *more) if more else found
+
+    P, m = kept.predicted.P, kept.predicted.m
+    mean = m + mul(P, gathered.r)
+    cov = P - mul(P, gathered.N, P)
+    Z = jnp.where(np.arange(layout.size) < layout.program_size, row.Z, 0.0)
     unknown = unknown_signal = None
     if more is not None and kept.flat is not None and left is not None:
         D = kept.flat.D
-        mean = mean + D @ (D.T @ more.r1)
-        cross = D @ ((D.T @ more.N1) @ P)
-        cov = cov - cross - cross.T - D @ (D.T @ more.N2 @ D) @ D.T
-        never = kept.flat._replace(D=D @ left)
+        mean = mean + mul(D, mul(D.T, more.r1))
+        cross = mul(D, mul(mul(D.T, more.N1), P))
+        cov = cov - cross - cross.T - mul(D, mul(D.T, more.N2, D), D.T)
+        never = kept.flat._replace(D=mul(D, left))
         unknown = diffuse.unknown_entries(never.D, never.ED)[:size]
         unknown_signal = diffuse.unknown(never, Z)
     cov = symmetric(cov)
-    signal_cov = symmetric(Z @ cov @ Z.T)
-    found = RowMoments(mean[:size], cov[:size, :size], Z @ mean + row.d, signal_cov)
+    signal_cov = symmetric(mul(Z, cov, Z.T))
+    found = RowMoments(mean[:size], cov[:size, :size], mul(Z, mean) + row.d, signal_cov)
     if unknown is not None and unknown_signal is not None:
         found = found._replace(
             cov=diffuse.with_infinite(found.cov, unknown), signal_cov=diffuse.with_infinite(signal_cov, unknown_signal)
@@ -176,13 +185,13 @@ def _entry_back(
     scale = jnp.where(spent, 1.0 / inn.F, 0.0)
     K0, K1, (r1, N1, N2) = gain.K0, jnp.where(spent, gain.K1, 0.0), more
     # Products with L1 = -K1 z': L1'X = -z (K1'X).
-    cross = _back_right(_outer(z, -(K1 @ N)), z, K0)
-    cross1 = _back_right(_outer(z, -(K1 @ N1)), z, K0)
+    cross = _back_right(_outer(z, -jnp.sum(K1[:, None] * N, axis=0)), z, K0)
+    cross1 = _back_right(_outer(z, -jnp.sum(K1[:, None] * N1, axis=0)), z, K0)
     zz = _outer(z, z)
     after = GatheredFlat(
-        r1=_back_vector(r1, z, K0) + z * (scale * inn.v - K1 @ r),
+        r1=_back_vector(r1, z, K0) + z * (scale * inn.v - jnp.sum(K1 * r)),
         N1=_back_matrix(N1, z, K0, scale) + cross + cross.T,
-        N2=_back_matrix(N2, z, K0, -gain.F_star * scale**2) + cross1 + cross1.T + zz * (K1 @ N @ K1),
+        N2=_back_matrix(N2, z, K0, -gain.F_star * scale**2) + cross1 + cross1.T + zz * jnp.sum(K1[:, None] * N * K1),
     )
     return Gathered(_back_vector(r, z, K0) + z * (weight * inn.v), _back_matrix(N, z, K0, weight)), after
 

@@ -1,8 +1,9 @@
 """One row of the Kalman filter in covariance form, with univariate updates.
 
-Moments travel as one array S = [P | m] (covariance beside mean): an update is one rank-one correction of S, a time
-update one product from each side, so a row costs few instructions. Nothing is inverted or factored but the scalar
-innovation variance. Koopman & Durbin (2000); Durbin & Koopman (2012), section 6.4.
+An update is one rank-one correction of P, a time update one product from each side, so a row costs few instructions.
+Nothing is inverted or factored but the scalar innovation variance, and P is symmetric to the last bit: an antisymmetric
+part that rounding left would follow the transition alone, which may be unstable. Koopman & Durbin (2000); Durbin &
+Koopman (2012), section 6.4.
 
 An observation with zero innovation variance that agrees with its prediction carries no information and is skipped; one
 that does not agree is impossible and the log-likelihood is -inf. "Zero" means what rounding leaves: only an entry
@@ -23,7 +24,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import DTypeLike
 
-from ssmlang.engines._products import product, product_transposed, row_product
+from ssmlang.engines._products import product, product_transposed, row_product, symmetric
 from ssmlang.engines._rows import Row
 from ssmlang.engines.layout import Layout, Runs
 
@@ -56,9 +57,10 @@ class Innovation(NamedTuple):
 
 
 class Finite(NamedTuple):
-    """S = [P | m], and the bound E of the rounding errors in P where it is needed."""
+    """Covariance P (symmetric) and mean m, and the bound E of the rounding errors in P where it is needed."""
 
-    S: Float[Array, "N N+1"]
+    P: Float[Array, "N N"]
+    m: Float[Array, " N"]
     E: Float[Array, "N N"] | None
 
 
@@ -72,7 +74,7 @@ def start(mean: Float[Array, " N"], cov: Float[Array, "N N"], layout: Layout) ->
     E = None
     if layout.can_be_predicted_exactly:
         E = jnp.diag(zero_tolerance(layout, cov.dtype) * jax.lax.stop_gradient(jnp.diagonal(cov)))
-    return Finite(jnp.concatenate([cov, mean[:, None]], axis=1), E)
+    return Finite(symmetric(cov), mean, E)
 
 
 def terms(v: Float[Array, "T m"], F: Float[Array, "T m"], kind: Int[Array, "T m"]) -> Float[Array, " T"]:
@@ -87,50 +89,52 @@ def terms(v: Float[Array, "T m"], F: Float[Array, "T m"], kind: Int[Array, "T m"
 
 def innovation(
     now: Finite, entry: Entry, begun: Float[Array, " N"], layout: Layout
-) -> tuple[Float[Array, " N+1"], Float[Array, ""], Float[Array, ""], Bool[Array, ""], Bool[Array, ""]]:
-    """z' S, the innovation v and its variance F, whether F is zero and, if so, whether v contradicts it.
+) -> tuple[Float[Array, " N"], Float[Array, ""], Float[Array, ""], Bool[Array, ""], Bool[Array, ""]]:
+    """M = P z, the innovation v and its variance F, whether F is zero and, if so, whether v contradicts it.
 
     `begun` is the diagonal of P at the start of the row.
     """
     z, y, d, R, _ = entry
-    tolerance = zero_tolerance(layout, now.S.dtype)
-    zS = row_product(z, now.S, layout.fused)
-    v = y - d - zS[-1]
-    F = jnp.maximum(jnp.sum(zS[:-1] * z), 0.0) + R
-    bound = tolerance * jnp.sum(z**2 * (begun + variances(now.S)))
-    size = jnp.abs(y) + jnp.abs(d) + jnp.sum(jnp.abs(z * now.S[:, -1]))
-    close = float(np.sqrt(tolerance)) * size
-    if now.E is not None:
-        bound = bound + jnp.sum(z * jnp.sum(now.E * z, axis=-1))
-        close = close + jnp.sqrt(jnp.maximum(bound, 0.0))
-    zero = (R == 0) & (bound >= F)
-    return zS, v, F, zero, zero & (jnp.abs(v) > close)
+    M = row_product(z, now.P, layout.fused)
+    v = y - d - jnp.sum(z * now.m)
+    F = jnp.maximum(jnp.sum(M * z), 0.0) + R
+
+    def judged(z: Array, y: Array, d: Array, F: Array, v: Array, begun: Array, now: Finite) -> tuple[Array, Array]:
+        tolerance = zero_tolerance(layout, now.P.dtype)
+        bound = tolerance * jnp.sum(z**2 * (begun + variances(now.P)))
+        size = jnp.abs(y) + jnp.abs(d) + jnp.sum(jnp.abs(z * now.m))
+        close = float(np.sqrt(tolerance)) * size
+        if now.E is not None:
+            bound = bound + jnp.sum(z * jnp.sum(now.E * z, axis=-1))
+            close = close + jnp.sqrt(jnp.maximum(bound, 0.0))
+        zero = bound >= F
+        return zero, zero & (jnp.abs(v) > close)
+
+    no = jnp.zeros((), bool)
+    facts = jax.lax.stop_gradient((z, y, d, F, v, begun, now))
+    zero, against = jax.lax.cond(R == 0, judged, lambda *_: (no, no), *facts)
+    return M, v, F, zero, against
 
 
 def update(now: Finite, entry: Entry, begun: Float[Array, " N"], layout: Layout) -> tuple[Finite, Innovation]:
     """Take in one observation (NaN: missing)."""
     seen = ~jnp.isnan(entry.y)
     entry = entry._replace(y=jnp.where(seen, entry.y, 0.0))
-    z = entry.z
-    zS, v, F, zero, against = innovation(now, entry, begun, layout)
+    M, v, F, zero, against = innovation(now, entry, begun, layout)
     used = seen & ~zero
     v = jnp.where(used, v, 0.0)
     F = jnp.where(used, F, 1.0)
-    # P z for the gain and z' P for the correction: what rounding makes of the antisymmetric part of P then follows the
-    # filter's own stable recursion instead of the transition's.
-    K = jnp.where(used, jnp.sum(now.S[:, :-1] * z, axis=1) / F, 0.0)
-    last = np.arange(layout.size + 1) == layout.size
-    S = now.S - K[:, None] * jnp.where(last, -v, zS)
+    weight = jnp.where(used, 1.0 / F, 0.0)
+    P = now.P - M[:, None] * M * weight
     if entry.only is not None:
-        # Row and column j of P - K M' are M R / F exactly; written so, they lose no digits and are zero where R is.
-        kept = jnp.where(used, entry.R / F, 1.0)
-        on = (entry.only[:, None] | jnp.pad(entry.only, (0, 1))) & ~last
-        S = jnp.where(on, kept * now.S, S)
+        # Row and column j of P - M M' / F are M R / F exactly; written so, they lose no digits and are zero where R is.
+        P = jnp.where(entry.only[:, None] | entry.only, jnp.where(used, entry.R / F, 1.0) * now.P, P)
+    K = M * weight
     E = None
     if now.E is not None:
-        E = deflate(now.E, K, entry.z) + jnp.where(used, zero_tolerance(layout, S.dtype), 0.0) * diagonal(now.S)
+        E = deflate(now.E, K, entry.z) + jnp.where(used, zero_tolerance(layout, P.dtype), 0.0) * diagonal(now.P)
     kind = jnp.where(used, USED, jnp.where(seen & against, IMPOSSIBLE, SKIPPED))
-    return Finite(S, E), Innovation(v, F, kind, K)
+    return Finite(P, now.m + K * v, E), Innovation(v, F, kind, K)
 
 
 def deflate(E: Float[Array, "N N"], K: Float[Array, " N"], z: Float[Array, " N"]) -> Float[Array, "N N"]:
@@ -140,38 +144,44 @@ def deflate(E: Float[Array, "N N"], K: Float[Array, " N"], z: Float[Array, " N"]
     return E - jnp.sum(E * z, axis=1)[:, None] * K
 
 
-def diagonal(S: Float[Array, "N N+1"]) -> Float[Array, "N N"]:
+def diagonal(P: Float[Array, "N N"]) -> Float[Array, "N N"]:
     """The diagonal of P as a matrix, never differentiated."""
-    return jnp.diag(variances(S))
+    return jnp.where(np.eye(len(P), dtype=np.bool_), jax.lax.stop_gradient(P), 0.0)
 
 
-def variances(S: Float[Array, "N N+1"]) -> Float[Array, " N"]:
+def variances(P: Float[Array, "N N"]) -> Float[Array, " N"]:
     """The diagonal of P, never differentiated; a masked sum, which fuses where a gather would not."""
-    return jnp.sum(jnp.where(np.eye(*S.shape, dtype=np.bool_), jax.lax.stop_gradient(S), 0.0), axis=1)
+    return jnp.sum(diagonal(P), axis=1)
 
 
 def time_update(now: Finite, row: Row, layout: Layout) -> Finite:
     """From row t given y_0..y_t to row t + 1."""
-    S = advance_rows(now.S, row.top, layout)
-    S = jnp.concatenate([advance_columns(S[:, :-1], row.top, layout), S[:, -1:]], axis=1) + row.added
+    P = propagated(now.P, row.top, layout) + row.Q
+    m = advance_rows(now.m[:, None], row.top, layout)[:, 0] + row.a
     E = None
     if now.E is not None:
-        top = jax.lax.stop_gradient(row.top)
-        E = advance_columns(advance_rows(now.E, top, layout), top, layout)
-        E = E + zero_tolerance(layout, S.dtype) * diagonal(S)
-    return Finite(S, E)
+        E = propagated(now.E, jax.lax.stop_gradient(row.top), layout) + zero_tolerance(layout, P.dtype) * diagonal(P)
+    return Finite(P, m, E)
+
+
+def propagated(P: Float[Array, "N N"], top: Float[Array, "n read"], layout: Layout) -> Float[Array, "N N"]:
+    """A P A' for a symmetric P, symmetric to the last bit."""
+    new = product(top, P[: layout.read], layout.fused)
+    corner = symmetric(product_transposed(new[:, : layout.read], top, layout.fused))
+    if layout.size == layout.structure.n:
+        return corner
+    across = jnp.concatenate([part.T for part in _taken(new.T, layout.down)], axis=1)
+    rest = jnp.concatenate(_taken(P, layout.down), axis=0)
+    rest = jnp.concatenate([part.T for part in _taken(rest.T, layout.down)], axis=1)
+    return jnp.concatenate(
+        [jnp.concatenate([corner, across], axis=1), jnp.concatenate([across.T, rest], axis=1)], axis=0
+    )
 
 
 def advance_rows(X: Float[Array, "N k"], top: Float[Array, "n read"], layout: Layout) -> Float[Array, "N k"]:
     """A X: new x_t on top, older rows of x and of the noises pushed down, fresh noises zero."""
     new = product(top, X[: layout.read], layout.fused)
     return jnp.concatenate([new, *_taken(X, layout.down)], axis=0)
-
-
-def advance_columns(X: Float[Array, "k N"], top: Float[Array, "n read"], layout: Layout) -> Float[Array, "k N"]:
-    """X A'."""
-    new = product_transposed(X[:, : layout.read], top, layout.fused)
-    return jnp.concatenate([new, *(part.T for part in _taken(X.T, layout.down))], axis=1)
 
 
 def retreat(r: Array, top: Float[Array, "n read"], layout: Layout) -> Array:

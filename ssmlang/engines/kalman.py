@@ -13,17 +13,19 @@ from jaxtyping import Array, Float, Key
 
 from ssmlang.engines import _diffuse as diffuse
 from ssmlang.engines import _univariate as univariate
-from ssmlang.engines._adjoint import density
 from ssmlang.engines._diffuse import Flat
 from ssmlang.engines._diffuse_head import DiffuseHead, diffuse_head
 from ssmlang.engines._forward import UNROLLED_ENTRIES, Step, run
-from ssmlang.engines._products import symmetric
+from ssmlang.engines._likelihood import innovations, log_likelihood
+from ssmlang.engines._products import product, product_transposed, symmetric, times
+from ssmlang.engines._rows import Rows
 from ssmlang.engines._smooth import smooth
 from ssmlang.engines._univariate import Finite
 from ssmlang.engines.base import EngineBase, Filtered, Known, Requirements, Simulated, Smoothed, register
 from ssmlang.engines.companion import companion
 from ssmlang.engines.layout import Layout
 from ssmlang.engines.program import LinearGaussian
+from ssmlang.engines.routes import Route, route
 from ssmlang.engines.simulate import simulate
 
 
@@ -40,28 +42,38 @@ class Kalman(EngineBase):
     """How many rows to run in diffuse form, and whether that is certain to be enough: see `diffuse_head`. None: worked
     out from the program and from y, where y is a concrete array. Changes no result unless `certain` is untrue."""
 
-    adjoint: bool = False
-    """Whether the log-likelihood's derivative is a closed-form adjoint: the faster first derivative, in reverse mode
-    alone (`jax.grad`, not `jax.jvp` or `jax.hessian`). For programs of at most `UNROLLED_ENTRIES` observations a row
-    and rows without a flat part; elsewhere the usual derivative serves."""
+    complete: bool = False
+    """Whether the data are known to have no gap before their last row with an observation: where nothing else varies
+    in time, the gain then settles for good. Must be true where it is said; see `routes`."""
 
     name: ClassVar[str] = "kalman"
     requires: ClassVar[Requirements] = Requirements(linear=True, gaussian=True, finite_order=True)
 
     def for_data(self, known: Known, *, adjoint: bool = False) -> Self:
-        """With the length of the diffuse phase where it is known, and its own derivative where that is enough."""
-        return replace(self, diffuse=known.diffuse or self.diffuse, adjoint=adjoint)
+        """With the length of the diffuse phase where it is known, and whether anything is missing."""
+        del adjoint  # the derivative of `log_likelihood` is a closed-form adjoint in any case
+        return replace(self, diffuse=known.diffuse or self.diffuse, complete=known.gaps == "none")
 
     def log_likelihood(self, program: LinearGaussian, y: Float[Array, "T m"]) -> Float[Array, ""]:
-        """Log-density of what was observed; -inf where it contradicts an exact prediction or no initial law exists."""
-        return jnp.sum(self.log_likelihood_terms(program, y))
+        """Log-density of what was observed; -inf where it contradicts an exact prediction or no initial law exists.
+
+        The first derivative is a closed-form adjoint (`_density`), in either mode.
+        """
+        layout, y, head = self._prepare(program, y)
+        value = log_likelihood(companion(program, layout), y, layout, head, partial(self._route, layout, y))
+        return jnp.where(program.initial.exists, value, -jnp.inf)
 
     def log_likelihood_terms(self, program: LinearGaussian, y: Float[Array, "T m"]) -> Float[Array, " T"]:
         """Log-density of each row given the rows before it; sums to `log_likelihood`."""
         layout, y, head = self._prepare(program, y)
-        finite = partial(density, layout) if self.adjoint and layout.structure.m <= UNROLLED_ENTRIES else None
-        markov = companion(program, layout)
-        return _terms(program, run(markov, y, layout, head, _density, finite, UNROLLED_ENTRIES))
+        return _terms(program, run(companion(program, layout), y, layout, head, innovations, UNROLLED_ENTRIES))
+
+    def _route(self, layout: Layout, y: Array, rows: Rows) -> Route:
+        complete = self.complete or (not isinstance(y, jax.core.Tracer) and _complete(np.asarray(y)))
+        return route(
+            layout.structure.m, rows.steps, constant=set(rows.varying) <= {"d"}, complete=complete,
+            exact=layout.can_be_predicted_exactly,
+        )  # fmt: skip
 
     def filter(self, program: LinearGaussian, y: Float[Array, "T m"], *, memory: bool = False) -> Filtered:
         """Filtered and one-step-ahead moments; with those of the whole memory if `memory`.
@@ -74,7 +86,7 @@ class Kalman(EngineBase):
         def emit(step: Step) -> tuple:
             predicted = moments(step.predicted, step.predicted_flat, layout.structure.n)
             filtered = moments(step.filtered, step.filtered_flat, size)
-            return _density(step), predicted, filtered, _one_step_ahead(step)
+            return innovations(step), predicted, filtered, _one_step_ahead(step, layout)
 
         found, predicted, (mean, cov), observed = run(companion(program, layout), y, layout, head, emit)
         n = layout.structure.n
@@ -118,22 +130,26 @@ def _terms(program: LinearGaussian, found: tuple[Array, Array, Array]) -> Float[
     return jnp.where(program.initial.exists, univariate.terms(*found), -jnp.inf)
 
 
-def _density(step: Step) -> tuple[Array, Array, Array]:
-    return step.innovations.v, step.innovations.F, step.innovations.kind
+def _complete(y: np.ndarray) -> bool:
+    """Whether no entry is missing but in whole rows at the end."""
+    missing = np.isnan(y)
+    whole = missing.all(axis=1)
+    return not missing[: len(y) - int(np.argmin(whole[::-1])) if not whole.all() else 0].any()
 
 
 def moments(finite: Finite, flat: Flat | None, size: int) -> tuple[Float[Array, " k"], Float[Array, "k k"]]:
     """Mean and covariance of the first `size` entries of the memory, variance inf where it is diffuse."""
-    P, mean = finite.S[:size, :size], finite.S[:size, -1]
+    P, mean = finite.P[:size, :size], finite.m[:size]
     if flat is None:
         return mean, P
     return mean, diffuse.with_infinite(P, diffuse.unknown_entries(flat.D, flat.ED)[:size])
 
 
-def _one_step_ahead(step: Step) -> tuple[Float[Array, " m"], Float[Array, "m m"]]:
+def _one_step_ahead(step: Step, layout: Layout) -> tuple[Float[Array, " m"], Float[Array, "m m"]]:
     """The law of y_t given the rows before it."""
-    row, S = step.row, step.predicted.S
-    cov = symmetric(row.Z @ S[:, :-1] @ row.Z.T) + jnp.diag(row.R)
+    row, now = step.row, step.predicted
+    cov = symmetric(product_transposed(product(row.Z, now.P, layout.fused), row.Z, layout.fused))
+    cov = cov + jnp.where(np.eye(layout.structure.m, dtype=np.bool_), row.R, 0.0)
     if step.predicted_flat is not None:
         cov = diffuse.with_infinite(cov, diffuse.unknown(step.predicted_flat, row.Z))
-    return row.Z @ S[:, -1] + row.d, cov
+    return times(row.Z, now.m, layout.fused) + row.d, cov

@@ -1,0 +1,248 @@
+"""The log-likelihood of rows without a flat part, and its derivative by a closed-form adjoint.
+
+Rows are taken in blocks. Backwards, a block is worked out again from the moments it began with, so that memory grows
+with the number of blocks, and its rows are then taken back one by one (Parellier, Barrau & Bonnabel 2023 for the idea;
+the formulas are those of the univariate update). With bars for cotangents, M = P z, w = 1 / F, g the cotangent of the
+log-likelihood, and an observation that was used:
+
+    P+ = P - w M M',  m+ = m + w v M,  M = P z,  F = z'M + R,  v = y - d - z'm,  log p = -(log F + w v^2 + log 2 pi)/2
+    b = m_bar+ . M,   F_bar = -g (w - w^2 v^2)/2 + w^2 (M' P_bar+ M - b v),   v_bar = w (b - g v)
+    M_bar = w (m_bar+ v - 2 P_bar+ M) + F_bar z
+    z_bar = P M_bar + F_bar M - v_bar m,   P_bar = P_bar+ + (M_bar z' + z M_bar')/2,   m_bar = m_bar+ - v_bar z
+
+No division but by F, so singular covariances need no care.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from ssmlang.engines import _univariate as univariate
+from ssmlang.engines._forward import UNROLLED_ENTRIES, take_in
+from ssmlang.engines._kernel import one_kernel
+from ssmlang.engines._products import product, row_product
+from ssmlang.engines._rows import Row, Rows
+from ssmlang.engines._univariate import IMPOSSIBLE, USED, Finite
+from ssmlang.engines.layout import Layout
+
+SETTLED = 2.0**-46
+"""A covariance counts as settled when a block of rows changes it by less than this, relative to its scale."""
+
+
+class Plan(NamedTuple):
+    """How the pass is run: rows a block, and whether to stop once the covariance has settled. Hashable."""
+
+    block: int
+    stop: bool = False
+
+
+class Passed(NamedTuple):
+    """What the pass hands out: the log-likelihood of the rows it took in, and where it stands."""
+
+    log_likelihood: Float[Array, ""]
+    P: Float[Array, "N N"]
+    m: Float[Array, " N"]
+    blocks: Int[Array, ""]
+    """how many blocks of rows were taken in"""
+
+
+class _Carry(NamedTuple):
+    now: Finite
+    log_likelihood: Float[Array, ""]
+    blocks: Int[Array, ""]
+    settled: Bool[Array, ""]
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def log_density(layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m"], state: Finite) -> Float[Array, ""]:
+    """log p(y | rows, law of the first row), differentiable in either mode and to any order.
+
+    Its first derivative is the closed-form adjoint, worked out when the function is differentiated.
+    """
+    return taken_in(layout, plan, rows, y, state).log_likelihood
+
+
+@log_density.defjvp
+def _derivative(
+    layout: Layout, plan: Plan, primals: tuple[Rows, Array, Finite], tangents: tuple[Rows, Array, Finite]
+) -> tuple[Array, Array]:
+    value, slopes = jax.value_and_grad(lambda *a: taken_in(layout, plan, *a).log_likelihood, (0, 1, 2))(*primals)
+    return value, inner(slopes, tangents)
+
+
+def inner(slopes: Any, tangents: Any) -> Float[Array, ""]:
+    """The sum over all leaves of slope times tangent."""
+    pairs = zip(jax.tree.leaves(slopes), jax.tree.leaves(tangents), strict=True)
+    return sum((jnp.sum(s * t) for s, t in pairs), jnp.zeros(()))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def taken_in(layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m"], state: Finite) -> Passed:
+    """One pass over the rows, up to the last with an observation. To be differentiated in reverse mode alone."""
+    return _forwards(layout, plan, rows, y, state, keep=False)[0]
+
+
+def _forwards(
+    layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m"], state: Finite, keep: bool = True
+) -> tuple[Passed, Any]:
+    def kernel(rows: Rows, y: Array, state: Finite) -> tuple[_Carry, Any]:
+        varying, blocks, total = _blocks(rows, y, plan.block)
+
+        def block(carry: _Carry, x: tuple[dict[str, Array], Array]) -> _Carry:
+            def row(c: tuple[Finite, Array], x: tuple[dict[str, Array], Array]) -> tuple[tuple[Finite, Array], None]:
+                here = rows.row(x[0])
+                step = take_in((c[0], None), here, x[1], layout, UNROLLED_ENTRIES)
+                found = step.innovations
+                gained = jnp.sum(_terms(found.v, found.F, found.kind))
+                return (univariate.time_update(step.filtered, here, layout), c[1] + gained), None
+
+            (now, value), _ = jax.lax.scan(row, (carry.now, carry.log_likelihood), x)
+            return _Carry(now, value, carry.blocks + 1, _settled(carry.now.P, now.P) if plan.stop else carry.settled)
+
+        def body(carry: _Carry, x: tuple[dict[str, Array], Array]) -> tuple[_Carry, Any]:
+            active = (carry.blocks < total) & ~carry.settled
+            after = jax.lax.cond(active, block, lambda c, _: c, carry, x)
+            return after, carry.now if keep else None
+
+        start = _Carry(state, jnp.zeros((), y.dtype), jnp.zeros((), np.int32), jnp.zeros((), bool))
+        return jax.lax.scan(body, start, (varying, blocks))
+
+    end, begun = one_kernel(kernel, layout.fused)(rows, y, state)
+    return Passed(end.log_likelihood, end.now.P, end.now.m, end.blocks), (rows, y, state, begun, end.blocks)
+
+
+def _backwards(layout: Layout, plan: Plan, kept: tuple, cotangent: Passed) -> tuple[Rows, Float[Array, "T m"], Finite]:
+    g, P_end, m_end = (jnp.asarray(c) for c in cotangent[:3])
+
+    def kernel(kept: tuple, g: Array, P_end: Array, m_end: Array) -> tuple[Rows, Array, Finite]:
+        rows, y, state, begun, count = kept
+        varying, blocks, _ = _blocks(rows, y, plan.block)
+        first = rows.row(jax.tree.map(lambda a: a[0], rows.varying))
+        nothing = jax.tree.map(jnp.zeros_like, first)
+        Carry = tuple[Array, Array, Row]
+
+        def block(carry: Carry, x: tuple) -> tuple[Carry, tuple[dict[str, Array], Array]]:
+            varying, row_y, start = x
+
+            def again(now: Finite, x: tuple[dict[str, Array], Array]) -> tuple[Finite, tuple[Array, Array, Array]]:
+                here = rows.row(x[0])
+                step = take_in((now, None), here, x[1], layout, UNROLLED_ENTRIES)
+                after = univariate.time_update(step.filtered, here, layout)
+                return after, (now.P, now.m, step.innovations.kind == USED)
+
+            def back(carry: Carry, x: tuple) -> tuple[Carry, tuple[dict[str, Array], Array]]:
+                (P_bar, m_bar, total), (varying, row_y, (P, m, used)) = carry, x
+                row = rows.row(varying)
+                P_bar, m_bar, here, y_bar = _row_back(P_bar, m_bar, g, row, row_y, P, m, used, layout)
+                total = total._replace(**{n: getattr(total, n) + getattr(here, n) for n in rows.constant})
+                return (P_bar, m_bar, total), ({n: getattr(here, n) for n in rows.varying}, y_bar)
+
+            _, found = jax.lax.scan(again, start, (varying, row_y))
+            return jax.lax.scan(back, carry, (varying, row_y, found), reverse=True)
+
+        def skipped(carry: Carry, x: tuple) -> tuple[Carry, tuple[dict[str, Array], Array]]:
+            return carry, jax.tree.map(jnp.zeros_like, (x[0], x[1]))
+
+        def body(carry: Carry, x: tuple) -> tuple[Carry, tuple[dict[str, Array], Array]]:
+            return jax.lax.cond(x[0] < count, block, skipped, carry, x[1:])
+
+        start = (0.5 * (P_end + P_end.T), m_end, nothing)
+        index = jnp.arange(len(blocks), dtype=np.int32)
+        (P_bar, m_bar, total), (moving, y_bar) = jax.lax.scan(body, start, (index, varying, blocks, begun), reverse=True)
+        flat = lambda a: a.reshape(-1, *a.shape[2:])[: len(y)]
+        constant = {n: getattr(total, n) for n in rows.constant}
+        E_bar = None if state.E is None else jnp.zeros_like(state.E)
+        return Rows(constant, jax.tree.map(flat, moving), rows.steps), flat(y_bar), Finite(P_bar, m_bar, E_bar)
+
+    return one_kernel(kernel, layout.fused)(kept, g, P_end, m_end)
+
+
+taken_in.defvjp(_forwards, _backwards)
+
+
+def _terms(v: Array, F: Array, kind: Array) -> Array:
+    """Log-density of each entry."""
+    each = -0.5 * (jnp.log(F) + jnp.where(kind == USED, v * v / F + float(np.log(2 * np.pi)), 0.0))
+    return jnp.where(kind == IMPOSSIBLE, -jnp.inf, each)
+
+
+def _blocks(rows: Rows, y: Float[Array, "T m"], length: int) -> tuple[dict[str, Array], Array, Int[Array, ""]]:
+    """Rows and data in blocks, with missing rows after the last, and how many blocks have an observation or come
+    before one that has."""
+    count = -(-len(y) // length)
+    extra = count * length - len(y)
+    longer = lambda a: jnp.concatenate([a, jnp.broadcast_to(a[-1:], (extra, *a.shape[1:]))]) if extra else a
+    split = lambda a: longer(a).reshape(count, length, *a.shape[1:])
+    padded = jnp.pad(y, ((0, extra), (0, 0)), constant_values=jnp.nan) if extra else y
+    seen = ~jnp.isnan(padded).reshape(count, -1)
+    last = jnp.max(jnp.where(jnp.any(seen, axis=1), jnp.arange(1, count + 1, dtype=np.int32), 0))
+    return jax.tree.map(split, rows.varying), padded.reshape(count, length, -1), last
+
+
+def _settled(before: Float[Array, "N N"], after: Float[Array, "N N"]) -> Bool[Array, ""]:
+    scale = univariate.variances(after)
+    return jnp.all((after - before) ** 2 <= SETTLED**2 * scale[:, None] * scale)
+
+
+def _row_back(
+    P_bar: Float[Array, "N N"],
+    m_bar: Float[Array, " N"],
+    g: Float[Array, ""],
+    row: Row,
+    y: Float[Array, " m"],
+    P: Float[Array, "N N"],
+    m: Float[Array, " N"],
+    used: Bool[Array, " m"],
+    layout: Layout,
+) -> tuple[Float[Array, "N N"], Float[Array, " N"], Row, Float[Array, " m"]]:
+    """From the cotangents of the next row's predicted moments to those of this row's."""
+    count = layout.structure.m
+
+    # Filtered moments and those before each observation, worked out again.
+    def forth(now: tuple[Array, Array], i: Any) -> tuple[tuple[Array, Array], tuple[Array, ...]]:
+        P, m = now
+        z = row.Z[i]
+        M = jnp.where(used[i], row_product(z, P, layout.fused), 0.0)
+        w = jnp.where(used[i], 1.0 / (jnp.sum(M * z) + row.R[i]), 0.0)
+        v = jnp.where(used[i], y[i] - row.d[i] - jnp.sum(z * m), 0.0)
+        return (P - M[:, None] * M * w, m + M * (w * v)), (P, m, M, w, v)
+
+    (P, m), before = _loop(forth, (P, m), count)
+
+    n, read = layout.structure.n, layout.read
+    Q_bar, a_bar = P_bar, m_bar
+    AP = univariate.advance_rows(P, row.top, layout)
+    top_bar = 2 * product(P_bar[:n], AP[:, :read], layout.fused) + m_bar[:n, None] * m[:read]
+    P_bar = univariate.retreat(univariate.retreat(P_bar, row.top, layout).T, row.top, layout)
+    m_bar = univariate.retreat(m_bar, row.top, layout)
+
+    def back(bars: tuple[Array, Array], i: Any, before: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple]:
+        P_bar, m_bar = bars
+        (P, m, M, w, v), z = before, row.Z[i]
+        b = jnp.sum(m_bar * M)
+        PM = row_product(M, P_bar, layout.fused)
+        F_bar = w * w * (jnp.sum(M * PM) - b * v) - 0.5 * g * (w - w * w * v * v)
+        v_bar = w * (b - g * v)
+        M_bar = w * (m_bar * v - 2 * PM) + F_bar * z
+        z_bar = row_product(M_bar, P, layout.fused) + F_bar * M - v_bar * m
+        half = 0.5 * M_bar
+        return (P_bar + (half[:, None] * z + z[:, None] * half), m_bar - v_bar * z), (z_bar, v_bar, F_bar)
+
+    (P_bar, m_bar), (Z_bar, v_bar, R_bar) = _loop(back, (P_bar, m_bar), count, before, reverse=True)
+    return P_bar, m_bar, Row(top_bar, Q_bar, a_bar, Z_bar, -v_bar, R_bar), v_bar
+
+
+def _loop(one: Any, carry: Any, count: int, *xs: Any, reverse: bool = False) -> tuple[Any, Any]:
+    """A scan over the observations of a row, written out where they are few."""
+    if not 0 < count <= UNROLLED_ENTRIES:
+        return jax.lax.scan(lambda c, x: one(c, *x), carry, (jnp.arange(count), *xs), reverse=reverse)
+    found: list[Any] = [None] * count
+    for i in reversed(range(count)) if reverse else range(count):
+        carry, found[i] = one(carry, i, *jax.tree.map(lambda a, i=i: a[i], xs))
+    return carry, jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)

@@ -1,0 +1,78 @@
+"""The log-likelihood of a Markov form by the route that suits it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ssmlang.engines import _diffuse as diffuse
+from ssmlang.engines import _univariate as univariate
+from ssmlang.engines._density import Plan, inner, log_density, taken_in
+from ssmlang.engines._diffuse_head import DiffuseHead
+from ssmlang.engines._forward import State, Step, forward, initial_state
+from ssmlang.engines._rows import Rows
+from ssmlang.engines._tail import tail
+from ssmlang.engines._univariate import Finite
+from ssmlang.engines.companion import Markov
+from ssmlang.engines.layout import Layout
+from ssmlang.engines.routes import Route
+
+
+def log_likelihood(
+    markov: Markov, y: Float[Array, "T m"], layout: Layout, head: DiffuseHead, route: Callable[[Rows], Route]
+) -> Float[Array, ""]:
+    """log p(y): the diffuse head in diffuse form, the rest as `route` says of its rows."""
+    steps = len(y)
+    rows, state = Rows.of(markov, steps), initial_state(markov, layout)
+
+    def finite(rows: Rows, y: Array, state: State) -> Array:
+        way = route(rows)
+        run = settling if way.settles else log_density
+        return run(layout, Plan(way.block, way.settles), rows, y, state[0])
+
+    def flat(rows: Rows, y: Array, state: State) -> tuple[State, Array]:
+        state, found = forward(rows, y, state, layout, innovations)
+        return state, jnp.sum(univariate.terms(*found))
+
+    if state[1] is None:
+        return finite(rows, y, state)
+    state, value = flat(rows.part(0, head.rows), y[: head.rows], state)
+    if head.rows == steps:
+        return value
+    rest = (rows.part(head.rows, steps), y[head.rows :], state)
+    if head.certain:
+        return value + finite(*rest)
+    assert state[1] is not None
+    return value + jax.lax.cond(diffuse.exhausted(state[1]), finite, lambda *a: flat(*a)[1], *rest)
+
+
+def innovations(step: Step) -> tuple[Array, Array, Array]:
+    """v, F and fates of a row's entries."""
+    return step.innovations.v, step.innovations.F, step.innovations.kind
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def settling(layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m"], state: Finite) -> Float[Array, ""]:
+    """`log_density` of rows with one and the same transition and emission and no missing entry: row by row until the
+    covariance has settled, then in blocks. Differentiable as `log_density` is."""
+    return _settling(layout, plan, rows, y, state)
+
+
+@settling.defjvp
+def _derivative(
+    layout: Layout, plan: Plan, primals: tuple[Rows, Array, Finite], tangents: tuple[Rows, Array, Finite]
+) -> tuple[Array, Array]:
+    value, slopes = jax.value_and_grad(partial(_settling, layout, plan), (0, 1, 2))(*primals)
+    return value, inner(slopes, tangents)
+
+
+def _settling(layout: Layout, plan: Plan, rows: Rows, y: Array, state: Finite) -> Array:
+    passed = taken_in(layout, plan, rows, y, state)
+    first = rows.row(jax.tree.map(lambda a: a[0], rows.varying))
+    offsets = rows.varying.get("d", rows.constant.get("d"))
+    rest = tail(layout, first, offsets, passed.P, passed.m, y, passed.blocks, plan.block)
+    return passed.log_likelihood + rest

@@ -1,0 +1,30 @@
+"""Which way the exact filter goes through the rows, decided before anything is compiled. No JAX here."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+SETTLING_ROWS = 500
+"""A series shorter than this is taken row by row: what the settled rows would save goes into their set-up."""
+
+
+class Route(NamedTuple):
+    """How the rows of a likelihood are taken in."""
+
+    block: int
+    """rows worked through between two tests, and between two moments kept for the derivative"""
+    settles: bool
+    """whether to stop working out the covariance once it has settled"""
+
+
+def route(entries: int, steps: int, *, constant: bool, complete: bool, exact: bool) -> Route:
+    """The way for rows with `entries` observations each.
+
+    constant: whether transition, noises and emission are the same in every row (offsets of the observations may vary);
+    complete: whether no entry is missing before the last row with any; exact: whether an observation may be predicted
+    without error.
+    """
+    settles = constant and complete and not exact and entries > 0 and steps >= SETTLING_ROWS
+    if settles:
+        return Route(max(8, min(32, 1 << (64 // max(entries, 1)).bit_length() - 1)), True)
+    return Route(32, False)

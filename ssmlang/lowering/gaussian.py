@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import jax
 import jax.numpy as jnp
@@ -59,35 +60,52 @@ def _plan(shape: tuple[int, ...], parts: Sequence[tuple[np.ndarray, Node]]) -> P
 class GaussianLowering:
     """The road from parameters and data to a `LinearGaussian` program, for one linear form of a model.
 
-    `structure` is the program's; `states` and `observations` name the entries of x and y in order.
+    `states` and `observations` name the entries of x and y in order. `transition` and `emission` are the form's, with
+    observations that are read as known numbers.
     """
 
     def __init__(self, model: Model, form: LinearForm) -> None:
         self.model, self.form = model, form
         s = form.stacking
         self.n, self.m, self.r = s.n, s.m, s.r
-        transition = _with_data(form.transition, model, s.y)
-        emission = _with_data(form.emission, model, s.y)
-        depths = {
-            "F": max(transition.depth("x"), 1), "G": max(transition.depth("e"), 0) + 1,
-            "H": max(emission.depth("x"), 0) + 1, "J": max(emission.depth("e"), 0) + 1,
-        }  # fmt: skip
-        patterns = {}
-        self.plans: dict[str, Plan] = {}
+        self.transition = _with_data(form.transition, model, s.y)
+        self.emission = _with_data(form.emission, model, s.y)
+
+    @cached_property
+    def _matrices(self) -> dict[str, tuple[Sparse, ...]]:
+        """F, G, H and J lag by lag."""
+        found = {}
         for name, rows, kind, first, width in (
-            ("F", transition, "x", 1, self.n), ("G", transition, "e", 0, self.r),
-            ("H", emission, "x", 0, self.n), ("J", emission, "e", 0, self.r),
+            ("F", self.transition, "x", 1, self.n), ("G", self.transition, "e", 0, self.r),
+            ("H", self.emission, "x", 0, self.n), ("J", self.emission, "e", 0, self.r),
         ):  # fmt: skip
-            shape = (depths[name], rows.size, width)
-            matrices = {lag: rows.terms.get((kind, lag), sparse.empty(shape[1:])) for lag in
-                        range(first, first + depths[name])}  # fmt: skip
-            places = [((lag - first) * rows.size * width + _flat_places(m), m.values) for lag, m in matrices.items()]
-            self.plans[name] = _plan(shape, places)
-            patterns[name] = tuple(_nested(m.nonzero) for m in matrices.values())
-        self.plans["c"] = _plan((self.n,), [(np.arange(self.n), transition.constant)])
-        self.plans["d"] = _plan((self.m,), [(np.arange(self.m), emission.constant)])
-        self.structure = Structure(self.n, self.m, self.r, patterns["F"], patterns["G"], patterns["H"], patterns["J"])
-        self.start = Start(form, self.structure)
+            last = max(rows.depth(kind), first)
+            empty = sparse.empty((rows.size, width))
+            found[name] = tuple(rows.terms.get((kind, lag), empty) for lag in range(first, last + 1))
+        return found
+
+    @cached_property
+    def plans(self) -> dict[str, Plan]:
+        """Where the numbers of each array of the program come from."""
+        found = {}
+        for name, lags in self._matrices.items():
+            rows, width = lags[0].shape
+            places = [(lag * rows * width + _flat_places(m), m.values) for lag, m in enumerate(lags)]
+            found[name] = _plan((len(lags), rows, width), places)
+        found["c"] = _plan((self.n,), [(np.arange(self.n), self.transition.constant)])
+        found["d"] = _plan((self.m,), [(np.arange(self.m), self.emission.constant)])
+        return found
+
+    @cached_property
+    def structure(self) -> Structure:
+        """Sizes and structural zeros of the program: as large as its matrices."""
+        patterns = (tuple(_nested(m.nonzero) for m in self._matrices[name]) for name in "FGHJ")
+        return Structure(self.n, self.m, self.r, *patterns)
+
+    @cached_property
+    def start(self) -> Start:
+        """The law of the program's first memory."""
+        return Start(self.form, self.structure)
 
     @property
     def states(self) -> list[str]:

@@ -17,7 +17,7 @@ from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.source import Source
 from ssmlang.model.linear import LinearForm, linear_form
 from ssmlang.model.model import Model as Spec
-from ssmlang.running.calls import draws_wanted, one_of, params_dict, rows, seed_of
+from ssmlang.running.calls import draws_wanted, one_of, params_dict, paths_wanted, rows, seed_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ssmlang.data import Bound
     from ssmlang.inference.priors import Priors
     from ssmlang.inference.simulate import Simulator
+    from ssmlang.results.diagnosis import Diagnosis
     from ssmlang.running.execution import Execution
     from ssmlang.running.fit import Fit
 
@@ -254,16 +255,21 @@ class Model:
         *,
         time: Any = None,
         keep: Literal["all", "last"] = "all",
+        paths: int | None = None,
         seed: int = 0,
         dtype: str = "float64",
         device: str | None = None,
     ) -> xr.Dataset | list[xr.Dataset]:
-        """Moments of the states given all data. Of a list of data sets, a list."""
-        del seed
-        return self._moments("smooth", data, params, engine, time, keep, dtype, device)
+        """Moments of the states given all data. Of a list of data sets, a list.
+
+        `paths`: how many paths of all states to draw given the data, as `paths` (path, time, state).
+        """
+        wanted = (paths_wanted(paths), seed_of(seed))
+        return self._moments("smooth", data, params, engine, time, keep, dtype, device, *wanted)
 
     def _moments(self, verb: Literal["filter", "smooth"], data: Any, params: Mapping[str, Any], engine: EngineName,
-                 time: Any, keep: Literal["all", "last"], dtype: str, device: str | None) -> Any:  # fmt: skip
+                 time: Any, keep: Literal["all", "last"], dtype: str, device: str | None, paths: int = 0,
+                 seed: int = 0) -> Any:  # fmt: skip
         from ssmlang.running.execution import running
         from ssmlang.running.verbs import Moments
 
@@ -271,8 +277,54 @@ class Model:
         execution = self.execution(engine)
         bounds, values = self.bind(data, time=time), self.params_of(params)
         with running(dtype, device):
-            found = [Moments(self, execution, verb, bound).at(values, keep) for bound in bounds]
+            one = lambda i, bound: Moments(self, execution, verb, bound).at(
+                values, keep, paths=paths, seed=seed, first=i * paths)  # fmt: skip
+            found = [one(i, bound) for i, bound in enumerate(bounds)]
         return found if isinstance(data, (list, tuple)) else found[0]
+
+    def residuals(
+        self,
+        data: Any,
+        params: Mapping[str, Any],
+        engine: EngineName = "auto",
+        *,
+        time: Any = None,
+        seed: int = 0,
+        dtype: str = "float64",
+        device: str | None = None,
+    ) -> xr.Dataset | list[xr.Dataset]:
+        """Innovations one step ahead, and the noises given all data; of a list of data sets, a list.
+
+        `innovation`, `innovation_sd`, `standardized` (time, obs); `noise_mean`, `noise_sd`, `auxiliary` (time, noise),
+        noises on their own scale, by their names or those of the entries they drive: see `docs/residuals.md`.
+        """
+        from ssmlang.running.execution import running
+        from ssmlang.running.residuals import residuals
+
+        del seed
+        execution = self.execution(engine)
+        bounds, values = self.bind(data, time=time), self.params_of(params)
+        with running(dtype, device):
+            found = [residuals(self, execution, bound, values) for bound in bounds]
+        return found if isinstance(data, (list, tuple)) else found[0]
+
+    def diagnose(
+        self,
+        data: Any,
+        params: Mapping[str, Any],
+        engine: EngineName = "auto",
+        *,
+        lags: int | None = None,
+        time: Any = None,
+        seed: int = 0,
+        dtype: str = "float64",
+        device: str | None = None,
+    ) -> Diagnosis | list[Diagnosis]:
+        """Tests of the standardized innovations: whiteness (`lags`, else 10 or fewer), normality, changing variance and
+        mean; of a list of data sets, a list."""
+        from ssmlang.results.diagnosis import diagnosis
+
+        return diagnosis(self.residuals(data, params, engine, time=time, seed=seed, dtype=dtype, device=device), lags)
 
     def forecast(
         self,

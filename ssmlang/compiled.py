@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ssmlang.analysis.advice import Advice, advise, choose
+from ssmlang.analysis.choice import Task, Verb
 from ssmlang.analysis.report import Report, report
 from ssmlang.frontend import Checked, check_file, check_text
 from ssmlang.language.diagnostics import Diagnostic, SsmError
@@ -183,20 +184,25 @@ class Model:
 
         return bind(self.spec, data, time=time)
 
-    def execution(self, engine: EngineName = "auto") -> Execution:
-        """What runs `engine` on this model. Raises E301 to E30x where it cannot."""
+    def execution(self, engine: EngineName = "auto", task: Task = Task()) -> Execution:  # noqa: B008
+        """What runs `engine` on this model, for what is asked of it. Raises E301 to E310 where it cannot."""
         from ssmlang import engines
         from ssmlang.running.execution import Execution
 
         name = engine if isinstance(engine, str) else getattr(engine, "name", None)
         if not isinstance(name, str):
             raise SsmError(Diagnostic("E301", f"engine={engine!r} is neither a name nor an engine"))
-        chosen = choose(self.spec, name, self.form)
+        chosen = choose(self.spec, name, self.form, task)
         assert isinstance(self.form, LinearForm)
         made = engines.engine_class(chosen)() if isinstance(engine, str) else engine
         if made not in self._executions:
             self._executions[made] = Execution(self.spec, self.form, made)
         return self._executions[made]
+
+    def _task(self, verb: Verb, bounds: Sequence[Bound], dtype: str, device: str | None, ahead: int = 0) -> Task:
+        from ssmlang.running.execution import on_gpu
+
+        return Task(verb, max((b.steps for b in bounds), default=0) + ahead, dtype, on_gpu(device))
 
     def params_of(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Parameter values checked, as arrays in label order. Raises E441 to E446."""
@@ -224,9 +230,9 @@ class Model:
         from ssmlang.running.verbs import log_likelihood
 
         del seed  # this engine draws nothing
-        return log_likelihood(
-            self, self.execution(engine), self.bind(data, time=time), params_dict(params), dtype, device
-        )
+        bounds = self.bind(data, time=time)
+        execution = self.execution(engine, self._task("likelihood", bounds, dtype, device))
+        return log_likelihood(self, execution, bounds, params_dict(params), dtype, device)
 
     def filter(
         self,
@@ -274,8 +280,8 @@ class Model:
         from ssmlang.running.verbs import Moments
 
         one_of("keep", keep, ("all", "last"))
-        execution = self.execution(engine)
         bounds, values = self.bind(data, time=time), self.params_of(params)
+        execution = self.execution(engine, self._task(verb, bounds, dtype, device))
         with running(dtype, device):
             one = lambda i, bound: Moments(self, execution, verb, bound).at(
                 values, keep, paths=paths, seed=seed, first=i * paths)  # fmt: skip
@@ -345,8 +351,8 @@ class Model:
 
         del seed
         steps = rows(steps, "a forecast")
-        execution = self.execution(engine)
         bounds, values = self.bind(data, time=time), self.params_of(params)
+        execution = self.execution(engine, self._task("forecast", bounds, dtype, device, steps))
         with running(dtype, device):
             one = lambda bound: Moments(self, execution, "forecast", bound, steps=steps, future=future)
             found = [one(bound).at(values) for bound in bounds]
@@ -358,7 +364,8 @@ class Model:
         """The plain NumPyro model of the parameters, the states integrated out: a function of no arguments."""
         from ssmlang.running.verbs import numpyro_model
 
-        return numpyro_model(self, self.execution(engine), self.bind(data, time=time))
+        bounds = self.bind(data, time=time)
+        return numpyro_model(self, self.execution(engine, self._task("fit", bounds, "float64", None)), bounds)
 
     def fit(
         self,
@@ -381,8 +388,9 @@ class Model:
 
         seed = seed_of(seed)
         one_of("progress", progress, (None, True, False, *MODES))
-        execution = self.execution(engine)
-        return fit(self, execution, self.bind(data, time=time), method=method, draws=draws, warmup=warmup,
+        bounds = self.bind(data, time=time)
+        execution = self.execution(engine, self._task("fit", bounds, "float64", device))
+        return fit(self, execution, bounds, method=method, draws=draws, warmup=warmup,
                    chains=chains, seed=seed, progress=progress, dtype=dtype, device=device)  # fmt: skip
 
 

@@ -159,8 +159,10 @@ def _stationary(reader: Reader, transition: Rows, initials: Sequence[InitialEqua
         if kind == "x":
             trouble += [(int(r), f"reads {names[c]}, which is not stationary") for r, c in zip(m.rows, m.cols)
                         if not inside[c]]  # fmt: skip
-        elif kind == "y":
+        elif kind in ("y", "ypast"):
             trouble += [(int(r), "reads an observation") for r in m.rows]
+        elif kind == "past":
+            trouble += [(int(r), "reads its whole past") for r in m.rows]
     if not trouble and (reads_time(own) or expr.varies([own.constant, *(m.values for m in own.terms.values())])):
         trouble += [(0, "its transition changes from row to row")]
     spans = tuple(i.span for i in initials if i.special == "stationary")

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ssmlang.analysis.advice import refuse
+from ssmlang.analysis.choice import Task
 from ssmlang.data import Bound, check_inputs
 from ssmlang.engines.base import Engine, Gaps, Known
 from ssmlang.language.diagnostics import Diagnostic, SsmError
@@ -91,6 +93,11 @@ def in_double(function: Callable[[Params], Array], quick: Callable[[Params], Arr
     return called
 
 
+def on_gpu(device: str | None) -> bool:
+    """Whether a call with this `device` runs on a GPU."""
+    return device == "gpu" or (device is None and jax.default_backend() == "gpu")
+
+
 def _device(name: str) -> jax.Device:
     if name not in ("cpu", "gpu"):
         raise SsmError(Diagnostic("E711", f"device={name!r} is not understood", help=("'cpu', 'gpu' or None",)))
@@ -117,6 +124,9 @@ class Execution:
         missing = lambda name: any(np.isnan(b.observations[name][:-1]).any() for b in bounds)
         latent = tuple(n for n in self.form.read_back if ahead or missing(n))
         lowering = self.lowering(latent, False)
+        if latent:
+            # What is missing and read back is part of the state, which an engine may not be able to take.
+            refuse(self.model, self.engine.name, lowering.form, Task(steps=max(b.steps for b in bounds)))
         return Setting(latent, Known(gaps_of(lowering, bounds), known_head(lowering, bounds)))
 
     def series(self, bounds: Sequence[Bound]) -> tuple[Series, ...]:
@@ -178,6 +188,8 @@ class Execution:
     # ---------------------------------------------------------------------------------------------- functions
 
     def lowering(self, latent: tuple[str, ...], definitions: bool) -> GaussianLowering:
+        # As states, definitions have no noise of their own.
+        definitions = definitions and not self.engine.requires.process_noise
         key = (latent, definitions)
         if key not in self._lowerings:
             model = with_reads(self.model) if definitions else self.model

@@ -5,7 +5,8 @@ of any X is  mean + G e,  G = Cov(X, Y) C^-T, and its causal part, the columns o
 predictions: the Wiener-Hopf equation on a finite horizon.
 
 An entry without noise of its own that the earlier ones predict exactly is skipped if it agrees with them; if not, the
-log-likelihood is -inf. "Exactly" is a pivot that is rounding of the entry's variance, "agrees" within about seven digits.
+log-likelihood is -inf. "Exactly" is a pivot that is rounding of the entry's variance, "agrees" within about seven
+digits.
 """
 
 from __future__ import annotations

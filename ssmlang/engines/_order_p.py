@@ -61,7 +61,7 @@ class OrderP:
     R: Float[Array, "*T m m"]
     mean: Float[Array, "past+1 k"]
     """of rows -past..0, in the order of time"""
-    cov: Float[Array, "(past+1)*k (past+1)*k"]
+    cov: Float[Array, "K K"]
     extents: Extents
 
     def per_row(self, name: str) -> Float[Array, "T ..."]:

@@ -182,7 +182,7 @@ def _convolve(spectrum: Array, rho: Float[Array, "rows k c"], length: int) -> Fl
 
 
 def _impulse_response(A: Float[Array, "P k k"], rows: int) -> Float[Array, "rows k k"]:
-    """The first terms of (I - sum_k A_k s^k)^-1 as a power series, by Newton's doubling: Psi <- Psi - Psi (L Psi - I)."""
+    """The first terms of (I - sum_k A_k s^k)^-1 by Newton's doubling: Psi <- Psi - Psi (L Psi - I)."""
     k = A.shape[-1]
     start = min(rows, _SERIES_START)
     L = jnp.concatenate([jnp.eye(k, dtype=A.dtype)[None], -A])[:rows]

@@ -86,7 +86,7 @@ class Growing(EngineBase):
         form = order_p(program, len(y), diagonal=True)
         e, k = form.extents, form.extents.k
         rows = _Row(
-            *(form.per_row(name) for name in ("A", "a", "Q", "C", "d")),
+            A=form.per_row("A"), a=form.per_row("a"), Q=form.per_row("Q"), C=form.per_row("C"), d=form.per_row("d"),
             R=jnp.diagonal(form.per_row("R"), axis1=1, axis2=2), y=y, spread=_unconditional(form, program),
         )  # fmt: skip
         S = jnp.concatenate([form.cov, form.mean.reshape(-1, 1)], axis=1)
@@ -135,7 +135,7 @@ def _update(S: Float[Array, "size size+1"], x: tuple[Array, Array, Array, Array,
     tolerance = 4.0 * S.shape[0] * float(jnp.finfo(S.dtype).eps)
     cS = c @ S
     v, F = y - d - cS[-1], cS[:-1] @ c + R
-    zero = (R == 0.0) & (F <= tolerance * spread)
+    zero = (R == 0.0) & (tolerance * spread >= F)
     near = np.sqrt(tolerance) * (jnp.abs(y) + jnp.abs(d) + jnp.sum(jnp.abs(c * S[:, -1])) + jnp.sqrt(spread))
     used = seen & ~zero
     v, F = jnp.where(used, v, 0.0), jnp.where(used, F, 1.0)

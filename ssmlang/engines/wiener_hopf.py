@@ -19,7 +19,10 @@ from ssmlang.engines.program import LinearGaussian
 
 
 class Predictor(NamedTuple):
-    """One-step predictions as functions of the data: E[x_t | y_<t] = x_mean[t] + sum_s weights[t, :, s] (y_s - y_mean[s])."""
+    """One-step predictions as functions of the data.
+
+    E[x_t | y_<t] = x_mean[t] + sum_s weights[t, :, s] (y_s - y_mean[s]).
+    """
 
     weights: Float[Array, "T n T m"]
     """zero from s = t on, and where an entry is missing"""

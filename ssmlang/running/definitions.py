@@ -56,9 +56,13 @@ def definitions(
         if d.name in lowering.form.definitions:
             first, last = lowering.form.definitions[d.name]
             shape = (len(arrays["mean"]), *d.shape)
-            variance = np.diagonal(arrays["cov"][:, first:last, first:last], axis1=1, axis2=2)
+            if "cov" in arrays:
+                variance = np.diagonal(arrays["cov"][:, first:last, first:last], axis1=1, axis2=2)
+                sd = np.sqrt(np.maximum(variance, 0))
+            else:
+                sd = arrays["sd"][:, first:last]
             mean = arrays["mean"][:, first:last]
-            found[d.name] = Series(mean.reshape(shape), d.axes, np.sqrt(np.maximum(variance, 0)).reshape(shape))
+            found[d.name] = Series(mean.reshape(shape), d.axes, sd.reshape(shape))
         else:
             integrated = _integrated(d.value, lowering, arrays, bound, params)
             if integrated is not None:
@@ -73,6 +77,8 @@ def _integrated(
     read = sorted({n.attrs[1:] for n in expr.walk([value]) if n.op == "ref" and n.attrs[0] == "state"}, key=str)
     names = [f"{PREFIX}{name} {lag}" for name, lag in read]
     if any(n not in spans for n in names) or any(r[0] == "noise" for r in expr.references([value])):
+        return None
+    if "cov" not in arrays:  # too many states for their joint law
         return None
     at = np.sort(np.concatenate([np.arange(*spans[n]) for n in names]) if names else np.zeros(0, int))
     mean, cov = arrays["mean"][:, at], arrays["cov"][:, at[:, None], at[None, :]]

@@ -54,12 +54,13 @@ def checked(text: str, wanted: list[V], y: np.ndarray, params: dict, *, states: 
             latent: tuple[str, ...] = (), inputs: dict | None = None) -> None:  # fmt: skip
     """The likelihood, and the smoothed first state where its variables are given."""
     low = lowered(text, latent)
-    assert float(run(low, "log_likelihood", params, {"y": y}, inputs)) == pytest.approx(log_density(wanted, y), rel=1e-10)
+    found = float(run(low, "log_likelihood", params, {"y": y}, inputs))
+    assert found == pytest.approx(log_density(wanted, y), rel=1e-10)
     if states is not None:
-        found = run(low, "smooth", params, {"y": y}, inputs)
+        smoothed = run(low, "smooth", params, {"y": y}, inputs)
         mean, sd = conditional(states, wanted, y)
-        np.testing.assert_allclose(found.mean[:, 0], mean, atol=1e-10)
-        np.testing.assert_allclose(np.sqrt(found.cov[:, 0, 0]), sd, atol=1e-9)
+        np.testing.assert_allclose(smoothed.mean[:, 0], mean, atol=1e-10)
+        np.testing.assert_allclose(np.sqrt(smoothed.cov[:, 0, 0]), sd, atol=1e-9)
 
 
 def observed(w: World, x: list[V], scale: float) -> list[V]:

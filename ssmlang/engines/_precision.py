@@ -84,10 +84,10 @@ def factor(form: OrderP, seen: Bool[Array, "T m"]) -> Precision:
     inner = inner + filler.reshape(inner.shape)
 
     def eliminate(left: Array, x: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
-        I, O = x
-        L = jnp.linalg.cholesky(I.T @ I + left)
-        V = solve_triangular(L, I.T @ O, lower=True)
-        return O.T @ O - V.T @ V, (L, V)
+        own, before = x
+        L = jnp.linalg.cholesky(own.T @ own + left)
+        V = solve_triangular(L, own.T @ before, lower=True)
+        return before.T @ before - V.T @ V, (L, V)
 
     nothing = jnp.zeros((B * e.k, B * e.k), dtype)
     left, (L, V) = jax.lax.scan(eliminate, nothing, (inner, outer), reverse=True)

@@ -93,15 +93,7 @@ class Sweeps:
 
     def emit(self, z: Float[Array, "rows k *c"]) -> Float[Array, "T m *c"]:
         """The observations' part that is linear in z."""
-        if z.ndim == 2:
-            return self.emit(z[..., None])[..., 0]
-        C, e = self.form.C, self.form.extents
-        if C.shape[-3] == 1:
-            read, C = z[e.past :], C[..., 0, :, :]
-            return jnp.einsum("tmk,tkc->tmc" if C.ndim == 3 else "mk,tkc->tmc", C, read)
-        at = e.past + np.arange(e.steps)[:, None] - np.arange(C.shape[-3])
-        read = jnp.where((at >= 0)[:, :, None, None], z[np.maximum(at, 0)], 0.0)
-        return jnp.einsum("tlmk,tlkc->tmc" if C.ndim == 4 else "lmk,tlkc->tmc", C, read)
+        return emit(self.form, z)
 
     def emit_back(self, u: Float[Array, "T m *c"]) -> Float[Array, "rows k *c"]:
         """The transpose of `emit`."""
@@ -164,6 +156,19 @@ def banded(form: OrderP) -> tuple[Float[Array, "blocks Bk Bk"], Float[Array, "bl
 
     outer = dense(within + block) if blocks > 1 else jnp.zeros((1, block * e.k, block * e.k), A.dtype)
     return jnp.eye(block * e.k, dtype=A.dtype) - dense(within), outer, block
+
+
+def emit(form: OrderP, z: Float[Array, "rows k *c"]) -> Float[Array, "T m *c"]:
+    """sum_k C_{t,k} z_{t-k}."""
+    if z.ndim == 2:
+        return emit(form, z[..., None])[..., 0]
+    C, e = form.C, form.extents
+    if C.shape[-3] == 1:
+        read, C = z[e.past :], C[..., 0, :, :]
+        return jnp.einsum("tmk,tkc->tmc" if C.ndim == 3 else "mk,tkc->tmc", C, read)
+    at = e.past + np.arange(e.steps)[:, None] - np.arange(C.shape[-3])
+    read = jnp.where((at >= 0)[:, :, None, None], z[np.maximum(at, 0)], 0.0)
+    return jnp.einsum("tlmk,tlkc->tmc" if C.ndim == 4 else "lmk,tlkc->tmc", C, read)
 
 
 def _fft_length(rows: int) -> int:

@@ -42,7 +42,7 @@ class _State(NamedTuple):
     d: Array
     size: Array
     """r'M^-1 r"""
-    count: Array
+    done: Array
     s: Array
     y: Array
     """past steps and what they changed in the gradient, for L-BFGS; both divided by the root of s'y"""
@@ -69,7 +69,7 @@ def solve(
     past = jnp.zeros((memory, *b.shape), b.dtype)
 
     def unsettled(now: _State) -> Array:
-        return (now.count < max_iterations) & (now.size > least) & (certificate(now.r, now.z) > tolerance**2)
+        return (now.done < max_iterations) & (now.size > least) & (certificate(now.r, now.z) > tolerance**2)
 
     def iterate(now: _State) -> _State:
         change = product(now.d)
@@ -79,18 +79,18 @@ def solve(
         if solver == "cg":
             z = precondition(r)
             size = jnp.vdot(r, z)
-            return now._replace(u=u, r=r, z=z, d=z + (size / now.size) * now.d, size=size, count=now.count + 1)
+            return now._replace(u=u, r=r, z=z, d=z + (size / now.size) * now.d, size=size, done=now.done + 1)
         scale = 1.0 / jnp.sqrt(curvature)
         s = jnp.concatenate([now.s[1:], (scale * now.d)[None]])
         y = jnp.concatenate([now.y[1:], (scale * change)[None]])
         z, d = _two_loops(r, s, y, precondition)
-        return _State(u, r, z, d, jnp.vdot(r, z), now.count + 1, s, y)
+        return _State(u, r, z, d, jnp.vdot(r, z), now.done + 1, s, y)
 
     def one_round(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], None]:
         u, r, count = carry
         z = precondition(r)
         end = jax.lax.while_loop(unsettled, iterate, _State(u, r, z, z, jnp.vdot(r, z), count, past, past))
-        return (end.u, b - product(end.u), end.count), None
+        return (end.u, b - product(end.u), end.done), None
 
     start = (jnp.zeros_like(b), b, jnp.zeros((), int))
     (u, r, count), _ = jax.lax.scan(one_round, start, None, length=ROUNDS)
@@ -100,7 +100,7 @@ def solve(
 
 
 def _two_loops(r: Array, s: Array, y: Array, precondition: Product) -> tuple[Array, Array]:
-    """M^-1 r and the inverse Hessian's estimate times r (Nocedal & Wright 2006, algorithm 7.4); M the first estimate."""
+    """M^-1 r and the inverse Hessian's estimate times r (Nocedal & Wright 2006, algorithm 7.4) from M^-1."""
 
     def down(q: Array, pair: tuple[Array, Array]) -> tuple[Array, Array]:
         weight = jnp.vdot(pair[0], q)

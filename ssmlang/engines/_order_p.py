@@ -127,8 +127,7 @@ def order_p(program: LinearGaussian, steps: int, *, diagonal: bool = False) -> O
 
 def _past_rows(structure: Structure, reached: int) -> int:
     """How many rows before row 0 there are: those that something reaches, but where a program has no such rows."""
-    known: int | None = getattr(structure, "past_rows", None)
-    return reached if known is None else min(reached, known)
+    return reached if structure.past_rows is None else min(reached, structure.past_rows)
 
 
 def _row_noises(s: Structure, M: list[int], diagonal: bool) -> tuple[list[int], list[int]]:

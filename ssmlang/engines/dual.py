@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Int
 
 from ssmlang.engines import _joint as joint
@@ -68,14 +67,14 @@ class _Problem(NamedTuple):
 @register
 @dataclass(frozen=True)
 class Dual(EngineBase):
-    """Exact inference for programs that read many rows back, up to their whole past, without forming a matrix over time.
+    """Exact inference for programs that read many rows back, up to their whole past, with no matrix over time.
 
     Conditional means are controls u of a backward difference equation with Sigma_YY u = -Cov(Y, f'x); a backward and a
     forward sweep are a product with Sigma_YY, and preconditioned conjugate gradients solve for u. Smoothed means of all
-    rows are one such solve; their covariances take one for each entry of a row and of its signal. Programs of any order,
-    noises and initial laws of any rank; the initial law must be proper. A sweep costs O(T p n^2), or O(n^2 T log T) by
-    FFT for a long memory that does not change with time. NaN in y is a missing value. Kudre, Chang & Mehta (2026),
-    arXiv 2604.03909.
+    rows are one such solve; their covariances take one for each entry of a row and of its signal. Programs of any
+    order, noises and initial laws of any rank; the initial law must be proper. A sweep costs O(T p n^2), or
+    O(n^2 T log T) by FFT for a long memory that does not change with time. NaN in y is a missing value. Kudre, Chang &
+    Mehta (2026), arXiv 2604.03909.
 
     What needs every row's past is not the dual filter's: `filter` and `log_likelihood_terms` are those of `Kalman` up
     to 200 entries of memory and of `Batch` beyond. The log-determinant in `log_likelihood` is that of the block-banded

@@ -84,6 +84,9 @@ class Structure:
     """of H, (l+1, m, n)"""
     emission_noise: Nested | Pattern
     """of J, (q'+1, m, r)"""
+    past_rows: int | None = None
+    """How many rows before row 0 have a law: those further back are zero, as where a sum over the whole past ends at
+    row 0. None: all that the memory holds"""
 
     @property
     def patterns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

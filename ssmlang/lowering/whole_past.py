@@ -28,17 +28,19 @@ _FIRST = {"F": 1, "H": 0}
 
 @dataclass(frozen=True)
 class WholePast:
-    """The coefficients of ("past", 0) by the array they belong to, and whether rows before 0 have to be kept out."""
+    """The coefficients of ("past", 0) by the array they belong to, whether rows before 0 have to be kept out, and how
+    many rows have an initial law."""
 
     terms: Mapping[str, Sparse]
     begun: Mapping[str, bool]
+    first_rows: int
 
     @classmethod
     def of(cls, form: LinearForm, transition: Rows, emission: Rows) -> WholePast:
         terms = {n: r.terms["past", 0] for n, r in (("F", transition), ("H", emission)) if ("past", 0) in r.terms}
         # A sum over 1..t ends at row 0. Rows before it are zero in the memory, but for those that `init` gives.
         before = np.array(form.initial.given[1:].any(axis=0))
-        return cls(terms, {name: bool(before[m.cols].any()) for name, m in terms.items()})
+        return cls(terms, {name: bool(before[m.cols].any()) for name, m in terms.items()}, form.depth)
 
     def __bool__(self) -> bool:
         return bool(self.terms)
@@ -53,7 +55,8 @@ class WholePast:
             return base
         F, _, H, _ = base.patterns
         deep = {name: self._pattern(name, mask, steps) for name, mask in (("F", F), ("H", H))}
-        return replace(base, transition=deep["F"], emission=deep["H"])
+        past_rows = max(self.first_rows, base.noise_rows) - 1
+        return replace(base, transition=deep["F"], emission=deep["H"], past_rows=past_rows)
 
     def _pattern(self, name: str, base: np.ndarray, steps: int) -> Pattern:
         mask = np.zeros((self.lags(name, len(base), steps), *base.shape[1:]), bool)

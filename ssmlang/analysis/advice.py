@@ -152,5 +152,5 @@ def refuse(model: Model, engine: str, form: Form, task: Task = Task()) -> None: 
         raise SsmError([o.diagnostic(engine, AVAILABLE) for o in found])
     if task.verb == "fit" and not REQUIRES[engine].gradients:
         better = [n for n in able if REQUIRES[n].gradients]
-        raise SsmError(Diagnostic("E310", f"engine '{engine}' has no gradients, which a fit needs",
+        raise SsmError(Diagnostic("E306", f"engine '{engine}' has no gradients, which a fit needs",
                                   help=(f'use engine="{better[0]}"',) if better else ()))  # fmt: skip

@@ -13,7 +13,7 @@ Verb = Literal["likelihood", "filter", "smooth", "forecast", "fit"]
 PARALLEL_ROWS = 1_000
 """From so many rows on a GPU is better used by an engine that is parallel in time."""
 DENSE_ROWS = 5_000
-"""Up to so many numbers observed (observations a row times rows) their joint covariance is factored."""
+"""Up to so many numbers observed (observations a row times rows) their joint covariance is formed and factored."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,17 @@ def preferred(form: LinearForm, task: Task) -> tuple[str, ...]:
             return ("parallel", *markov)
         return markov
     if task.steps is None or form.stacking.n * task.steps <= WHOLE_PAST_MEMORY:
-        return (*markov, "batch")
-    causal = ("wiener_hopf", "batch", "growing") if task.verb in ("filter", "forecast") else ("batch", "wiener_hopf")
+        return (*markov, *_joint(form))
     if form.stacking.m * task.steps <= DENSE_ROWS:
-        return (*causal, "dual")
-    return ("dual", *causal)
+        return (*_joint(form), "growing", "dual")
+    return ("dual", *_joint(form))
+
+
+def _joint(form: LinearForm) -> tuple[str, ...]:
+    """The engines on the joint law of all rows, the quicker one first: weights that are the same in every row make the
+    sweeps of wiener_hopf convolutions."""
+    sums = [rows.terms["past", 0] for rows in (form.transition, form.emission) if ("past", 0) in rows.terms]
+    return ("batch", "wiener_hopf") if any(m.varying for m in sums) else ("wiener_hopf", "batch")
 
 
 def rule(form: LinearForm) -> tuple[str, ...]:
@@ -52,6 +58,6 @@ def rule(form: LinearForm) -> tuple[str, ...]:
     n, m = form.stacking.n, form.stacking.m
     first, last = WHOLE_PAST_MEMORY // max(n, 1), DENSE_ROWS // max(m, 1)
     return (
-        f"auto takes kalman up to {first:,} rows (square_root where dtype='float32'), on a state that holds them all",
-        f"from there to {last:,} rows batch, for filter and forecast wiener_hopf; beyond, dual",
+        f"auto takes kalman up to {first:,} rows (square_root where dtype='float32'), on a state that holds them all;",
+        f"from there to {last:,} rows {_joint(form)[0]}, on the joint law of all rows; beyond, dual",
     )

@@ -37,6 +37,16 @@ REQUIRES = {
     "parallel": Requirements(linear=True, gaussian=True, finite_order=True),
     "batch": Requirements(linear=True, gaussian=True, finite_order=False, proper_start=True),
     "wiener_hopf": Requirements(linear=True, gaussian=True, finite_order=False, proper_start=True),
+    "dual": Requirements(linear=True, gaussian=True, finite_order=False, proper_start=True),
+    "banded": Requirements(
+        linear=True,
+        gaussian=True,
+        finite_order=False,
+        proper_start=True,
+        process_noise=True,
+        observation_noise=True,
+        fresh_noise=True,
+    ),
     "growing": Requirements(linear=True, gaussian=True, finite_order=False, proper_start=True),
 }
 """The engines of this version with what they need, the same that their classes say; `auto` falls back in this order."""

@@ -98,11 +98,25 @@ def summary(rows: dict[str, Record]) -> list[str]:
             "" if peer is None else f"{peer} {milliseconds(record['contestants'][peer]['median'])}",
             "" if times is None else f"{times:.1f}x",
             f"{record['goal']:g}x",
-            met(times is not None and times >= record["goal"]),
+            met(times is not None and times >= record["goal"]) + (", below the floor" if beyond_floor(record) else ""),
         ])  # fmt: skip
     said = f"{reached} of {asked} goals of this table are met." if asked else "No row has been measured."
+    if any(beyond_floor(record) for record in rows.values()):
+        said += (
+            " Below the floor: the goal asks for less time than code written by hand for this shape takes, for the "
+            "peer is faster than it was when the goal was set, or was not looked at then."
+        )
     header = ("work", "ssmlang, ms", "us a step", "floor, us a step", "fastest peer, ms", "times faster", "goal", "met")
     return [said, "", *table(header, lines)]
+
+
+def beyond_floor(record: Record) -> bool:
+    """Whether the goal cannot be met by code that is as fast as the floor."""
+    peer = fastest_peer(record)
+    if peer is None or not record["floor_us"]:
+        return False
+    least = record["floor_us"] * 1e-6 * record["steps"] * record["series"]
+    return bool(record["contestants"][peer]["median"] / record["goal"] < least)
 
 
 def trouble(one: Record) -> str:

@@ -43,13 +43,14 @@ class Row:
 
 LONG_PYTHON = {"simdkalman": "0.1 ms a row whatever the size"}
 LONG_SCORE = {"statsmodels": "a score is a filter for each parameter, one after another: minutes a call"}
+SLOW_ROOTS = {"cuthbert": "5 to 9 s a call, twenty times dynamax"}
 PANEL_SCORE = {"statsmodels": "1,000 scores one after another: half a minute a call"}
 
 ROWS = (
     Row("loglik", 1, 1, 1_000, goal=12, floor_us=0.035),
-    Row("loglik", 1, 1, 10_000, goal=20, floor_us=0.021),
+    Row("loglik", 1, 1, 10_000, goal=20, floor_us=0.021, left_out=LONG_PYTHON),
     Row("loglik", 4, 1, 1_000, goal=8, floor_us=0.117),
-    Row("loglik", 4, 1, 10_000, goal=30, floor_us=0.069),
+    Row("loglik", 4, 1, 10_000, goal=30, floor_us=0.069, left_out=LONG_PYTHON),
     Row("loglik", 4, 1, 100_000, goal=60, floor_us=0.040, left_out=LONG_PYTHON),
     Row("loglik", 10, 3, 1_000, goal=8, floor_us=0.47),
     Row("loglik", 10, 3, 10_000, goal=40, floor_us=0.19, left_out=LONG_PYTHON),
@@ -64,12 +65,14 @@ ROWS = (
     Row("gradient", 10, 3, 1_000, goal=8, floor_us=2.14),
     Row("gradient", 4, 1, 100_000, goal=300, floor_us=0.066,
         left_out=LONG_SCORE | {"cuthbert": "0.2 ms a row: 20 s a call"}),
-    Row("gradient", 50, 10, 1_000, goal=2.5, system="slow", floor_us=116, left_out=LONG_SCORE),
-    Row("gradient", 50, 10, 1_000, goal=12, floor_us=15.6, left_out=LONG_SCORE),
+    Row("gradient", 50, 10, 1_000, goal=2.5, system="slow", floor_us=116,
+        left_out=LONG_SCORE | SLOW_ROOTS),
+    Row("gradient", 50, 10, 1_000, goal=12, floor_us=15.6, left_out=LONG_SCORE | SLOW_ROOTS),
     Row("smoother", 4, 1, 1_000, goal=10, floor_us=0.47),
-    Row("smoother", 4, 1, 10_000, goal=10, floor_us=0.26),
+    Row("smoother", 4, 1, 10_000, goal=10, floor_us=0.26, left_out=LONG_PYTHON),
     Row("panel_own", 4, 1, 200, goal=10, series=1_000, floor_us=0.088),
-    Row("panel_own_gradient", 4, 1, 200, goal=10, series=1_000, floor_us=0.36, left_out=PANEL_SCORE),
+    Row("panel_own_gradient", 4, 1, 200, goal=10, series=1_000, floor_us=0.36,
+        left_out=PANEL_SCORE | SLOW_ROOTS),
     Row("panel_shared", 4, 1, 200, goal=1.5, series=1_000, floor_us=0.018),
 )  # fmt: skip
 

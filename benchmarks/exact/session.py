@@ -34,7 +34,6 @@ class Child:
         self.name = name
         self.interpreter = interpreter(name, python)
         self._process: subprocess.Popen[bytes] | None = None
-        self._scratch = tempfile.TemporaryDirectory()
         self._pending = b""
         self.started = 0.0
         """When the process was started, by `time.perf_counter`."""
@@ -53,6 +52,7 @@ class Child:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
+            self._scratch = tempfile.TemporaryDirectory()
             scratch = self._scratch.name
             self._pending = b""
             self.started = time.perf_counter()
@@ -97,3 +97,4 @@ class Child:
             if stream is not None:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()
+        self._scratch.cleanup()

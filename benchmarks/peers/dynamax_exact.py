@@ -35,10 +35,7 @@ def smooth(F, H, Q, R, y):
 
 
 def varying(problem: Problem) -> Job:
-    F, H, Q, R = matrices(problem)
-    # Row t of `weights` leads from t to t + 1 here, from t - 1 to t in the problem.
-    F = jnp.concatenate([F[1:], F[:1]])
-    return Job(timed(jax.jit(loglik), F, H, Q, R, jnp.asarray(problem["y"])), value)
+    return Job(timed(jax.jit(loglik), *matrices(problem), jnp.asarray(problem["y"])), value)
 
 
 def nile(theta, y):

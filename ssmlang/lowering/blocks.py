@@ -156,7 +156,10 @@ class GroupLowering:
         at = self.group.observations
         if not self.observed:
             return jnp.full((len(at), y.shape[1], 1), jnp.nan, y.dtype)
-        return jnp.swapaxes(y[at.reshape(-1).astype(np.int32)].reshape(*at.shape, y.shape[1]), 1, 2)
+        rows = at.reshape(-1)
+        if not np.array_equal(rows, np.arange(len(y))):
+            y = y[rows.astype(np.int32)]
+        return jnp.swapaxes(y.reshape(*at.shape, y.shape[1]), 1, 2)
 
     def _initial(self, values: Sequence[Array]) -> tuple[dict[str, Array], dict[str, bool]]:
         """The law of the first memory, and which of its arrays have a leading axis of members."""

@@ -157,13 +157,13 @@ class Execution:
 
     def _check_rows(self, bound: Bound) -> None:
         """Observations in the first rows that read a state without a value there (E205)."""
-        names = [e for v in self.model.observations.values() for e in v.entry_names()]
-        seen = [~np.isnan(bound.observations[n].reshape(bound.steps, -1)) for n in self.model.observations]
         rows = min(len(self.form.unavailable), bound.steps)
-        if not rows or not seen:
+        seen = [~np.isnan(bound.observations[n][:rows].reshape(rows, -1)) for n in self.model.observations if rows]
+        if not seen:
             return
-        bad = self.form.unavailable[:rows] & np.concatenate(seen, axis=1)[:rows]
+        bad = self.form.unavailable[:rows] & np.concatenate(seen, axis=1)
         if bad.any():
+            names = [e for v in self.model.observations.values() for e in v.entry_names()]
             row, entry = (int(i) for i in np.argwhere(bad)[0])
             raise SsmError(Diagnostic(
                 "E205", f"`{names[entry]}` at row {row} reads a state that has no value so far back",

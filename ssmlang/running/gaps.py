@@ -29,14 +29,14 @@ def undefined(lowering: GaussianLowering, bound: Bound) -> dict[str, np.ndarray]
 
 def missing_data(lowering: GaussianLowering, bound: Bound) -> Diagnostic | None:
     """E413: an observation that is missing where an equation needs it as a number."""
-    form, names = lowering.form, lowering.observations
+    form = lowering.form
     for row, i in np.argwhere(form.conditioned[: bound.steps]):
         owner = next(n for n in reversed(form.stacking.y) if form.stacking.y[n] <= i)
         value = bound.observations[owner][row].reshape(-1)[i - form.stacking.y[owner]]
         if owner in form.stacking.latent and np.isnan(value):
             why = "its equation reaches before the data, so that nothing gives its law there"
             help = f"add `init {owner} ~ ...`, or start the data where it was seen"
-            return _missing(names[i], bound.time.label(int(row)), why, help)
+            return _missing(lowering.observations[i], bound.time.label(int(row)), why, help)
     last = lambda lag: bound.steps - (lag if isinstance(lag, int) else 1)
     read = [(n, lag) for n, lag in form.data_reads if np.isnan(bound.observations[n][: last(lag)]).any()]
     if not read:

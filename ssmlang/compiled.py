@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ssmlang.results.diagnosis import Diagnosis
     from ssmlang.running.execution import Execution
     from ssmlang.running.fit import Fit
+    from ssmlang.running.stream import Stream
 
 EngineName = Any
 """An engine's name, "auto", or an object of one of the classes in `ssmlang.engines`."""
@@ -185,7 +186,7 @@ class Model:
         return bind(self.spec, data, time=time)
 
     def execution(self, engine: EngineName = "auto", task: Task = Task()) -> Execution:  # noqa: B008
-        """What runs `engine` on this model, for what is asked of it. Raises E301 to E310 where it cannot."""
+        """What runs `engine` on this model, for what is asked of it. Raises E301 to E306 where it cannot."""
         from ssmlang import engines
         from ssmlang.running.execution import Execution
 
@@ -280,8 +281,9 @@ class Model:
         from ssmlang.running.verbs import Moments
 
         one_of("keep", keep, ("all", "last"))
-        bounds, values = self.bind(data, time=time), self.params_of(params)
+        bounds = self.bind(data, time=time)
         execution = self.execution(engine, self._task(verb, bounds, dtype, device))
+        values = self.params_of(params)
         with running(dtype, device):
             one = lambda i, bound: Moments(self, execution, verb, bound).at(
                 values, keep, paths=paths, seed=seed, first=i * paths)  # fmt: skip
@@ -304,14 +306,11 @@ class Model:
         `innovation`, `innovation_sd`, `standardized` (time, obs); `noise_mean`, `noise_sd`, `auxiliary` (time, noise),
         noises on their own scale, by their names or those of the entries they drive: see `docs/residuals.md`.
         """
-        from ssmlang.running.execution import running
         from ssmlang.running.residuals import residuals
 
         del seed
-        execution = self.execution(engine)
         bounds, values = self.bind(data, time=time), self.params_of(params)
-        with running(dtype, device):
-            found = [residuals(self, execution, bound, values) for bound in bounds]
+        found = residuals(self, engine, self._task("filter", bounds, dtype, device), bounds, values, dtype, device)
         return found if isinstance(data, (list, tuple)) else found[0]
 
     def diagnose(
@@ -351,12 +350,36 @@ class Model:
 
         del seed
         steps = rows(steps, "a forecast")
-        bounds, values = self.bind(data, time=time), self.params_of(params)
+        bounds = self.bind(data, time=time)
         execution = self.execution(engine, self._task("forecast", bounds, dtype, device, steps))
+        values = self.params_of(params)
         with running(dtype, device):
             one = lambda bound: Moments(self, execution, "forecast", bound, steps=steps, future=future)
             found = [one(bound).at(values) for bound in bounds]
         return found if isinstance(data, (list, tuple)) else found[0]
+
+    # --------------------------------------------------------------------------------------------- row by row
+
+    def initial_state(
+        self,
+        params: Mapping[str, Any],
+        engine: EngineName = "auto",
+        *,
+        seed: int = 0,
+        dtype: str = "float64",
+        device: str | None = None,
+    ) -> Stream:
+        """What is known before any row, for `step`; see `docs/streams.md`."""
+        from ssmlang.running.stream import initial_state
+
+        del seed
+        return initial_state(self, params, engine, dtype, device)
+
+    def step(self, state: Stream, row: Mapping[str, Any]) -> Stream:
+        """What is known after one more row, a dict by name: the moments of `filter`, in constant time and memory."""
+        from ssmlang.running.stream import step
+
+        return step(self, state, row)
 
     # ------------------------------------------------------------------------------------------ the parameters
 
@@ -401,8 +424,8 @@ def _check_engine_name(engine: EngineName) -> None:
         check_name(engine)
 
 
-def load(path: str | Path) -> Fit:
-    """Read a fit that `fit.save` wrote. It forecasts as the original does."""
-    from ssmlang.running.fit import load_fit
+def load(path: str | Path) -> Fit | Stream:
+    """Read a fit or a stream that `save` wrote. It forecasts, or goes on, as the original does."""
+    from ssmlang.running.saved import load_saved
 
-    return load_fit(Path(path), compile_source)
+    return load_saved(Path(path), compile_source)

@@ -302,11 +302,10 @@ def _with_quantiles(out: xr.Dataset, laws: dict[str, list[np.ndarray]]) -> xr.Da
     return out.assign_coords(quantile=np.array(QUANTILES))
 
 
-def load_fit(path: Path, compile_source: Callable[..., Model]) -> Fit:
-    """Read a fit that `Fit.save` wrote; it forecasts as the original does. Raises E701 for another file."""
+def load_fit(tree: xr.DataTree, path: Path, compile_source: Callable[..., Model]) -> Fit:
+    """The fit that `Fit.save` wrote; it forecasts as the original does. Raises E701 for the tree of another file."""
     from ssmlang.engines import engine_class
 
-    tree = containers.load(path)
     if "model_text" not in tree.attrs:
         raise SsmError(Diagnostic("E701", f"`{path}` is not a fit that ssmlang saved",
                                   why=("it holds no model",)))  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from ssmlang.analysis.choice import Task
 from ssmlang.data import Bound
 from ssmlang.engines import engine_class
 from ssmlang.language.diagnostics import SsmError
@@ -20,7 +21,7 @@ from ssmlang.model.noises import NoiseLaw, with_noises
 from ssmlang.results.provenance import provenance
 from ssmlang.results.residuals import residuals as dataset
 from ssmlang.results.residuals import standardized
-from ssmlang.running.execution import Execution, Setting, floats, not_a_number
+from ssmlang.running.execution import Execution, Setting, floats, not_a_number, running
 from ssmlang.running.gaps import blanked
 from ssmlang.running.verbs import Moments
 
@@ -41,8 +42,17 @@ class NoiseMoments(NamedTuple):
     auxiliary: Float[np.ndarray, "T r"]
 
 
-def residuals(model: Model, execution: Execution, bound: Bound, params: Mapping[str, Any]) -> xr.Dataset:
-    """The Dataset of one series; see `Model.residuals`."""
+def residuals(
+    model: Model, engine: Any, task: Task, bounds: Sequence[Bound], params: Mapping[str, Any], dtype: str,
+    device: str | None,
+) -> list[xr.Dataset]:  # fmt: skip
+    """The Dataset of each series; see `Model.residuals`."""
+    execution = model.execution(engine, task)
+    with running(dtype, device):
+        return [_residuals(model, execution, bound, params) for bound in bounds]
+
+
+def _residuals(model: Model, execution: Execution, bound: Bound, params: Mapping[str, Any]) -> xr.Dataset:
     ready = Moments(model, execution, "filter", bound)
     found = ready.arrays(params)
     with jax.enable_x64(True):

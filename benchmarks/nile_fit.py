@@ -15,19 +15,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
-PEERS = HERE / "peers"
-ENVIRONMENTS = ROOT / ".cache" / "peers"
+from benchmarks.environments import PEERS, ROOT, interpreter, variables
+
 DATA = ROOT / "ssmlang" / "data" / "csv" / "nile.csv"
 
 CONTESTANTS = ("ssmlang", "dynestyx", "pymc_extras")
@@ -35,42 +30,10 @@ MONTE_CARLO = {"sd_level": 3.0, "sd_flow": 2.0}
 """How far posterior means of two samplers may lie apart: about four Monte-Carlo errors of 4 x 1000 draws."""
 
 
-def find_python(given: str | None) -> str:
-    """An interpreter that the peers run on."""
-    for name in [given] if given else ["python3.12", "python3.13", "python3"]:
-        found = shutil.which(name)
-        works = [found, "-c", "import sys; sys.exit(sys.version_info < (3, 12))"] if found else ["false"]
-        if subprocess.run(works, capture_output=True).returncode == 0:
-            return str(found)
-    sys.exit("the peers need Python 3.12 or newer: --python /path/to/python3.12")
-
-
-def interpreter(contestant: str, python: str | None) -> str:
-    """The interpreter of a contestant, its environment made where there is none yet."""
-    if contestant == "ssmlang":
-        return sys.executable
-    home = ENVIRONMENTS / contestant
-    ready = home / ".ready"
-    requirements = PEERS / f"{contestant}.txt"
-    if not ready.exists() or ready.read_text() != requirements.read_text():
-        print(f"making the environment of {contestant} ...", file=sys.stderr)
-        subprocess.run([find_python(python), "-m", "venv", "--clear", str(home)], check=True)
-        subprocess.run([home / "bin" / "python", "-m", "pip", "install", "-q", "-r", requirements], check=True)
-        ready.write_text(requirements.read_text())
-    return str(home / "bin" / "python")
-
-
 def run(contestant: str, python: str) -> tuple[float, dict[str, float]]:
     """Seconds of one cold process, and the posterior means it found."""
     with tempfile.TemporaryDirectory() as scratch:
-        environment = os.environ | {
-            "JAX_PLATFORMS": "cpu",
-            "JAX_ENABLE_X64": "1" if contestant == "dynestyx" else "0",
-            "JAX_ENABLE_COMPILATION_CACHE": "false",
-            "PYTENSOR_FLAGS": f"base_compiledir={scratch}",
-            "NUMBA_CACHE_DIR": scratch,
-            "PYTHONWARNINGS": "ignore",
-        }
+        environment = variables(scratch, double=contestant == "dynestyx")
         start = time.perf_counter()
         done = subprocess.run(
             [python, str(PEERS / f"{contestant}_nile.py"), str(DATA)],
@@ -92,7 +55,10 @@ def main() -> int:
     parser.add_argument("--python", help="the interpreter that the peers' environments are made from")
     args = parser.parse_args()
 
-    pythons = {name: interpreter(name, args.python) for name in args.only}
+    try:
+        pythons = {name: interpreter(name, args.python) for name in args.only}
+    except RuntimeError as error:
+        sys.exit(str(error))
     times: dict[str, list[float]] = {name: [] for name in args.only}
     means: dict[str, dict[str, float]] = {}
     for turn in range(args.repeats):

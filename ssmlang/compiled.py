@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ssmlang.analysis.advice import Advice, advise, choose
+from ssmlang.analysis.choice import Task, Verb
 from ssmlang.analysis.report import Report, report
 from ssmlang.frontend import Checked, check_file, check_text
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.source import Source
 from ssmlang.model.linear import LinearForm, linear_form
 from ssmlang.model.model import Model as Spec
-from ssmlang.running.calls import draws_wanted, one_of, params_dict, rows, seed_of
+from ssmlang.running.calls import draws_wanted, one_of, params_dict, paths_wanted, rows, seed_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from ssmlang.data import Bound
     from ssmlang.inference.priors import Priors
     from ssmlang.inference.simulate import Simulator
+    from ssmlang.results.diagnosis import Diagnosis
     from ssmlang.running.execution import Execution
     from ssmlang.running.fit import Fit
+    from ssmlang.running.stream import Stream
 
 EngineName = Any
 """An engine's name, "auto", or an object of one of the classes in `ssmlang.engines`."""
@@ -182,20 +185,25 @@ class Model:
 
         return bind(self.spec, data, time=time)
 
-    def execution(self, engine: EngineName = "auto") -> Execution:
-        """What runs `engine` on this model. Raises E301 to E30x where it cannot."""
+    def execution(self, engine: EngineName = "auto", task: Task = Task()) -> Execution:  # noqa: B008
+        """What runs `engine` on this model, for what is asked of it. Raises E301 to E306 where it cannot."""
         from ssmlang import engines
         from ssmlang.running.execution import Execution
 
         name = engine if isinstance(engine, str) else getattr(engine, "name", None)
         if not isinstance(name, str):
             raise SsmError(Diagnostic("E301", f"engine={engine!r} is neither a name nor an engine"))
-        chosen = choose(self.spec, name, self.form)
+        chosen = choose(self.spec, name, self.form, task)
         assert isinstance(self.form, LinearForm)
         made = engines.engine_class(chosen)() if isinstance(engine, str) else engine
         if made not in self._executions:
             self._executions[made] = Execution(self.spec, self.form, made)
         return self._executions[made]
+
+    def _task(self, verb: Verb, bounds: Sequence[Bound], dtype: str, device: str | None, ahead: int = 0) -> Task:
+        from ssmlang.running.execution import on_gpu
+
+        return Task(verb, max((b.steps for b in bounds), default=0) + ahead, dtype, on_gpu(device))
 
     def params_of(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Parameter values checked, as arrays in label order. Raises E441 to E446."""
@@ -223,9 +231,9 @@ class Model:
         from ssmlang.running.verbs import log_likelihood
 
         del seed  # this engine draws nothing
-        return log_likelihood(
-            self, self.execution(engine), self.bind(data, time=time), params_dict(params), dtype, device
-        )
+        bounds = self.bind(data, time=time)
+        execution = self.execution(engine, self._task("likelihood", bounds, dtype, device))
+        return log_likelihood(self, execution, bounds, params_dict(params), dtype, device)
 
     def filter(
         self,
@@ -254,25 +262,74 @@ class Model:
         *,
         time: Any = None,
         keep: Literal["all", "last"] = "all",
+        paths: int | None = None,
         seed: int = 0,
         dtype: str = "float64",
         device: str | None = None,
     ) -> xr.Dataset | list[xr.Dataset]:
-        """Moments of the states given all data. Of a list of data sets, a list."""
-        del seed
-        return self._moments("smooth", data, params, engine, time, keep, dtype, device)
+        """Moments of the states given all data. Of a list of data sets, a list.
+
+        `paths`: how many paths of all states to draw given the data, as `paths` (path, time, state).
+        """
+        wanted = (paths_wanted(paths), seed_of(seed))
+        return self._moments("smooth", data, params, engine, time, keep, dtype, device, *wanted)
 
     def _moments(self, verb: Literal["filter", "smooth"], data: Any, params: Mapping[str, Any], engine: EngineName,
-                 time: Any, keep: Literal["all", "last"], dtype: str, device: str | None) -> Any:  # fmt: skip
+                 time: Any, keep: Literal["all", "last"], dtype: str, device: str | None, paths: int = 0,
+                 seed: int = 0) -> Any:  # fmt: skip
         from ssmlang.running.execution import running
         from ssmlang.running.verbs import Moments
 
         one_of("keep", keep, ("all", "last"))
-        execution = self.execution(engine)
-        bounds, values = self.bind(data, time=time), self.params_of(params)
+        bounds = self.bind(data, time=time)
+        execution = self.execution(engine, self._task(verb, bounds, dtype, device))
+        values = self.params_of(params)
         with running(dtype, device):
-            found = [Moments(self, execution, verb, bound).at(values, keep) for bound in bounds]
+            one = lambda i, bound: Moments(self, execution, verb, bound).at(
+                values, keep, paths=paths, seed=seed, first=i * paths)  # fmt: skip
+            found = [one(i, bound) for i, bound in enumerate(bounds)]
         return found if isinstance(data, (list, tuple)) else found[0]
+
+    def residuals(
+        self,
+        data: Any,
+        params: Mapping[str, Any],
+        engine: EngineName = "auto",
+        *,
+        time: Any = None,
+        seed: int = 0,
+        dtype: str = "float64",
+        device: str | None = None,
+    ) -> xr.Dataset | list[xr.Dataset]:
+        """Innovations one step ahead, and the noises given all data; of a list of data sets, a list.
+
+        `innovation`, `innovation_sd`, `standardized` (time, obs); `noise_mean`, `noise_sd`, `auxiliary` (time, noise),
+        noises on their own scale, by their names or those of the entries they drive: see `docs/residuals.md`.
+        """
+        from ssmlang.running.residuals import residuals
+
+        del seed
+        bounds, values = self.bind(data, time=time), self.params_of(params)
+        found = residuals(self, engine, self._task("filter", bounds, dtype, device), bounds, values, dtype, device)
+        return found if isinstance(data, (list, tuple)) else found[0]
+
+    def diagnose(
+        self,
+        data: Any,
+        params: Mapping[str, Any],
+        engine: EngineName = "auto",
+        *,
+        lags: int | None = None,
+        time: Any = None,
+        seed: int = 0,
+        dtype: str = "float64",
+        device: str | None = None,
+    ) -> Diagnosis | list[Diagnosis]:
+        """Tests of the standardized innovations: whiteness (`lags`, else 10 or fewer), normality, changing variance and
+        mean; of a list of data sets, a list."""
+        from ssmlang.results.diagnosis import diagnosis
+
+        return diagnosis(self.residuals(data, params, engine, time=time, seed=seed, dtype=dtype, device=device), lags)
 
     def forecast(
         self,
@@ -293,12 +350,36 @@ class Model:
 
         del seed
         steps = rows(steps, "a forecast")
-        execution = self.execution(engine)
-        bounds, values = self.bind(data, time=time), self.params_of(params)
+        bounds = self.bind(data, time=time)
+        execution = self.execution(engine, self._task("forecast", bounds, dtype, device, steps))
+        values = self.params_of(params)
         with running(dtype, device):
             one = lambda bound: Moments(self, execution, "forecast", bound, steps=steps, future=future)
             found = [one(bound).at(values) for bound in bounds]
         return found if isinstance(data, (list, tuple)) else found[0]
+
+    # --------------------------------------------------------------------------------------------- row by row
+
+    def initial_state(
+        self,
+        params: Mapping[str, Any],
+        engine: EngineName = "auto",
+        *,
+        seed: int = 0,
+        dtype: str = "float64",
+        device: str | None = None,
+    ) -> Stream:
+        """What is known before any row, for `step`; see `docs/streams.md`."""
+        from ssmlang.running.stream import initial_state
+
+        del seed
+        return initial_state(self, params, engine, dtype, device)
+
+    def step(self, state: Stream, row: Mapping[str, Any]) -> Stream:
+        """What is known after one more row, a dict by name: the moments of `filter`, in constant time and memory."""
+        from ssmlang.running.stream import step
+
+        return step(self, state, row)
 
     # ------------------------------------------------------------------------------------------ the parameters
 
@@ -306,7 +387,8 @@ class Model:
         """The plain NumPyro model of the parameters, the states integrated out: a function of no arguments."""
         from ssmlang.running.verbs import numpyro_model
 
-        return numpyro_model(self, self.execution(engine), self.bind(data, time=time))
+        bounds = self.bind(data, time=time)
+        return numpyro_model(self, self.execution(engine, self._task("fit", bounds, "float64", None)), bounds)
 
     def fit(
         self,
@@ -329,8 +411,9 @@ class Model:
 
         seed = seed_of(seed)
         one_of("progress", progress, (None, True, False, *MODES))
-        execution = self.execution(engine)
-        return fit(self, execution, self.bind(data, time=time), method=method, draws=draws, warmup=warmup,
+        bounds = self.bind(data, time=time)
+        execution = self.execution(engine, self._task("fit", bounds, "float64", device))
+        return fit(self, execution, bounds, method=method, draws=draws, warmup=warmup,
                    chains=chains, seed=seed, progress=progress, dtype=dtype, device=device)  # fmt: skip
 
 
@@ -341,8 +424,8 @@ def _check_engine_name(engine: EngineName) -> None:
         check_name(engine)
 
 
-def load(path: str | Path) -> Fit:
-    """Read a fit that `fit.save` wrote. It forecasts as the original does."""
-    from ssmlang.running.fit import load_fit
+def load(path: str | Path) -> Fit | Stream:
+    """Read a fit or a stream that `save` wrote. It forecasts, or goes on, as the original does."""
+    from ssmlang.running.saved import load_saved
 
-    return load_fit(Path(path), compile_source)
+    return load_saved(Path(path), compile_source)

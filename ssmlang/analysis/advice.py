@@ -5,40 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ssmlang.analysis.choice import Task, preferred, rule
+from ssmlang.analysis.engines import AVAILABLE, PURPOSE, REQUIRES
+from ssmlang.analysis.needs import lacking
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.suggest import suggest
 from ssmlang.model.linear import LinearForm, linear_form
 from ssmlang.model.model import Model
 from ssmlang.model.obstacles import Obstacle
 
-PURPOSE = {
-    "kalman": "exact for linear-Gaussian programs of finite order: covariance form, element-wise updates",
-    "square_root": "exact, factored covariances: safe in single precision",
-    "parallel": "exact, logarithmic depth in time: for GPUs and long series",
-    "dual": "exact for programs that read their whole past",
-    "growing": "exact Kalman filter on the growing state",
-    "batch": "exact, the joint Gaussian of all rows",
-    "wiener_hopf": "exact, causal block Cholesky",
-    "banded": "exact, block-banded precision",
-    "ekf": "linearises by derivatives",
-    "iekf": "linearises by derivatives, iterated",
-    "ukf": "linearises by sigma points",
-    "cubature": "linearises by cubature",
-    "gauss_hermite": "linearises by Gauss-Hermite quadrature",
-    "ipls": "iterated posterior linearisation",
-    "laplace": "Gaussian at the mode, for non-Gaussian emissions",
-    "importance": "unbiased, around a Gaussian approximation",
-    "dual_ekf": "states and augmented parameters in two filters",
-    "particle": "weighted samples, for any program",
-    "rao_blackwell": "samples of a part, exact in the rest",
-    "discrete": "exact for discrete states",
-    "imm": "Gaussian mixture for switching linear programs",
-    "latent": "samples states and parameters together",
-    "amortized": "a trained network",
-}
-"""Every engine of the language by name, with what it is for."""
-AVAILABLE = ("kalman",)
-"""The engines of this version, in the order in which `auto` prefers them."""
+Form = LinearForm | tuple[Obstacle, ...]
 
 
 @dataclass(frozen=True)
@@ -58,16 +34,20 @@ class Advice:
     model: str
     chosen: str | None
     verdicts: tuple[Verdict, ...]
+    notes: tuple[str, ...] = ()
+    """How `auto` chooses, and the route that the engine will take"""
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "model": self.model,
             "engine": self.chosen,
+            "notes": list(self.notes),
             "engines": [{"engine": v.engine, "usable": v.usable, "reason": v.reason} for v in self.verdicts],
         }
 
     def __str__(self) -> str:
         head = f"engine: {self.chosen}" if self.chosen else "engine: none of this version can run this model"
+        notes = [f"  {note}" for note in self.notes]
         width = max(len(v.engine) for v in self.verdicts)
         rows = [
             f"  {v.engine:<{width}}  {'yes' if v.usable else 'no '}  {v.reason}"
@@ -76,21 +56,39 @@ class Advice:
         ]
         later = [v.engine for v in self.verdicts if not v.usable and not v.obstacles]
         rest = [f"  not in this version: {', '.join(later)}"] if later else []
-        return "\n".join([head, *rows, *rest])
+        return "\n".join([head, *notes, *rows, *rest])
 
     __repr__ = __str__
 
 
-def advise(model: Model, form: LinearForm | tuple[Obstacle, ...] | None = None) -> Advice:
-    """Judge every engine for a model."""
+def advise(model: Model, form: Form | None = None, task: Task = Task()) -> Advice:  # noqa: B008
+    """Judge every engine for a model and what is asked of it."""
     form = linear_form(model) if form is None else form
-    if isinstance(form, LinearForm):
-        kalman = Verdict("kalman", True, "linear, Gaussian, of finite order: exact, states integrated out")
-    else:
-        first = form[0]
-        kalman = Verdict("kalman", False, _short(first), form)
-    others = tuple(Verdict(name, False, "not in this version") for name in PURPOSE if name not in AVAILABLE)
-    return Advice(model.name, "kalman" if kalman.usable else None, (kalman, *others))
+    verdicts = [_verdict(name, model, form, task.steps) for name in AVAILABLE]
+    later = [Verdict(name, False, "not in this version") for name in PURPOSE if name not in AVAILABLE]
+    notes = (*rule(form), *_routes(form)) if isinstance(form, LinearForm) else ()
+    return Advice(model.name, _first(model, form, task), (*verdicts, *later), notes)
+
+
+def _verdict(name: str, model: Model, form: Form, steps: int | None) -> Verdict:
+    if not isinstance(form, LinearForm):
+        return Verdict(name, False, _short(form[0]), form)
+    found = lacking(model, form, REQUIRES[name], steps)
+    return Verdict(name, False, _short(found[0]), tuple(found)) if found else Verdict(name, True, PURPOSE[name])
+
+
+def _routes(form: LinearForm) -> tuple[str, ...]:
+    """What the engine makes use of in this program."""
+    del form
+    return ()
+
+
+def _first(model: Model, form: Form, task: Task) -> str | None:
+    if not isinstance(form, LinearForm):
+        return None
+    names = [n for n in preferred(form, task) if n in AVAILABLE]
+    fits = (n for n in [*names, *AVAILABLE] if not lacking(model, form, REQUIRES[n], task.steps))
+    return next((n for n in fits if task.verb != "fit" or REQUIRES[n].gradients), None)
 
 
 def _short(obstacle: Obstacle) -> str:
@@ -114,11 +112,11 @@ def check_name(engine: str) -> None:
         )
 
 
-def choose(model: Model, engine: str, form: LinearForm | tuple[Obstacle, ...]) -> str:
+def choose(model: Model, engine: str, form: Form, task: Task = Task()) -> str:  # noqa: B008
     """The name of the engine to run; raises E301 (unknown), E302 (not in this version), E304 ... (not fit)."""
     check_name(engine)
     if engine != "auto" and engine not in AVAILABLE:
-        usable = advise(model, form).chosen
+        usable = _first(model, form, task)
         raise SsmError(
             Diagnostic(
                 "E302",
@@ -126,15 +124,33 @@ def choose(model: Model, engine: str, form: LinearForm | tuple[Obstacle, ...]) -
                 help=(f"engine='{usable}' runs this model",) if usable else (),
             )
         )
-    if isinstance(form, LinearForm):
-        return "kalman"
-    if engine == "auto":
-        reasons = tuple(f"{name}: {_short(form[0])}" for name in AVAILABLE)
-        head = Diagnostic(
-            "E303",
-            f"no engine of this version can run model '{model.name}'",
-            why=reasons,
-            help=("it parses, checks and simulates; ssmlang info shows what it is made of",),
-        )
-        raise SsmError((head, *(replace(o.diagnostic(), help=()) for o in form)))
-    raise SsmError([o.diagnostic() for o in form])
+    found = _first(model, form, task)
+    if engine == "auto" and found is not None:
+        return found
+    if engine != "auto":
+        refuse(model, engine, form, task)
+        return engine
+    reasons = tuple(f"{v.engine}: {v.reason}" for v in (_verdict(n, model, form, task.steps) for n in AVAILABLE))
+    head = Diagnostic(
+        "E303",
+        f"no engine of this version can run model '{model.name}'",
+        why=tuple(dict.fromkeys(reasons)),
+        help=("it parses, checks and simulates; ssmlang info shows what it is made of",),
+    )
+    stand = form if not isinstance(form, LinearForm) else ()
+    raise SsmError((head, *(replace(o.diagnostic(), help=()) for o in stand)))
+
+
+def refuse(model: Model, engine: str, form: Form, task: Task = Task()) -> None:  # noqa: B008
+    """Raise what stands between an engine of this version and a program, if anything does."""
+    if not isinstance(form, LinearForm):
+        raise SsmError([o.diagnostic(engine, AVAILABLE) for o in form])
+    fits = lambda name: not lacking(model, form, REQUIRES[name], task.steps)
+    able = [n for n in dict.fromkeys([*preferred(form, task), *AVAILABLE]) if n in AVAILABLE and fits(n)]
+    found = lacking(model, form, REQUIRES[engine], task.steps, able)
+    if found:
+        raise SsmError([o.diagnostic(engine, AVAILABLE) for o in found])
+    if task.verb == "fit" and not REQUIRES[engine].gradients:
+        better = [n for n in able if REQUIRES[n].gradients]
+        raise SsmError(Diagnostic("E306", f"engine '{engine}' has no gradients, which a fit needs",
+                                  help=(f'use engine="{better[0]}"',) if better else ()))  # fmt: skip

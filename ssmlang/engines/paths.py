@@ -19,16 +19,17 @@ from ssmlang.engines.simulate import simulate
 
 
 def draw_paths(
-    engine: Any, program: LinearGaussian, y: Float[Array, "T m"], key: Key[Array, ""], draws: int = 1
+    engine: Any, program: LinearGaussian, y: Float[Array, "T m"], keys: Key[Array, " draws"]
 ) -> Float[Array, "draws T n"]:
-    """Independent draws of x_0..x_{T-1} given y (NaN: missing), by any engine that smooths.
+    """A draw of x_0..x_{T-1} given y (NaN: missing) for each key, by any engine that smooths.
 
     Under a flat initial law the data must settle what is flat: a path of what they leave unknown has no law, and its
     numbers mean nothing.
     """
-    T = len(y)
-    drawn = simulate(without_flat_part(program), key, T, draws)
-    return drawn.x + smoothed_means(engine, without_means(program), y - drawn.y)
+    plain, T = without_flat_part(program), len(y)
+    drawn = jax.vmap(lambda key: simulate(plain, key, T))(keys)
+    x, seen = drawn.x[:, 0], drawn.y[:, 0]
+    return x + smoothed_means(engine, without_means(program), y - seen)
 
 
 def smoothed_means(

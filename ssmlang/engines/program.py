@@ -25,6 +25,31 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 
+@dataclass(frozen=True)
+class Pattern:
+    """Which entries of an array (lags, i, j) can differ from zero, in few bytes and quick to hash however many lags."""
+
+    shape: tuple[int, int, int]
+    packed: bytes
+
+    @classmethod
+    def of(cls, mask: Bool[np.ndarray, "lags i j"]) -> Pattern:
+        lags, i, j = mask.shape
+        return cls((lags, i, j), np.packbits(mask.reshape(-1)).tobytes())
+
+    @property
+    def array(self) -> Bool[np.ndarray, "lags i j"]:
+        """The pattern itself."""
+        bits = np.unpackbits(np.frombuffer(self.packed, np.uint8), count=int(np.prod(self.shape)))
+        return bits.astype(bool).reshape(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+
+Nested = tuple[tuple[tuple[bool, ...], ...], ...]
+
+
 class Initial(NamedTuple):
     """Law of s_0: N(mean, factor factor' + cov), plus a flat (infinite variance) law along the columns of `diffuse`.
 
@@ -51,21 +76,27 @@ class Structure:
     """number of observation entries"""
     r: int
     """number of standard-normal noises"""
-    transition: tuple[tuple[tuple[bool, ...], ...], ...]
+    transition: Nested | Pattern
     """nonzero pattern of F, (p, n, n)"""
-    transition_noise: tuple[tuple[tuple[bool, ...], ...], ...]
+    transition_noise: Nested | Pattern
     """of G, (q+1, n, r)"""
-    emission: tuple[tuple[tuple[bool, ...], ...], ...]
+    emission: Nested | Pattern
     """of H, (l+1, m, n)"""
-    emission_noise: tuple[tuple[tuple[bool, ...], ...], ...]
+    emission_noise: Nested | Pattern
     """of J, (q'+1, m, r)"""
+    past_rows: int | None = None
+    """How many rows before row 0 have a law: those further back are zero, as where a sum over the whole past ends at
+    row 0. None: all that the memory holds"""
 
     @property
     def patterns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Nonzero patterns of F, G, H, J with their full shapes, also where an extent is zero."""
         fields = [self.transition, self.transition_noise, self.emission, self.emission_noise]
         sizes = [(self.n, self.n), (self.n, self.r), (self.m, self.n), (self.m, self.r)]
-        F, G, H, J = (np.array(f, bool).reshape(len(f), *size) for f, size in zip(fields, sizes, strict=True))
+        F, G, H, J = (
+            f.array if isinstance(f, Pattern) else np.array(f, bool).reshape(len(f), *size)
+            for f, size in zip(fields, sizes, strict=True)
+        )
         return F, G, H, J
 
     @property

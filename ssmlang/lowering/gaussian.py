@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,9 @@ from jaxtyping import Array, Float
 from ssmlang.engines.program import Initial, LinearGaussian, Structure
 from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.lowering.start import Start
+from ssmlang.lowering.whole_past import WholePast
 from ssmlang.model import expr, sparse
+from ssmlang.model.affine import PAST
 from ssmlang.model.expr import Node
 from ssmlang.model.linear import LinearForm
 from ssmlang.model.model import Model, Variable
@@ -59,35 +62,63 @@ def _plan(shape: tuple[int, ...], parts: Sequence[tuple[np.ndarray, Node]]) -> P
 class GaussianLowering:
     """The road from parameters and data to a `LinearGaussian` program, for one linear form of a model.
 
-    `structure` is the program's; `states` and `observations` name the entries of x and y in order.
+    `states` and `observations` name the entries of x and y in order. `transition` and `emission` are the form's, with
+    observations that are read as known numbers.
     """
 
     def __init__(self, model: Model, form: LinearForm) -> None:
         self.model, self.form = model, form
         s = form.stacking
         self.n, self.m, self.r = s.n, s.m, s.r
-        transition = _with_data(form.transition, model, s.y)
-        emission = _with_data(form.emission, model, s.y)
-        depths = {
-            "F": max(transition.depth("x"), 1), "G": max(transition.depth("e"), 0) + 1,
-            "H": max(emission.depth("x"), 0) + 1, "J": max(emission.depth("e"), 0) + 1,
-        }  # fmt: skip
-        patterns = {}
-        self.plans: dict[str, Plan] = {}
+        self.transition = _with_data(form.transition, model, s.y)
+        self.emission = _with_data(form.emission, model, s.y)
+        self.past = WholePast.of(form, self.transition, self.emission)
+        self._deep: dict[int, tuple[Structure, Start]] = {}
+
+    @cached_property
+    def _matrices(self) -> dict[str, tuple[Sparse, ...]]:
+        """F, G, H and J lag by lag."""
+        found = {}
         for name, rows, kind, first, width in (
-            ("F", transition, "x", 1, self.n), ("G", transition, "e", 0, self.r),
-            ("H", emission, "x", 0, self.n), ("J", emission, "e", 0, self.r),
+            ("F", self.transition, "x", 1, self.n), ("G", self.transition, "e", 0, self.r),
+            ("H", self.emission, "x", 0, self.n), ("J", self.emission, "e", 0, self.r),
         ):  # fmt: skip
-            shape = (depths[name], rows.size, width)
-            matrices = {lag: rows.terms.get((kind, lag), sparse.empty(shape[1:])) for lag in
-                        range(first, first + depths[name])}  # fmt: skip
-            places = [((lag - first) * rows.size * width + _flat_places(m), m.values) for lag, m in matrices.items()]
-            self.plans[name] = _plan(shape, places)
-            patterns[name] = tuple(_nested(m.nonzero) for m in matrices.values())
-        self.plans["c"] = _plan((self.n,), [(np.arange(self.n), transition.constant)])
-        self.plans["d"] = _plan((self.m,), [(np.arange(self.m), emission.constant)])
-        self.structure = Structure(self.n, self.m, self.r, patterns["F"], patterns["G"], patterns["H"], patterns["J"])
-        self.start = Start(form, self.structure)
+            last = max(rows.depth(kind), first)
+            empty = sparse.empty((rows.size, width))
+            found[name] = tuple(rows.terms.get((kind, lag), empty) for lag in range(first, last + 1))
+        return found
+
+    @cached_property
+    def plans(self) -> dict[str, Plan]:
+        """Where the numbers of each array of the program come from."""
+        found = {}
+        for name, lags in self._matrices.items():
+            rows, width = lags[0].shape
+            places = [(lag * rows * width + _flat_places(m), m.values) for lag, m in enumerate(lags)]
+            found[name] = _plan((len(lags), rows, width), places)
+        found["c"] = _plan((self.n,), [(np.arange(self.n), self.transition.constant)])
+        found["d"] = _plan((self.m,), [(np.arange(self.m), self.emission.constant)])
+        return found
+
+    @cached_property
+    def structure(self) -> Structure:
+        """Sizes and structural zeros of the program, but for sums over the whole past: as large as its matrices."""
+        patterns = (tuple(_nested(m.nonzero) for m in self._matrices[name]) for name in "FGHJ")
+        return Structure(self.n, self.m, self.r, *patterns)
+
+    @cached_property
+    def start(self) -> Start:
+        """The law of the program's first memory, but for sums over the whole past."""
+        return Start(self.form, self.structure)
+
+    def deep(self, steps: int) -> tuple[Structure, Start]:
+        """`structure` and `start` with the sums over the whole past, for a series of so many rows."""
+        if not self.past:
+            return self.structure, self.start
+        if steps not in self._deep:
+            structure = self.past.structure(self.structure, steps)
+            self._deep[steps] = (structure, Start(self.form, structure))
+        return self._deep[steps]
 
     @property
     def states(self) -> list[str]:
@@ -109,8 +140,9 @@ class GaussianLowering:
         missing; an input that is NaN counts as zero here, and `undefined` tells where that matters. Observations that
         are conditioned on are missing in y.
         """
-        arrays, initial = self._arrays(params, observations, inputs, steps, _zero_for_nan)
-        return LinearGaussian(**arrays, initial=initial, structure=self.structure), self.data(observations, steps)
+        arrays, initial = self._arrays(params, observations, inputs, steps)
+        structure, _ = self.deep(steps)
+        return LinearGaussian(**arrays, initial=initial, structure=structure), self.data(observations, steps)
 
     def data(self, observations: Values, steps: int) -> Float[Array, "T m"]:
         """The stacked data as they are scored."""
@@ -129,34 +161,71 @@ class GaussianLowering:
         Booleans: "transition" (T, n) for rows >= 1, "emission" (T, m) for entries that were seen, "signal" (T, m) for
         all of them, "initial" () for anything in the law of the first memory, "first" (n,) for the mean of row 0.
         """
-        arrays, initial = self._arrays(params, observations, inputs, steps, lambda x: x)
-        bad = {}
-        for role, names, size in (("transition", "FcG", self.n), ("emission", "HdJ", self.m)):
-            found = np.zeros((steps, size), bool)
-            for name in names:
-                array = np.isnan(np.asarray(arrays[name]))
-                if self.plans[name].varies:
-                    found |= array.any(axis=(1, 3)) if name in "FGHJ" else array
-            bad[role] = found
+        at = self.environments(params, observations, inputs, lambda x: x)
+        fixed = evaluate([p.fixed for p in self.plans.values()], Environment(params))
+        one = lambda t: evaluate([p.varying for p in self.plans.values()], at(t))
+        moving = jax.vmap(one)(jnp.arange(steps))
+        bad = {"transition": np.zeros((steps, self.n), bool), "emission": np.zeros((steps, self.m), bool)}
+        for (name, plan), once, each in zip(self.plans.items(), fixed, moving):
+            found = bad["transition" if name in "FcG" else "emission"]
+            row = lambda places, plan=plan, name=name: (
+                places // plan.shape[2] % plan.shape[1] if name in "FGHJ" else places
+            )
+            found[:, row(plan.fixed_at)[np.isnan(np.asarray(once))]] = True
+            t, k = np.nonzero(np.isnan(np.asarray(each)))
+            found[t, row(plan.varying_at)[k]] = True
+        for name, lacking in self.past.undefined(at, steps).items():
+            bad["transition" if name == "F" else "emission"] |= lacking
         bad["transition"][0] = False
         bad["signal"] = bad["emission"].copy()
         bad["emission"] &= ~np.isnan(np.asarray(self.data(observations, steps)))
-        bad["first"] = np.isnan(np.asarray(initial.mean))[: self.n]
-        bad["initial"] = np.array(any(np.isnan(np.asarray(v)).any() for v in initial))
+        bad["first"], bad["initial"] = self._undefined_start(at(jnp.asarray(0)))
         return bad
 
-    def _arrays(self, params: Values, observations: Values, inputs: Values, steps: int,
-                clean: Callable[[Array], Array]) -> tuple[dict[str, Array], Initial]:
+    def _undefined_start(self, env: Environment) -> tuple[np.ndarray, np.ndarray]:
+        """Which entries of the mean of row 0 have no value, and whether anything in the law of the first memory."""
+        form, n = self.form, self.n
+
+        def lacking(rows: Rows) -> tuple[np.ndarray, dict[tuple[str, int], np.ndarray]]:
+            constant, *values = evaluate([rows.constant, *(m.values for m in rows.terms.values())], env)
+            return np.isnan(np.asarray(constant)), {k: np.isnan(np.asarray(v)) for k, v in zip(rows.terms, values)}
+
+        constant, terms = lacking(form.first)
+        reached = max(self.transition.depth("x"), self.emission.depth("x") + 1, 1) * n
+        whole = constant[:reached].any() or any(v[form.first.terms[k].rows < reached].any() for k, v in terms.items())
+        group = False
+        if form.stationary is not None:
+            own, coefficients = lacking(form.stationary.transition)
+            group = bool(own.any() or any(v.any() for v in coefficients.values()))
+        first = constant[:n].copy()
+        for slot, values in terms.items():
+            if slot[0] == "stat":
+                at = form.first.terms[slot].rows[values | group]
+                first[at[at < n]] = True
+        return first, np.array(whole or group)
+
+    def environments(self, params: Values, observations: Values, inputs: Values,
+                     clean: Callable[[Array], Array] | None = None) -> Callable[[Array], Environment]:  # fmt: skip
+        """What the leaves of the form's expressions are, by row; `clean` says what an input that is NaN counts as."""
+        clean = clean or _zero_for_nan
         series = {("obs", k): clean(jnp.asarray(v, float)) for k, v in observations.items()}
         series |= {("input", k): clean(jnp.asarray(v, float)) for k, v in inputs.items()}
+        horizon = max((len(v) for v in series.values()), default=1) - 1
 
         def at(t: Array) -> Environment:
-            def read(sort: str, name: str, lag: int) -> Array:
+            def read(sort: str, name: str, lag: int | Array) -> Array:
                 values = series[sort, name]
-                return jnp.where(t >= lag, values[jnp.maximum(t - lag, 0)], 0.0) if lag else values[t]
+                if isinstance(lag, int) and lag == 0:
+                    return values[t]
+                return jnp.where(t >= lag, values[jnp.maximum(t - lag, 0)], 0.0)
 
-            return Environment(params, read, t)
+            return Environment(params, read, t, horizon=horizon)
 
+        return at
+
+    def _arrays(self, params: Values, observations: Values, inputs: Values, steps: int
+                ) -> tuple[dict[str, Array], Initial]:  # fmt: skip
+        at = self.environments(params, observations, inputs)
         plans = list(self.plans.items())
         fixed = evaluate([p.fixed for _, p in plans], Environment(params))
         base = {name: _scatter(p.shape, p.fixed_at, v) for (name, p), v in zip(plans, fixed)}
@@ -168,11 +237,8 @@ class GaussianLowering:
                 whole = jnp.broadcast_to(base[name].reshape(-1), (steps, base[name].size))
                 at_ = p.varying_at.astype(np.int32)
                 arrays[name] = whole.at[:, at_].set(values, unique_indices=True).reshape(steps, *p.shape)
-        return arrays, self.start.initial(params, at(jnp.asarray(0)))
-
-    def latent_needed(self, observations: Mapping[str, np.ndarray]) -> tuple[str, ...]:
-        """Observations that equations read back and that are missing somewhere: the form must hold them as latent."""
-        return tuple(n for n in self.form.read_back if np.isnan(np.asarray(observations[n], float)).any())
+        arrays |= self.past.added(arrays, params, at, steps)
+        return arrays, self.deep(steps)[1].initial(params, at(jnp.asarray(0)))
 
 
 def _zero_for_nan(values: Array) -> Array:
@@ -206,4 +272,9 @@ def _with_data(rows: Rows, model: Model, offsets: Mapping[str, int]) -> Rows:
         seen = [sparse.flat(expr.ref("obs", n, lag, model.observations[n].shape, model.observations[n].axes))
                 for n in offsets]  # fmt: skip
         constant = expr.add(constant, matvec(m, expr.concat(seen)))
-    return Rows(constant, {k: v for k, v in rows.terms.items() if k[0] != "y"})
+    if ("ypast", 0) in rows.terms:
+        m = rows.terms["ypast", 0]
+        seen = [sparse.flat(expr.ref("obs", n, PAST, model.observations[n].shape, model.observations[n].axes))
+                for n in offsets]  # fmt: skip
+        constant = expr.add(constant, expr.past_sum(PAST, matvec(m, expr.concat(seen))))
+    return Rows(constant, {k: v for k, v in rows.terms.items() if k[0] not in ("y", "ypast")})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from ssmlang.engines.program import Initial, Structure
 from ssmlang.engines.stationary import stationary
 from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.model import sparse
+from ssmlang.model.expr import Node
 from ssmlang.model.initial import Stationary
 from ssmlang.model.linear import LinearForm
 from ssmlang.model.sparse import Sparse
@@ -99,22 +100,33 @@ class Start:
         self.matrices = {name: _matrix((self.size, width), [p[1:] for p in parts if p[0] == name])
                          for name, width in widths.items()}  # fmt: skip
 
+    @property
+    def nodes(self) -> list[Node]:
+        """The expressions whose values `law` takes: of the mean, of each matrix, of the stationary states."""
+        own = [self.constant, *(m.values for m in self.matrices.values())]
+        if self.group is None:
+            return own
+        transition = self.group.form.transition
+        return [*own, transition.constant, *(m.values for m in transition.terms.values())]
+
     def initial(self, params: Mapping[str, Array], env: Environment) -> Initial:
         """The law of s_0; `env` is that of row 0."""
-        nodes = [self.constant, *(m.values for m in self.matrices.values())]
-        constant, *values = evaluate(nodes, env)
+        return self.law(evaluate(self.nodes, env))
+
+    def law(self, values: Sequence[Array]) -> Initial:
+        """The law of s_0, given the values of `nodes` at row 0."""
         dense = {}
-        for (name, m), v in zip(self.matrices.items(), values):
+        for (name, m), v in zip(self.matrices.items(), values[1:]):
             dense[name] = jnp.zeros(m.shape).at[_at(m.rows), _at(m.cols)].set(v, unique_indices=True)
-        mean = jnp.zeros(self.size).at[_at(self.mean_at)].set(constant, unique_indices=True)
+        mean = jnp.zeros(self.size).at[_at(self.mean_at)].set(values[0], unique_indices=True)
         cov = jnp.zeros((self.size, self.size))
         if self.group is None:
             return Initial(mean, dense["factor"], cov, dense["diffuse"])
-        law = stationary(*self._stationary_system(env))
+        law = stationary(*self._stationary_system(values[1 + len(self.matrices) :]))
         S = dense["stationary"]
         return Initial(mean + S @ law.mean, dense["factor"], S @ law.cov @ S.T, dense["diffuse"], law.exists)
 
-    def _stationary_system(self, env: Environment) -> tuple[Array, Array, Array]:
+    def _stationary_system(self, given: Sequence[Array]) -> tuple[Array, Array, Array]:
         """A, a, B of the memory of the stationary states: m_t = A m_{t-1} + a + B e_t."""
         g = self.group
         assert g is not None
@@ -122,7 +134,7 @@ class Start:
         noises = np.unique(np.concatenate([np.zeros(0, int), g.noises, *(
             m.cols for (kind, lag), m in own.terms.items() if kind == "e" and lag == 0)]))  # fmt: skip
         slots = list(own.terms.items())
-        offset, *values = evaluate([own.constant, *(m.values for _, m in slots)], env)
+        offset, *values = given
         A = np.zeros((g.size, g.size))
         B = np.zeros((g.size, len(noises)))
         for row in range(1, g.rows):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
@@ -18,8 +17,10 @@ from ssmlang.model import expr, sparse
 from ssmlang.model.expr import ExprError, Node
 from ssmlang.model.sparse import Sparse
 
-Key = tuple[str, str, int]
-"""(sort, name, lag) of a series."""
+Key = tuple[str, str, int | str]
+"""(sort, name, lag) of a series. Under the lag `PAST` the coefficients hold the bound index `PAST`: they are those of
+each of the rows t - 1, ..., 0, at which that index is 1, ..., t. Inside of a sum the lag is the name of its index."""
+PAST = "k#past"
 IsVariable = Callable[[str, str, int | str], bool]
 MAX_TRIPLES = 16_000_000
 
@@ -49,13 +50,11 @@ class Affine:
 
 @dataclass(frozen=True)
 class NotAffine:
-    """Why an expression is not affine. `reason` is in the user's terms, `span` the offending part of the expression;
-    `kind` says whether it is a nonlinear function or a sum over the whole past."""
+    """Why an expression is not affine. `reason` is in the user's terms, `span` the offending part of the expression."""
 
     span: Span | None
     reason: str
     variables: frozenset[tuple[str, str, int | str]]
-    kind: Literal["nonlinear", "past"] = "nonlinear"
 
 
 Form = Affine | NotAffine
@@ -85,10 +84,6 @@ class Interpreter:
             return self._reference(node)
         if node.op == "augment" and self.is_variable("augment", *node.attrs):
             return self._bad(node, f"the parameter {node.attrs[0]} is a state")
-        if node.op == "past_sum" and (isinstance(args[0], NotAffine) or args[0].terms):
-            if isinstance(args[0], NotAffine) and args[0].kind == "nonlinear":
-                return args[0]
-            return NotAffine(node.span, f"the whole past of {self._read(node)}", self._variables(node), "past")
         if all(isinstance(a, Affine) and not a.terms for a in args):
             same = all(isinstance(f, Affine) and f.constant is a for f, a in zip(args, node.args))
             return Affine(node if same else expr.rebuild(node, [f.constant for f in args]))  # type: ignore[union-attr]
@@ -105,8 +100,6 @@ class Interpreter:
         sort, name, lag = node.attrs
         if not self.is_variable(sort, name, lag):
             return Affine(node)
-        if isinstance(lag, str):
-            return NotAffine(node.span, f"the whole past of {name}", frozenset([(sort, name, lag)]), "past")
         return Affine(expr.zeros(node.shape), {(sort, name, lag): sparse.identity(node.size)})
 
     def _rule(self, node: Node, args: list[Affine]) -> Form:
@@ -139,6 +132,8 @@ class Interpreter:
             return self._bilinear(node, args, varying[0])
         if op == "index" and varying == [0]:
             return self._indexed(node, args)
+        if op == "past_sum":
+            return self._past_sum(node, args[0])
         return self._bad(node, self._reason(node, varying))
 
     # --------------------------------------------------------------------------------------------- linear rules
@@ -208,6 +203,16 @@ class Interpreter:
         choice = sparse.build((node.size, x.constant.size), out, source, test)
         return Affine(constant, _sum([{key: sparse.product(choice, v) for key, v in x.terms.items()}]))
 
+    def _past_sum(self, node: Node, a: Affine) -> Affine:
+        (name,) = node.attrs
+        found: list[dict[Key, Sparse]] = []
+        for (sort, series, lag), v in a.terms.items():
+            if lag == name:
+                found.append({(sort, series, PAST): v.map(lambda values: _with_index(values, name))})
+            else:
+                found.append({(sort, series, lag): v.map(lambda values: expr.past_sum(name, values))})
+        return Affine(self._constant(node, [a]), _sum(found))
+
     def _bilinear(self, node: Node, args: list[Affine], which: int) -> Affine:
         a, b = (x.constant for x in args)
         out, left, right = (_matmul_triples if node.op == "matmul" else _kron_triples)(a, b)
@@ -260,6 +265,20 @@ class Interpreter:
         if op == "index":
             return f"an entry chosen by {spoken([self._read(node.args[i]) for i in varying if i > 0])}"
         return f"{_WORDS.get(op, op + ' of')} {read}"
+
+
+def _with_index(values: Node, name: str) -> Node:
+    """The bound index `name` called `PAST`."""
+
+    def leaf(n: Node) -> Node | None:
+        if n.op == "bound" and n.attrs == (name,):
+            return expr.bound(PAST, n.span)
+        if n.op == "ref" and n.attrs[2] == name:
+            sort, series, _ = n.attrs
+            return expr.ref(sort, series, PAST, n.shape, n.axes, kind=n.kind, domain=n.domain, span=n.span)
+        return None
+
+    return expr.transform(values, leaf)
 
 
 def _sum(parts: list[dict[Key, Sparse]]) -> dict[Key, Sparse]:

@@ -51,6 +51,8 @@ def existence(
         for lag in system.lags("x"):
             if lag:
                 ok &= ~_reads(system, ("x", lag), ~values.get(row - lag, nothing), n)
+        begun = np.logical_and.reduce([values[r] for r in range(row)], axis=0) if row else ~nothing
+        ok &= ~_reads(system, ("past", 0), ~begun, n)
         if row == 0:
             ok |= given[0]
         while True:
@@ -66,6 +68,7 @@ def existence(
         lacking = np.zeros(m, bool)
         for lag in law.lags("x"):
             lacking |= _reads(law, ("x", lag), ~values.get(row - lag, nothing), m)
+        lacking |= _reads(law, ("past", 0), ~begun, m)
         while True:
             more = _reads(law, ("y", 0), lacking & ~early, m) & ~lacking
             if not more.any():

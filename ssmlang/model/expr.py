@@ -363,6 +363,8 @@ def concat(items: Sequence[Node], axis: int = 0, span: Span | None = None) -> No
 
 def past_sum(name: str, body: Node, span: Span | None = None) -> Node:
     """The sum of `body` over name = 1..t."""
+    if body.is_zero:
+        return zeros(body.shape).with_axes(body.axes).at(span)
     return Node("past_sum", (body,), (name,), body.shape, body.axes, span=span)
 
 
@@ -415,7 +417,7 @@ def rebuild(node: Node, args: Sequence[Node]) -> Node:
     if op == "matmul":
         return matmul(args[0], args[1], node.span).with_axes(node.axes)
     if op == "past_sum":
-        return replace(node, args=tuple(args))
+        return past_sum(node.attrs[0], args[0], node.span).with_axes(node.axes)
     return _node(op, args, node.attrs, node.shape, node.axes, node.kind, node.domain, node.span)
 
 
@@ -436,4 +438,4 @@ def parameters(roots: Iterable[Node]) -> set[str]:
 
 def varies(roots: Iterable[Node]) -> bool:
     """Whether the value can differ from row to row although states and noises do not: it reads t, inputs or data."""
-    return any(n.op == "time" or (n.op == "ref" and n.attrs[0] in ("input", "obs")) for n in walk(roots))
+    return any(n.op in ("time", "past_sum") or (n.op == "ref" and n.attrs[0] in ("input", "obs")) for n in walk(roots))

@@ -96,11 +96,12 @@ def _linear(model: Model, form: LinearForm) -> dict[str, Any]:
     x = [n for v in model.states.values() for n in v.entry_names()]
     x += [n for name in form.stacking.latent for n in model.observations[name].entry_names()]
     y = [n for v in model.observations.values() for n in v.entry_names()]
-    columns = {"x": x, "y": y, "e": list(form.noises)}
+    columns = {"x": x, "y": y, "e": list(form.noises), "past": x, "ypast": y}
+    nouns = {"x": "states", "y": "observations", "e": "noises", "past": "states", "ypast": "observations"}
     found: dict[str, Any] = {"states": x, "observations": y, "noises": list(form.noises)}
     for role, rows, names in (("transition", form.transition, x), ("emission", form.emission, y)):
         matrices = [
-            {"reads": {"x": "states", "y": "observations", "e": "noises"}[kind], "lag": lag,
+            {"reads": nouns[kind], "lag": "k = 1..t" if "past" in kind else lag,
              **_matrix(m, names, columns[kind])} for (kind, lag), m in sorted(rows.terms.items())
         ]  # fmt: skip
         found[role] = {"matrices": matrices, "offset": _offset(rows.constant, names)}
@@ -190,7 +191,7 @@ def _linear_text(linear: dict[str, Any]) -> list[str]:
         part = linear[role]
         lines.append(f"  {role}")
         for m in part["matrices"]:
-            row = "t" if m["lag"] == 0 else f"t-{m['lag']}"
+            row = "t" if m["lag"] == 0 else "t-k], k = 1..t: [" if isinstance(m["lag"], str) else f"t-{m['lag']}"
             kind = "varying with t" if m["varying"] else "constant"
             size = f"{m['shape'][0]} x {m['shape'][1]}, {m['nonzero']} nonzero"
             lines.append(f"    {sign}[t] on {m['reads']}[{row}]: {size}, {kind}")

@@ -10,9 +10,10 @@ import numpy as np
 from ssmlang.language.source import Span
 from ssmlang.model import expr, sparse
 from ssmlang.model.model import InitialEquation
+from ssmlang.model.numbering import Numbering
 from ssmlang.model.obstacles import Obstacle
 from ssmlang.model.reading import Reader
-from ssmlang.model.rows import Rows, at_row, reads_time, scatter, solved, total
+from ssmlang.model.rows import Rows, at_row, scatter, solved, total
 from ssmlang.model.sparse import Sparse
 
 
@@ -159,9 +160,12 @@ def _stationary(reader: Reader, transition: Rows, initials: Sequence[InitialEqua
         if kind == "x":
             trouble += [(int(r), f"reads {names[c]}, which is not stationary") for r, c in zip(m.rows, m.cols)
                         if not inside[c]]  # fmt: skip
-        elif kind == "y":
+        elif kind in ("y", "ypast"):
             trouble += [(int(r), "reads an observation") for r in m.rows]
-    if not trouble and (reads_time(own) or expr.varies([own.constant, *(m.values for m in own.terms.values())])):
+        elif kind == "past":
+            trouble += [(int(r), "reads its whole past") for r in m.rows]
+    numbering = Numbering()
+    if not trouble and any(numbering(n).varies.any() for n in (own.constant, *(m.values for m in own.terms.values()))):
         trouble += [(0, "its transition changes from row to row")]
     spans = tuple(i.span for i in initials if i.special == "stationary")
     for row, why in trouble[:1]:

@@ -25,7 +25,8 @@ class LinearForm:
     """A model as stacked linear rows; see `engines.program` for the equations.
 
     `transition` reads ("x", k >= 1), ("e", j >= 0) and, of observations, ("y", k >= 0); `emission` reads ("x", k >= 0),
-    ("e", j >= 0), ("y", k >= 1). Rows of `emission` beyond `stacking.m` are the `definitions`.
+    ("e", j >= 0), ("y", k >= 1); both may read the slots "past" and "ypast" of `rows`. Rows of `emission` beyond
+    `stacking.m` are the `definitions`.
     """
 
     stacking: Stacking
@@ -50,6 +51,8 @@ class LinearForm:
     """covariances that are factored inside the program; gradients there need full rank"""
     noises: tuple[str, ...] = ()
     """what each standard normal is, in the user's names"""
+    whole_past: tuple[Span | None, ...] = ()
+    """where states are summed over the whole past: not empty if the transition or the emission reads them so"""
 
     @property
     def stationary(self) -> Stationary | None:
@@ -169,6 +172,7 @@ def _joined(transition: Rows, emission: Rows, reaches: tuple[np.ndarray, np.ndar
         s, moved, whole, first, initial, have.absent, conditioned, have.unavailable,
         {v.name: (s.x[v.name], s.x[v.name] + v.size) for v in reader.stacked if v.name in s.definitions},
         _affine_reads(moved, whole, reader), dict(reader.data_reads), tuple(reader.roots), reader.noises,
+        _past_sums(moved, whole, reader),
     )  # fmt: skip
 
 
@@ -304,12 +308,23 @@ def _affine_reads(transition: Rows, emission: Rows, reader: Reader) -> tuple[str
     hit = np.zeros(s.m, bool)
     for rows in (transition, emission):
         for (kind, lag), m in rows.terms.items():
-            if kind == "y" and (lag or rows is transition):
+            if kind == "ypast" or (kind == "y" and (lag or rows is transition)):
                 hit[m.cols] = True
     for name, first in s.y.items():
         if hit[first : first + reader.model.observations[name].size].any():
             found.append(name)
     return tuple(found)
+
+
+def _past_sums(transition: Rows, emission: Rows, reader: Reader) -> tuple[Span | None, ...]:
+    """Where the state is summed over its whole past."""
+    if not any(("past", 0) in rows.terms for rows in (transition, emission)):
+        return ()
+    nodes = [v for e in reader.model.equations for v in ([e.value] if e.law is None else [e.law.args.get("loc")]) if v]
+    nodes += [v for n in reader.definitions if (v := reader.model.definitions[n].value) is not None]
+    sums = [n for n in expr.walk(nodes) if n.op == "past_sum"]
+    summed = [n.span for n in sums if any(name in reader.stacking.x for _, name, _ in expr.references([n]))]
+    return tuple(summed) or (None,)
 
 
 def _no_initial_value(entry: int, transition: Rows, initial: InitialForm, reader: Reader) -> Obstacle:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from ssmlang.language.diagnostics import Diagnostic
 from ssmlang.language.source import Span
 from ssmlang.model.model import Model
 
-NONLINEAR_HELP = 'use engine="particle", or engine="auto"'
+NONLINEAR = ("particle",)
+"""Engines of the language that take what is neither linear nor Gaussian."""
 
 
 @dataclass(frozen=True)
 class Obstacle:
-    """One thing that stands between a model and a linear-Gaussian program of finite order."""
+    """One thing that stands between a model and a linear-Gaussian program. Messages speak of the engine 'kalman'."""
 
     code: str
     message: str
@@ -21,11 +23,20 @@ class Obstacle:
     label: str = ""
     help: str = ""
     why: str = ""
+    by: tuple[str, ...] = ()
+    """engines of the language that take it"""
 
-    def diagnostic(self) -> Diagnostic:
-        """The obstacle as an error."""
+    def diagnostic(self, engine: str = "kalman", available: Collection[str] = ()) -> Diagnostic:
+        """The obstacle as an error for an engine; the help names engines that are `available` alone."""
+        able = [name for name in self.by if name in available]
+        help = self.help
+        if able:
+            help = f'use engine="{able[0]}", or engine="auto"'
+        elif self.by and not help:
+            help = "no engine of this version can run it; model.simulate can"
         as_tuple = lambda s: (s,) if s else ()
-        return Diagnostic(self.code, self.message, self.span, self.label, as_tuple(self.why), as_tuple(self.help))
+        message = self.message.replace("engine 'kalman'", f"engine '{engine}'")
+        return Diagnostic(self.code, message, self.span, self.label, as_tuple(self.why), as_tuple(help))
 
 
 def not_affine(role: str, span: Span | None, label: str) -> Obstacle:
@@ -33,15 +44,16 @@ def not_affine(role: str, span: Span | None, label: str) -> Obstacle:
     noun = {"transition": "a transition that is", "emission": "an emission that is", "init": "initial laws that are",
             "noise": "noises that are", "definition": "definitions that are"}[role]  # fmt: skip
     what = "independent of the state" if role == "noise" else "affine in the state"
-    return Obstacle("E304", f"engine 'kalman' needs {noun} {what}", span, label, NONLINEAR_HELP)
+    return Obstacle("E304", f"engine 'kalman' needs {noun} {what}", span, label, by=NONLINEAR)
 
 
 def not_gaussian(law: str, span: Span | None) -> Obstacle:
-    return Obstacle("E304", "engine 'kalman' needs Gaussian laws", span, f"{law} is not Gaussian", NONLINEAR_HELP)
+    return Obstacle("E304", "engine 'kalman' needs Gaussian laws", span, f"{law} is not Gaussian", by=NONLINEAR)
 
 
-def whole_past(span: Span | None, label: str) -> Obstacle:
-    return Obstacle("E306", "engine 'kalman' needs a state of finite order", span, label, 'use engine="dual"')
+def past_noise(span: Span | None, label: str) -> Obstacle:
+    hint = "make it a state, `state u` with `u[t] ~ Normal(0, s)`, and sum over that"
+    return Obstacle("E306", "engine 'kalman' does not sum over the whole past of a noise", span, label, hint)
 
 
 def of_kind(model: Model) -> list[Obstacle]:
@@ -53,11 +65,11 @@ def of_kind(model: Model) -> list[Obstacle]:
     for s in model.states.values():
         if s.values is not None:
             found.append(Obstacle("E306", "engine 'kalman' needs states that are real numbers", s.span,
-                                  f"{s.name} is discrete", 'use engine="discrete"'))  # fmt: skip
+                                  f"{s.name} is discrete", by=("discrete",)))  # fmt: skip
     for p in model.parameters.values():
         if p.augment:
             found.append(Obstacle("E306", "engine 'kalman' takes no augmented parameter", p.span,
-                                  f"{p.name} is a state on its unconstrained scale", 'use engine="ekf"'))  # fmt: skip
+                                  f"{p.name} is a state on its unconstrained scale", by=("ekf",)))  # fmt: skip
     for d in model.differentials:
         message = "engine 'kalman' does not discretise differential equations in this version"
         hint = "write the transition from row to row, `x[t] ~ Normal(...)`"

@@ -9,10 +9,10 @@ import numpy as np
 
 from ssmlang.language.source import Span
 from ssmlang.model import expr, loading, sparse
-from ssmlang.model.affine import Affine, Interpreter, NotAffine, spoken
+from ssmlang.model.affine import PAST, Affine, Interpreter, NotAffine, spoken
 from ssmlang.model.expr import ExprError, Node
 from ssmlang.model.model import Dist, Equation, InitialEquation, Model, Variable
-from ssmlang.model.obstacles import Obstacle, not_affine, not_gaussian, whole_past
+from ssmlang.model.obstacles import Obstacle, not_affine, not_gaussian, past_noise
 from ssmlang.model.rows import Rows, matvec, total
 from ssmlang.model.sparse import Sparse
 
@@ -35,7 +35,7 @@ class Stacking:
 
     @property
     def widths(self) -> dict[str, int]:
-        return {"x": self.n, "y": self.m, "e": self.r}
+        return {"x": self.n, "y": self.m, "e": self.r, "past": self.n, "ypast": self.m}
 
 
 @dataclass
@@ -148,17 +148,20 @@ class Reader:
     def affine(self, node: Node, role: str) -> Affine | None:
         """The affine form of a location or value; observations that it reads in another way count as data."""
         form = self._linear(node)
-        if isinstance(form, NotAffine) and form.kind == "nonlinear":
+        if isinstance(form, NotAffine):
             again = self._given_data(node)
             if isinstance(again, Affine):
                 self._note_data(node)
                 return again
             form = again
-        if isinstance(form, Affine):
-            return form
-        bad = whole_past if form.kind == "past" else None
-        self.obstacles.append(bad(form.span, form.reason) if bad else not_affine(role, form.span, form.reason))
-        return None
+        if isinstance(form, NotAffine):
+            self.obstacles.append(not_affine(role, form.span, form.reason))
+            return None
+        for sort, name, lag in form.terms:
+            if lag == PAST and sort == "noise":
+                self.obstacles.append(past_noise(node.span, f"the whole past of {name}"))
+                return None
+        return form
 
     def equation(self, e: Equation | InitialEquation) -> Rows | None:
         """The rows of an equation's targets, its own fresh noise in slot ("e", 0) or, for the initial law of a state,
@@ -190,7 +193,10 @@ class Reader:
         parts = [Rows(sparse.flat(form.constant))]
         for (sort, name, lag), matrix in form.terms.items():
             here, width = np.arange(k), np.arange(matrix.shape[1])
-            if name in s.x:
+            if isinstance(lag, str):
+                slot, first, total_width = ("past", s.x[name], s.n) if name in s.x else ("ypast", s.y[name], s.m)
+                parts.append(_term((slot, 0), matrix.place(here, first + width, (k, total_width))))
+            elif name in s.x:
                 parts.append(_term(("x", lag), matrix.place(here, s.x[name] + width, (k, s.n))))
             elif sort == "obs":
                 parts.append(_term(("y", lag), matrix.place(here, s.y[name] + width, (k, s.m))))

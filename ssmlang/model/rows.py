@@ -14,7 +14,8 @@ from ssmlang.model.sparse import Sparse
 
 Slot = tuple[str, int]
 """What is read, and how many rows back: ("x", 1) are all states one row back, ("y", k) all observations, ("e", j) all
-standard-normal noises; initial laws have slots of their own."""
+standard-normal noises; ("past", 0) are all states of rows t - 1, ..., 0, ("ypast", 0) the observations there, their
+coefficients in terms of the bound index `affine.PAST`; initial laws have slots of their own."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,8 @@ def selected(early: np.ndarray, test: Callable[[np.ndarray], Node], first: Rows,
 
 def at_row(rows: Rows, row: int) -> Rows:
     """The system as it stands at one row: `t` is that number, and what vanishes there is gone."""
+    if row <= 0:
+        rows = rows.without(("past", 0), ("ypast", 0))
     if not reads_time(rows):
         return rows
     return rows.map(lambda node: expr.transform(node, lambda n: expr.const(row) if n.op == "time" else None))

@@ -39,6 +39,11 @@ def draws_wanted(draws: Any) -> int:
     return _whole("draws", draws, "at least one draw is made, and a whole number of them")
 
 
+def paths_wanted(paths: Any) -> int:
+    """A number of paths, none for None or 0. Raises E450."""
+    return 0 if paths is None or paths == 0 else _whole("paths", paths, "a whole number of paths is drawn")
+
+
 def _whole(name: str, value: Any, rule: str) -> int:
     if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < 1:
         raise SsmError(Diagnostic("E450", f"{name}={value!r}: {rule}"))

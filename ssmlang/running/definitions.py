@@ -16,6 +16,7 @@ from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.lowering.gaussian import GaussianLowering
 from ssmlang.model import expr
 from ssmlang.model.expr import Node
+from ssmlang.model.linear import affine_definitions
 from ssmlang.model.model import Definition, Model
 from ssmlang.results.moments import Series
 
@@ -47,42 +48,50 @@ def definitions(
     """Mean and sd of each definition from the moments of an engine's rows.
 
     An affine one has entries of its own in the state; of another, what it reads has, and it is integrated over their
-    joint Gaussian law, row by row.
+    joint Gaussian law, row by row. For an engine that takes no such entries (they have no noise) what is read of the
+    row itself is integrated over, and what reads further back is left out.
     """
     found = {}
+    affine = set(affine_definitions(model))
     for d in model.definitions.values():
         if not d.series or d.value is None:
             continue
         if d.name in lowering.form.definitions:
             first, last = lowering.form.definitions[d.name]
             shape = (len(arrays["mean"]), *d.shape)
-            variance = np.diagonal(arrays["cov"][:, first:last, first:last], axis1=1, axis2=2)
+            if "cov" in arrays:
+                variance = np.diagonal(arrays["cov"][:, first:last, first:last], axis1=1, axis2=2)
+                sd = np.sqrt(np.maximum(variance, 0))
+            else:
+                sd = arrays["sd"][:, first:last]
             mean = arrays["mean"][:, first:last]
-            found[d.name] = Series(mean.reshape(shape), d.axes, np.sqrt(np.maximum(variance, 0)).reshape(shape))
+            found[d.name] = Series(mean.reshape(shape), d.axes, sd.reshape(shape))
         else:
-            integrated = _integrated(d.value, lowering, arrays, bound, params)
+            integrated = _integrated(d.value, d.name in affine, lowering, arrays, bound, params)
             if integrated is not None:
                 found[d.name] = Series(integrated[0], d.axes, integrated[1])
     return found
 
 
 def _integrated(
-    value: Node, lowering: GaussianLowering, arrays: Mapping[str, np.ndarray], bound: Bound, params: Mapping[str, Any]
-) -> tuple[np.ndarray, np.ndarray] | None:
-    spans = lowering.form.definitions
+    value: Node, affine: bool, lowering: GaussianLowering, arrays: Mapping[str, np.ndarray], bound: Bound,
+    params: Mapping[str, Any],
+) -> tuple[np.ndarray, np.ndarray] | None:  # fmt: skip
     read = sorted({n.attrs[1:] for n in expr.walk([value]) if n.op == "ref" and n.attrs[0] == "state"}, key=str)
-    names = [f"{PREFIX}{name} {lag}" for name, lag in read]
-    if any(n not in spans for n in names) or any(r[0] == "noise" for r in expr.references([value])):
+    spans = {r: _span_of(lowering, *r) for r in read}
+    if None in spans.values() or any(r[0] == "noise" for r in expr.references([value])):
         return None
-    at = np.sort(np.concatenate([np.arange(*spans[n]) for n in names]) if names else np.zeros(0, int))
+    if "cov" not in arrays:  # too many states for their joint law
+        return None
+    at = np.sort(np.concatenate([np.arange(*s) for s in spans.values() if s]) if spans else np.zeros(0, int))
     mean, cov = arrays["mean"][:, at], arrays["cov"][:, at[:, None], at[None, :]]
-    points, weights = _points(len(at))
+    points, weights = _axes(len(at)) if affine and len(at) else _points(len(at))
     values, vectors = np.linalg.eigh(np.where(np.isfinite(cov), cov, 0.0))
     root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
     draws = mean[:, None, :] + points @ np.swapaxes(root, 1, 2)
     compiled = _COMPILED.setdefault(lowering, {})
     if value not in compiled:
-        first_of = {r: int(np.searchsorted(at, spans[n][0])) for r, n in zip(read, names)}
+        first_of = {r: int(np.searchsorted(at, s[0])) for r, s in spans.items() if s}
         compiled[value] = _rows(value, lowering.model, first_of)
     floats = {n: jnp.asarray(v, float) for n, v in params.items()}
     found = np.asarray(compiled[value](floats, dict(bound.inputs), dict(bound.observations), draws))
@@ -92,6 +101,17 @@ def _integrated(
     unknown = ~np.isfinite(cov).reshape(len(cov), -1).all(axis=1)
     first[unknown], second[unknown] = np.nan, np.inf
     return first, np.sqrt(second)
+
+
+def _span_of(lowering: GaussianLowering, name: str, lag: Any) -> tuple[int, int] | None:
+    """Where in the state what is read stands: as a definition, or as the state of the row itself."""
+    form = lowering.form
+    if f"{PREFIX}{name} {lag}" in form.definitions:
+        return form.definitions[f"{PREFIX}{name} {lag}"]
+    if lag != 0 or form.definitions:
+        return None
+    first = form.stacking.x[name]
+    return first, first + lowering.model.states[name].size
 
 
 def _rows(value: Node, model: Model, first_of: Mapping[tuple[str, int], int]) -> Callable[..., jax.Array]:
@@ -117,6 +137,12 @@ def _rows(value: Node, model: Model, first_of: Mapping[tuple[str, int], int]) ->
         return jax.vmap(at_row)(jnp.arange(len(draws)), draws)
 
     return jax.jit(every)
+
+
+def _axes(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points and weights with which the mean and variance of an affine function are exact."""
+    points = np.sqrt(size) * np.concatenate([np.eye(size), -np.eye(size)])
+    return points, np.full(2 * size, 0.5 / size)
 
 
 def _points(size: int) -> tuple[np.ndarray, np.ndarray]:

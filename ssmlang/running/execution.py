@@ -15,13 +15,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ssmlang.analysis.advice import refuse
+from ssmlang.analysis.choice import Task
 from ssmlang.data import Bound, check_inputs
 from ssmlang.engines.base import Engine, Gaps, Known
 from ssmlang.language.diagnostics import Diagnostic, SsmError
+from ssmlang.lowering.blocks import BlockLowering
 from ssmlang.lowering.gaussian import GaussianLowering
 from ssmlang.model import expr
 from ssmlang.model.linear import LinearForm, linear_form
 from ssmlang.model.model import Model
+from ssmlang.running.blocks import asked as in_blocks
+from ssmlang.running.blocks import assembled, blocks_of, known_of
 from ssmlang.running.definitions import with_reads
 from ssmlang.running.gaps import blanked, missing_data
 from ssmlang.running.heads import known_head, seen
@@ -91,6 +96,11 @@ def in_double(function: Callable[[Params], Array], quick: Callable[[Params], Arr
     return called
 
 
+def on_gpu(device: str | None) -> bool:
+    """Whether a call with this `device` runs on a GPU."""
+    return device == "gpu" or (device is None and jax.default_backend() == "gpu")
+
+
 def _device(name: str) -> jax.Device:
     if name not in ("cpu", "gpu"):
         raise SsmError(Diagnostic("E711", f"device={name!r} is not understood", help=("'cpu', 'gpu' or None",)))
@@ -109,6 +119,7 @@ class Execution:
         self.model, self.form, self.engine = model, form, engine
         self._lowerings: dict[tuple[tuple[str, ...], bool], GaussianLowering] = {}
         self._compiled: dict[Any, Callable[..., Any]] = {}
+        self._blocks: dict[GaussianLowering, BlockLowering | None] = {}
 
     # --------------------------------------------------------------------------------------------------- data
 
@@ -117,6 +128,12 @@ class Execution:
         missing = lambda name: any(np.isnan(b.observations[name][:-1]).any() for b in bounds)
         latent = tuple(n for n in self.form.read_back if ahead or missing(n))
         lowering = self.lowering(latent, False)
+        if latent:
+            # What is missing and read back is part of the state, which an engine may not be able to take.
+            refuse(self.model, self.engine.name, lowering.form, Task(steps=max(b.steps for b in bounds)))
+        blocks = self.blocks(lowering)
+        if blocks is not None:
+            return Setting(latent, known_of(blocks, [seen(lowering, b, b.steps) for b in bounds]))
         return Setting(latent, Known(gaps_of(lowering, bounds), known_head(lowering, bounds)))
 
     def series(self, bounds: Sequence[Bound]) -> tuple[Series, ...]:
@@ -140,13 +157,13 @@ class Execution:
 
     def _check_rows(self, bound: Bound) -> None:
         """Observations in the first rows that read a state without a value there (E205)."""
-        names = [e for v in self.model.observations.values() for e in v.entry_names()]
-        seen = [~np.isnan(bound.observations[n].reshape(bound.steps, -1)) for n in self.model.observations]
         rows = min(len(self.form.unavailable), bound.steps)
-        if not rows or not seen:
+        seen = [~np.isnan(bound.observations[n][:rows].reshape(rows, -1)) for n in self.model.observations if rows]
+        if not seen:
             return
-        bad = self.form.unavailable[:rows] & np.concatenate(seen, axis=1)[:rows]
+        bad = self.form.unavailable[:rows] & np.concatenate(seen, axis=1)
         if bad.any():
+            names = [e for v in self.model.observations.values() for e in v.entry_names()]
             row, entry = (int(i) for i in np.argwhere(bad)[0])
             raise SsmError(Diagnostic(
                 "E205", f"`{names[entry]}` at row {row} reads a state that has no value so far back",
@@ -165,19 +182,27 @@ class Execution:
         lacking = lowering.undefined(ones, observations, inputs, bound.steps)
         rows = np.asarray(lacking["transition"].any(axis=1) | lacking["emission"].any(axis=1))
         rows[0] |= bool(lacking["initial"])
-        reads = expr.references(n for d in lowering.plans.values() for n in (d.fixed, d.varying))
+        reads = expr.references([
+            *(n for d in lowering.plans.values() for n in (d.fixed, d.varying)),
+            *(m.values for m in lowering.past.terms.values()),
+        ])  # fmt: skip
         needed = {}
         for name, missing in gaps.items():
-            lags = [lag for sort, n, lag in reads if sort == "input" and n == name and isinstance(lag, int)]
+            lags = [lag for sort, n, lag in reads if sort == "input" and n == name]
             reached = np.zeros(bound.steps, bool)
             for lag in lags or [0]:
-                reached[: bound.steps - lag] |= rows[lag:]
+                if isinstance(lag, int):
+                    reached[: bound.steps - lag] |= rows[lag:]
+                else:  # the whole past
+                    reached[: rows.nonzero()[0].max(initial=0)] = True
             needed[name] = reached & missing
         check_inputs(bound, needed, self.model.inputs)
 
     # ---------------------------------------------------------------------------------------------- functions
 
     def lowering(self, latent: tuple[str, ...], definitions: bool) -> GaussianLowering:
+        # As states, definitions have no noise of their own.
+        definitions = definitions and not self.engine.requires.process_noise
         key = (latent, definitions)
         if key not in self._lowerings:
             model = with_reads(self.model) if definitions else self.model
@@ -186,6 +211,12 @@ class Execution:
                 raise SsmError([o.diagnostic() for o in form])
             self._lowerings[key] = GaussianLowering(model, form)
         return self._lowerings[key]
+
+    def blocks(self, lowering: GaussianLowering) -> BlockLowering | None:
+        """The independent blocks of a lowered form, each run as a program of its own; None where it is of one piece."""
+        if lowering not in self._blocks:
+            self._blocks[lowering] = blocks_of(lowering)
+        return self._blocks[lowering]
 
     def likelihood(self, setting: Setting = Setting(), *, adjoint: bool = False  # noqa: B008
                    ) -> Callable[[Params, tuple[Series, ...]], Array]:  # fmt: skip
@@ -205,8 +236,11 @@ class Execution:
                ) -> Callable[[Params, Series], Any]:  # fmt: skip
         """What a method of the engine gives for one series."""
         ask = getattr(self.engine.for_data(setting.known, adjoint=adjoint), method)
+        blocks = self.blocks(lowering)
 
         def asked(params: Params, series: Series) -> Any:
+            if blocks is not None:
+                return in_blocks(self.engine, method, blocks, setting.known, adjoint, _steps(series))(params, series)
             program, y = lowering.program(params, series["observations"], series["inputs"], _steps(series))
             return ask(program, y)
 
@@ -238,7 +272,11 @@ class Execution:
         The last states are the definitions. Raises E721 where a moment is not a number.
         """
         found = self.compiled(verb, setting)(floats(params), series)
-        arrays = {k: np.asarray(v)[: bound.steps] for k, v in found._asdict().items() if v is not None}
+        blocks = self.blocks(self.lowering(setting.latent, True))
+        if blocks is not None:
+            arrays = assembled(blocks, found, bound.steps)
+        else:
+            arrays = {k: np.asarray(v)[: bound.steps] for k, v in found._asdict().items() if v is not None}
         self._check_numbers(arrays, bound)
         return blanked(arrays, self.lowering(setting.latent, True), bound)
 

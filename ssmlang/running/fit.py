@@ -20,7 +20,7 @@ from ssmlang.results import containers
 from ssmlang.results.mixture import mixture, normal_quantiles
 from ssmlang.results.provenance import provenance
 from ssmlang.running import groups
-from ssmlang.running.calls import draws_wanted, rows
+from ssmlang.running.calls import draws_wanted, paths_wanted, rows
 from ssmlang.running.estimate import Estimate, estimate
 from ssmlang.running.verbs import Moments, plain_definitions
 
@@ -128,10 +128,39 @@ class Fit:
 
     # ------------------------------------------------------------------------------------------------ states
 
-    def smooth(self, *, draws: int = MIXED) -> Any:
-        """Moments of the states given all data, mixed over at most `draws` draws. A list for several series."""
+    def smooth(self, *, draws: int = MIXED, paths: int | None = None) -> Any:
+        """Moments of the states given all data, mixed over at most `draws` draws. A list for several series.
+
+        `paths`: how many paths to draw, as `paths` (path, time, state): each for another draw of the parameters, spread
+        over the posterior (and repeated where there are fewer draws); for `mle` and `map` all at the point.
+        """
         made = [Moments(self.model, self._runner, "smooth", bound) for bound in self.bounds]
-        return self._for_each([self._mixed(one, draws)[0] for one in made])
+        count = paths_wanted(paths)
+        mixed = [self._mixed(one, draws)[0] for one in made]
+        return self._for_each([self._with_paths(m, one, count, i) for i, (m, one) in enumerate(zip(mixed, made))])
+
+    def _with_paths(self, smoothed: xr.Dataset, ready: Moments, count: int, series: int) -> xr.Dataset:
+        from ssmlang.running.execution import running
+        from ssmlang.running.paths import with_paths
+
+        if not count:
+            return smoothed
+        each = self._thinned(count)
+        wanted = [(p, 1) for p in (each * -(-count // len(each)))[:count]] if len(each) > 1 else [(each[0], count)]
+        arrays = {name: smoothed[name].values for name in ("mean", "cov", "sd") if name in smoothed}
+        with running(self.dtype, self.device):
+            return with_paths(smoothed, ready, arrays, wanted, self.seed, series * count)
+
+    def residuals(self) -> Any:
+        """`Model.residuals` of the data fitted to, at `params`. A list for several series."""
+        return self._at_params(self.model.residuals)
+
+    def diagnose(self, *, lags: int | None = None) -> Any:
+        """`Model.diagnose` of the data fitted to, at `params`. A list for several series."""
+        return self._at_params(self.model.diagnose, lags=lags)
+
+    def _at_params(self, verb: Callable[..., Any], **options: Any) -> Any:
+        return verb(self.data, self.params, self._runner.engine, dtype=self.dtype, device=self.device, **options)
 
     def forecast(self, steps: int, *, future: Any = None, draws: int = MIXED) -> Any:
         """Moments of the `steps` rows after the data, mixed over at most `draws` draws, with quantiles of the mixture.
@@ -273,11 +302,10 @@ def _with_quantiles(out: xr.Dataset, laws: dict[str, list[np.ndarray]]) -> xr.Da
     return out.assign_coords(quantile=np.array(QUANTILES))
 
 
-def load_fit(path: Path, compile_source: Callable[..., Model]) -> Fit:
-    """Read a fit that `Fit.save` wrote; it forecasts as the original does. Raises E701 for another file."""
+def load_fit(tree: xr.DataTree, path: Path, compile_source: Callable[..., Model]) -> Fit:
+    """The fit that `Fit.save` wrote; it forecasts as the original does. Raises E701 for the tree of another file."""
     from ssmlang.engines import engine_class
 
-    tree = containers.load(path)
     if "model_text" not in tree.attrs:
         raise SsmError(Diagnostic("E701", f"`{path}` is not a fit that ssmlang saved",
                                   why=("it holds no model",)))  # fmt: skip

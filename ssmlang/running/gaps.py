@@ -29,15 +29,16 @@ def undefined(lowering: GaussianLowering, bound: Bound) -> dict[str, np.ndarray]
 
 def missing_data(lowering: GaussianLowering, bound: Bound) -> Diagnostic | None:
     """E413: an observation that is missing where an equation needs it as a number."""
-    form, names = lowering.form, lowering.observations
+    form = lowering.form
     for row, i in np.argwhere(form.conditioned[: bound.steps]):
         owner = next(n for n in reversed(form.stacking.y) if form.stacking.y[n] <= i)
         value = bound.observations[owner][row].reshape(-1)[i - form.stacking.y[owner]]
         if owner in form.stacking.latent and np.isnan(value):
             why = "its equation reaches before the data, so that nothing gives its law there"
             help = f"add `init {owner} ~ ...`, or start the data where it was seen"
-            return _missing(names[i], bound.time.label(int(row)), why, help)
-    read = [(n, lag) for n, lag in form.data_reads if np.isnan(bound.observations[n][: bound.steps - lag]).any()]
+            return _missing(lowering.observations[i], bound.time.label(int(row)), why, help)
+    last = lambda lag: bound.steps - (lag if isinstance(lag, int) else 1)
+    read = [(n, lag) for n, lag in form.data_reads if np.isnan(bound.observations[n][: last(lag)]).any()]
     if not read:
         return None
     lacking = undefined(lowering, bound)
@@ -45,7 +46,10 @@ def missing_data(lowering: GaussianLowering, bound: Bound) -> Diagnostic | None:
     rows[0] |= bool(lacking["initial"])
     for name, lag in read:
         gaps = np.isnan(bound.observations[name]).reshape(bound.steps, -1).any(axis=1)
-        hit = np.flatnonzero(rows[lag:] & gaps[: bound.steps - lag])
+        if isinstance(lag, int):
+            hit = np.flatnonzero(rows[lag:] & gaps[: bound.steps - lag])
+        else:  # the whole past
+            hit = np.flatnonzero(gaps[: rows.nonzero()[0].max(initial=0)])
         if len(hit):
             span = form.data_reads[name, lag]
             where = f" by `{span.text}`" if span is not None else ""
@@ -78,10 +82,11 @@ def blanked(arrays: Mapping[str, np.ndarray], lowering: GaussianLowering, bound:
     for mark, names in ((states, ("mean", "predicted_mean")), (seen, ("observed_mean",))):
         if not mark.any():
             continue
-        either = mark[:, :, None] | mark[:, None, :]
         for name in names:
-            for key, where in ((name, mark), (name.replace("mean", "cov"), either)):
+            for what in ("mean", "sd", "cov"):
+                key = name.replace("mean", what)
                 if key in out:
+                    where = mark if what != "cov" else mark[:, :, None] | mark[:, None, :]
                     out[key] = np.where(where, np.nan, out[key])
     return out
 

@@ -23,7 +23,7 @@ def known_head(lowering: GaussianLowering, bounds: Sequence[Bound]) -> DiffuseHe
     Only what the diffuse directions meet matters: F, H and the columns themselves, no scale of any noise.
     """
     delta, s = lowering.form.initial.delta, lowering.structure
-    if not delta:
+    if not delta or lowering.past:
         return None
     F, H = _known(lowering.plans["F"]), _known(lowering.plans["H"])
     columns = lowering.start.matrices["diffuse"].dense

@@ -134,10 +134,18 @@ class Moments:
         return dataset(arrays, states=states, observations=self.lowering.observations, time=time, definitions=lets,
                        attrs=said, keep=keep)  # fmt: skip
 
-    def at(self, params: Mapping[str, Any], keep: Literal["all", "last"] = "all") -> xr.Dataset:
-        """The Dataset for these parameters."""
+    def at(
+        self, params: Mapping[str, Any], keep: Literal["all", "last"] = "all", *, paths: int = 0, seed: int = 0,
+        first: int = 0,
+    ) -> xr.Dataset:  # fmt: skip
+        """The Dataset for these parameters, with so many `paths` drawn, of which `first` is the first one's number."""
         given = {k: np.asarray(v).tolist() for k, v in params.items()}
-        found = self.dataset(self.arrays(params), keep=keep, params=given)
+        arrays = self.arrays(params)
+        found = self.dataset(arrays, keep=keep, params=given)
+        if paths:
+            from ssmlang.running.paths import with_paths
+
+            found = with_paths(found, self, arrays, [(params, paths)], seed, first)
         for name, value in plain_definitions(self.model, params).items():
             d = self.model.spec.definitions[name]
             found[name] = labelled_series(name, np.asarray(value), d.shape, d.axes, lead=())

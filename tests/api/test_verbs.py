@@ -204,7 +204,7 @@ def test_what_cannot_run_says_why_at_the_line() -> None:
         "  --> stochastic_volatility.ssm:13:18\n"
         "13 | r[t] ~ Normal(0, exp(h[t] / 2))\n"
         "   |                  ^^^^^^^^^^^^^ the scale depends on h\n"
-        '   = help: use engine="particle", or engine="auto"'
+        "   = help: no engine of this version can run it; model.simulate can"
     )
     with pytest.raises(SsmError) as caught:
         model.fit({"r": [0.1]})

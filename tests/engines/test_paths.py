@@ -13,12 +13,12 @@ from .oracle import Dense, Linear
 from .programs import Kind, jit, make, random_data, random_program
 
 STEPS, DRAWS = 7, 4000
-PATHS = jit(lambda program, y, key: draw_paths(Kalman(), program, y, key, DRAWS))
-FEW = jit(lambda program, y, key: draw_paths(Kalman(), program, y, key, 20))
+PATHS = jit(lambda program, y, key: draw_paths(Kalman(), program, y, jax.random.split(key, DRAWS)))
+FEW = jit(lambda program, y, key: draw_paths(Kalman(), program, y, jax.random.split(key, 20)))
 
 KINDS = {
     "dense": Kind(n=2, m=2, noise="dense", seed=51),
-    "order 2, moving averages": Kind(n=2, m=2, r=3, order=2, emission_lags=1, noise_lags=1, emission_noise_lags=1, seed=52),
+    "order 2, moving averages": Kind(n=2, m=2, order=2, emission_lags=1, noise_lags=1, emission_noise_lags=1, seed=52),
     "varying, rank 1, exact": Kind(n=3, m=1, r=1, noise="none", varying=True, rank=1, seed=53),
     "flat start": Kind(n=2, m=2, r=2, order=2, noise="own", diffuse=3, seed=54),
 }  # fmt: skip
@@ -56,7 +56,7 @@ def test_what_holds_exactly_among_states_holds_in_each_path():
     assert np.abs(np.diff(paths[:, :, 1], axis=1)).max() < 1e-9
     np.testing.assert_allclose(paths[:, 1:, 2], 2 * paths[:, :-1, 0], atol=1e-9)
     seen = ~np.isnan(y[:, 0])
-    np.testing.assert_allclose((paths[:, :, 0] + paths[:, :, 2])[:, seen], np.broadcast_to(y[seen, 0], (20, seen.sum())), atol=1e-9)  # fmt: skip
+    assert np.abs((paths[:, :, 0] + paths[:, :, 2])[:, seen] - y[seen, 0]).max() < 1e-9
     assert paths[:, 4, 0].std() > 0.01
 
 

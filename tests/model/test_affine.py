@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ssmlang.language.source import Source, Span
 from ssmlang.model import _numeric, expr
-from ssmlang.model.affine import Affine, NotAffine, affine
+from ssmlang.model.affine import PAST, Affine, NotAffine, affine
 from ssmlang.model.expr import Node
 
 SHAPES = {"x": (2, 3), "z": (3,), "v": (), "w": (3, 3)}
@@ -188,13 +188,17 @@ def test_what_is_not_affine_is_named_where_it_is_written(make, reason: str) -> N
     assert isinstance(form, NotAffine)
     assert form.reason == reason
     assert form.span == here
-    assert form.kind == "nonlinear"
 
 
-def test_the_whole_past_is_told_apart() -> None:
-    node = expr.past_sum("k", expr.mul(expr.bound("k"), expr.ref("state", "x", "k", (), ())))
+def test_the_whole_past_is_a_slot_of_its_own() -> None:
+    past = expr.ref("state", "x", "j#1", (), ())
+    inner = expr.add(expr.mul(expr.bound("j#1"), past), expr.mul(expr.const(2.0), expr.ref("state", "x", 1, (), ())))
+    node = expr.mul(A, expr.past_sum("j#1", inner))
     form = affine(node, is_state_or_noise)
-    assert isinstance(form, NotAffine) and form.kind == "past" and form.reason == "the whole past of x"
+    assert isinstance(form, Affine) and set(form.terms) == {("state", "x", PAST), ("state", "x", 1)}
+    read = lambda key: {n.op for n in expr.walk([form.terms[key].values])}
+    assert "bound" in read(("state", "x", PAST)) and "past_sum" in read(("state", "x", 1))
+    assert [n.attrs for n in expr.walk([form.terms["state", "x", PAST].values]) if n.op == "bound"] == [(PAST,)]
 
 
 def test_what_cancels_or_is_zero_leaves_no_coefficient() -> None:

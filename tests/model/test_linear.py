@@ -12,7 +12,8 @@ from ssmlang.model.linear import LinearForm, linear_form
 from ssmlang.model.model import Model
 
 MODELS = Path(__file__).parents[2] / "stdlib" / "models"
-LINEAR = ("nile", "ar", "arma", "var", "dynamic_factor", "tracking", "panel", "airline", "trend_cycle", "nowcast")
+LINEAR = ("nile", "ar", "arma", "var", "dynamic_factor", "tracking", "panel", "airline", "trend_cycle", "nowcast",
+          "fractional")  # fmt: skip
 
 
 def model(text: str) -> Model:
@@ -102,8 +103,8 @@ SERIES = "param s ~ HalfNormal(1)\nstate x, z\nobs y\ninit x, z ~ Normal(0, 1)\n
          "exp(z[t])"),
         (SERIES + "x[t] ~ StudentT(4, x[t-1], s)\ny[t] ~ Normal(x[t], 1)\n", "E304", "StudentT is not Gaussian",
          "StudentT(4, x[t-1], s)"),
-        (SERIES + "x[t] ~ Normal(sum(0.5^k * x[t-k] for k in 1..t), s)\ny[t] ~ Normal(x[t], 1)\n", "E306",
-         "the whole past of x", "sum(0.5^k * x[t-k] for k in 1..t)"),
+        ("noise e ~ Normal(0, 1)\n" + SERIES + "x[t] = sum(0.5^k * e[t-k] for k in 1..t)\ny[t] ~ Normal(x[t], 1)\n",
+         "E306", "the whole past of e", "sum(0.5^k * e[t-k] for k in 1..t)"),
         ("stochastic_volatility", "E304", "the scale depends on h", "exp(h[t] / 2)"),
         ("capture_like", "E306", "s is discrete", "s"),
     ],
@@ -130,6 +131,7 @@ def test_every_obstacle_is_reported_in_the_order_of_the_file() -> None:
         ("0.5 * x[t-1] + cos(t)", "its transition changes from row to row"),
         ("0.5 * x[t-1] + z[t-1]", "reads z, which is not stationary"),
         ("0.5 * x[t-1] + y[t-1]", "reads an observation"),
+        ("sum(0.5^k * x[t-k] for k in 1..t)", "reads its whole past"),
     ],
 )
 def test_stationary_needs_a_closed_constant_group(law: str, why: str) -> None:

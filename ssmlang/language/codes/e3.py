@@ -43,12 +43,12 @@ CODES: tuple[Code, ...] = (
         "E306",
         "beyond-this-engine",
         "the model has a part that this engine does not know",
-        "A discrete state, an augmented parameter, a sum over the whole past or a differential equation needs an "
-        "engine of another kind; the message names the part and the engine.",
-        _run("state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(sum(0.1^k * x[t-k] for k in 1..t), 1)\n"
-             "y[t] ~ Normal(x[t], 1)\n", _LIKELIHOOD),
-        _run("state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(sum(0.1^k * x[t-k] for k in 1..min(3, t)), 1)\n"
-             "y[t] ~ Normal(x[t], 1)\n", _LIKELIHOOD),
+        "A discrete state, an augmented parameter or a differential equation needs an engine of another kind. So can a "
+        "sum over the whole past of a long series, an initial law that is Diffuse(), or noise of deficient rank: "
+        "`model.why()` says what each engine lacks, the message names the line, and an engine that can run it.",
+        _run("state x\nobs y\ninit x ~ Diffuse()\nx[t] ~ Normal(x[t-1], 1)\ny[t] ~ Normal(x[t], 1)\n",
+             _LIKELIHOOD.replace("kalman", "batch")),
+        _run("state x\nobs y\ninit x ~ Diffuse()\nx[t] ~ Normal(x[t-1], 1)\ny[t] ~ Normal(x[t], 1)\n", _LIKELIHOOD),
     ),
     Code(
         "E307",

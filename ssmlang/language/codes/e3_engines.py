@@ -1,4 +1,4 @@
-"""E301 to E303: the choice of an engine."""
+"""E301 to E303, E312: the choice of an engine."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ def _ask(emission: str, engine: str) -> Example:
     return Example(
         f'import ssmlang\nmodel = ssmlang.compile("""\n{_LEVEL}{emission}\n""")\n'
         f'model.log_likelihood({{"y": [0.1, 0.3]}}, {{}}, engine="{engine}")\n',
+        language="python",
+    )
+
+
+def _step(engine: str) -> Example:
+    return Example(
+        f'import ssmlang\nmodel = ssmlang.compile("""\n{_LEVEL}y[t] ~ Normal(x[t], 1)\n""")\n'
+        f'state = model.initial_state({{}}, engine="{engine}")\nstate = model.step(state, {{"y": 0.3}})\n',
         language="python",
     )
 
@@ -40,5 +48,15 @@ CODES: tuple[Code, ...] = (
         "this error, at its line.",
         _ask("y[t] ~ Normal(0, exp(x[t] / 2))", "auto"),
         _ask("y[t] ~ Normal(x[t], 1)", "auto"),
+    ),
+    Code(
+        "E312",
+        "not-row-by-row",
+        "rows one at a time are asked of an engine, or of a model, that needs them all",
+        "`model.initial_state` and `model.step` filter in constant time and memory for each row. The engines kalman "
+        "and square_root do; those that work on all rows of a series together do not. A model that reads its whole "
+        "past cannot, for what has to be remembered grows from row to row.",
+        _step("batch"),
+        _step("kalman"),
     ),
 )

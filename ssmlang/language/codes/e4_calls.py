@@ -1,4 +1,4 @@
-"""E45x, E49x: what a call asks for."""
+"""E414, E415, E45x, E49x: what a call asks for."""
 
 from __future__ import annotations
 
@@ -28,6 +28,16 @@ CODES: tuple[Code, ...] = (
             "",
             'model.fit({"y": [0.1, 0.4]}, method="map", progress="off")',
         ),
+    ),
+    Code(
+        "E415",
+        "unknown-in-row",
+        "a row of a stream has a name that the model does not have",
+        "A row holds values of the model's observations and inputs by name, or by that of an entry as `fix[east]`; "
+        "an observation that is absent is missing. A name that is none of the model's is an error, for what is meant "
+        "by it would be lost without a word.",
+        _call("", "y[t] ~ Normal(x[t], 1)", "", 'model.step(model.initial_state({}), {"Y": 0.1})'),
+        _call("", "y[t] ~ Normal(x[t], 1)", "", 'model.step(model.initial_state({}), {"y": 0.1})'),
     ),
     Code(
         "E449",

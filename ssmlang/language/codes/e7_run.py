@@ -14,6 +14,15 @@ def _run(scale: str, options: str) -> Example:
     return Example(text, language="python")
 
 
+def _path(data: str) -> Example:
+    text = (
+        'import numpy, ssmlang\nmodel = ssmlang.compile("""\n'
+        "state x\nobs y\ninit x ~ Diffuse()\nx[t] ~ Normal(x[t-1], 1)\n"
+        f'y[t] ~ Normal(x[t], 1)\n""")\nmodel.smooth({{"y": [{data}]}}, {{}}, paths=2)\n'
+    )
+    return Example(text, language="python")
+
+
 CODES: tuple[Code, ...] = (
     Code(
         "E711",
@@ -39,5 +48,15 @@ CODES: tuple[Code, ...] = (
         "number; or the numbers grew beyond bounds.",
         _run("sqrt(0.5 - t)", ""),
         _run("sqrt(0.5 + t)", ""),
+    ),
+    Code(
+        "E722",
+        "no-path",
+        "a path is asked for where the data leave a state unknown",
+        "A path of the states is drawn from their joint law given the data. Under `Diffuse()` a state that no "
+        "observation tells of has no such law: its variance is infinite. Moments of the other states are "
+        "given by `smooth` without `paths`.",
+        _path("numpy.nan, numpy.nan"),
+        _path("0.1, numpy.nan"),
     ),
 )

@@ -264,7 +264,7 @@ def _readable(sort: str, name: str, lag: int | str, row: int, exists: set[tuple[
     if sort != "state":
         return True
     if isinstance(lag, str):
-        return (0, name) in exists
+        return row == 0 or (0, name) in exists
     if row < lag and (name, lag) in e.guarded:
         return True
     own_entries = lag == 0 and any(t.name == name for t in e.targets)

@@ -1,0 +1,1 @@
+"""Exact engines beside their peers: `python -m benchmarks.exact`."""

@@ -1,0 +1,63 @@
+"""Which engine `auto` takes for what is asked, and the rule in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ssmlang.analysis.needs import WHOLE_PAST_MEMORY
+from ssmlang.model.linear import LinearForm
+
+Verb = Literal["likelihood", "filter", "smooth", "forecast", "fit"]
+
+PARALLEL_ROWS = 1_000
+"""From so many rows on a GPU is better used by an engine that is parallel in time."""
+DENSE_ROWS = 5_000
+"""Up to so many numbers observed (observations a row times rows) their joint covariance is formed and factored."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked of an engine: the verb, the rows of the longest series (None: not known yet), the precision, and
+    whether it runs on a GPU."""
+
+    verb: Verb = "likelihood"
+    steps: int | None = None
+    dtype: str = "float64"
+    gpu: bool = False
+
+
+def preferred(form: LinearForm, task: Task) -> tuple[str, ...]:
+    """Engines in the order in which `auto` takes the first that the program fits."""
+    markov = ("square_root", "kalman") if task.dtype == "float32" else ("kalman", "square_root")
+    if not form.whole_past:
+        if task.gpu and task.steps is not None and task.steps >= PARALLEL_ROWS:
+            return ("parallel", *markov)
+        return markov
+    if task.steps is None or form.stacking.n * task.steps <= WHOLE_PAST_MEMORY:
+        return (*markov, *_joint(form))
+    if form.stacking.m * task.steps <= DENSE_ROWS:
+        return (*_joint(form), "growing", "dual")
+    return ("dual", *_joint(form))
+
+
+def _joint(form: LinearForm) -> tuple[str, ...]:
+    """The engines on the joint law of all rows, the quicker one first: weights that are the same in every row make the
+    sweeps of wiener_hopf convolutions."""
+    sums = [rows.terms["past", 0] for rows in (form.transition, form.emission) if ("past", 0) in rows.terms]
+    return ("batch", "wiener_hopf") if any(m.varying for m in sums) else ("wiener_hopf", "batch")
+
+
+def rule(form: LinearForm) -> tuple[str, ...]:
+    """`preferred` in words."""
+    if not form.whole_past:
+        return (
+            "auto takes kalman; square_root where dtype='float32'; "
+            f"on a GPU, from {PARALLEL_ROWS:,} rows on, parallel",
+        )
+    n, m = form.stacking.n, form.stacking.m
+    first, last = WHOLE_PAST_MEMORY // max(n, 1), DENSE_ROWS // max(m, 1)
+    return (
+        f"auto takes kalman up to {first:,} rows (square_root where dtype='float32'), on a state that holds them all;",
+        f"from there to {last:,} rows {_joint(form)[0]}, on the joint law of all rows; beyond, dual",
+    )

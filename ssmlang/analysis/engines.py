@@ -1,0 +1,55 @@
+"""The engines of the language by name: what each is for, and what those of this version need. No JAX here."""
+
+from __future__ import annotations
+
+from ssmlang.engines.requirements import Requirements
+
+PURPOSE = {
+    "kalman": "exact for linear-Gaussian programs of finite order: covariance form, element-wise updates",
+    "square_root": "exact, factored covariances: safe in single precision",
+    "parallel": "exact, logarithmic depth in time: for GPUs and long series",
+    "dual": "exact for programs that read their whole past",
+    "growing": "exact Kalman filter on the growing state",
+    "batch": "exact, the joint Gaussian of all rows",
+    "wiener_hopf": "exact, causal block Cholesky",
+    "banded": "exact, block-banded precision",
+    "ekf": "linearises by derivatives",
+    "iekf": "linearises by derivatives, iterated",
+    "ukf": "linearises by sigma points",
+    "cubature": "linearises by cubature",
+    "gauss_hermite": "linearises by Gauss-Hermite quadrature",
+    "ipls": "iterated posterior linearisation",
+    "laplace": "Gaussian at the mode, for non-Gaussian emissions",
+    "importance": "unbiased, around a Gaussian approximation",
+    "dual_ekf": "states and augmented parameters in two filters",
+    "particle": "weighted samples, for any program",
+    "rao_blackwell": "samples of a part, exact in the rest",
+    "discrete": "exact for discrete states",
+    "imm": "Gaussian mixture for switching linear programs",
+    "latent": "samples states and parameters together",
+    "amortized": "a trained network",
+}
+"""Every engine of the language by name, with what it is for."""
+
+REQUIRES = {
+    "kalman": Requirements(linear=True, gaussian=True, finite_order=True),
+    "square_root": Requirements(linear=True, gaussian=True, finite_order=True),
+    "parallel": Requirements(linear=True, gaussian=True, finite_order=True),
+    "batch": Requirements(linear=True, gaussian=True, finite_order=False, proper_start=True),
+    "wiener_hopf": Requirements(linear=True, gaussian=True, finite_order=False, proper_start=True),
+    "dual": Requirements(linear=True, gaussian=True, finite_order=False, proper_start=True),
+    "banded": Requirements(
+        linear=True,
+        gaussian=True,
+        finite_order=False,
+        proper_start=True,
+        process_noise=True,
+        observation_noise=True,
+        fresh_noise=True,
+    ),
+    "growing": Requirements(linear=True, gaussian=True, finite_order=False, proper_start=True),
+}
+"""The engines of this version with what they need, the same that their classes say; `auto` falls back in this order."""
+
+AVAILABLE = tuple(REQUIRES)
+"""The engines of this version."""

@@ -143,11 +143,11 @@ def time_update(
     S, kept = univariate.advance_rows(now.S, top, layout), None
     if B.shape[1]:
         S, kept = compress(jnp.concatenate([S, B], axis=1))
-    C = predict(layout, now.S, now.C, row.top, row.added[:, :-1])
-    m = univariate.advance_rows(now.m[:, None], row.top, layout)[:, 0] + row.added[:, -1]
+    C = predict(layout, now.S, now.C, row.top, row.Q)
+    m = univariate.advance_rows(now.m[:, None], row.top, layout)[:, 0] + row.a
     E = None
     if now.E is not None:
-        E = univariate.advance_columns(univariate.advance_rows(now.E, top, layout), top, layout) + _rounding(S, layout)
+        E = univariate.propagated(now.E, top, layout) + _rounding(S, layout)
     return Root(S, C, m, E), kept
 
 

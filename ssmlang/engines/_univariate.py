@@ -184,6 +184,12 @@ def advance_rows(X: Float[Array, "N k"], top: Float[Array, "n read"], layout: La
     return jnp.concatenate([new, *_taken(X, layout.down)], axis=0)
 
 
+def advance_columns(X: Float[Array, "k N"], top: Float[Array, "n read"], layout: Layout) -> Float[Array, "k N"]:
+    """X A'."""
+    new = product_transposed(X[:, : layout.read], top, layout.fused)
+    return jnp.concatenate([new, *(part.T for part in _taken(X.T, layout.down))], axis=1)
+
+
 def retreat(r: Array, top: Float[Array, "n read"], layout: Layout) -> Array:
     """A' r for a vector or matrix r with N rows, the transpose of `advance_rows`: for the smoother."""
     if not layout.size:  # a model without states

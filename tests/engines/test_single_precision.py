@@ -24,7 +24,7 @@ ENGINE = Kalman(diffuse=DiffuseHead(STEPS, True))
 
 
 def slope(program, y):
-    return jax.grad(Kalman(adjoint=True).log_likelihood, allow_int=True)(program, y).G
+    return jax.grad(Kalman().log_likelihood, allow_int=True)(program, y).G
 
 
 VERBS = {"seasonal": ENGINE.smooth, "mixed": ENGINE.filter, "varying": slope}

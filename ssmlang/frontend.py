@@ -10,6 +10,7 @@ from typing import Any
 from ssmlang.language import syntax as syn
 from ssmlang.language.diagnostics import Diagnostic, Findings, SsmError
 from ssmlang.language.expand import expand
+from ssmlang.language.files import read_model_file
 from ssmlang.language.parser import parse
 from ssmlang.language.source import Source
 from ssmlang.model.elaborate import elaborate
@@ -63,20 +64,7 @@ def check_text(
 def check_file(path: str | Path, **options: Any) -> Checked:
     """`check_text` of a file; imports are found beside it. Raises E701 where it cannot be read."""
     path = Path(path)
-    return check_text(read(path), name=str(path), base=path.parent, **options)
-
-
-def read(path: Path) -> str:
-    """The text of a file."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        beside = sorted(p.name for p in path.parent.glob("*.ssm")) if path.parent.is_dir() else []
-        help = (f"model files there: {', '.join(beside[:8])}",) if beside else ()
-        raise SsmError(Diagnostic("E701", f"there is no file {path}", help=help)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error.strerror or error)
-        raise SsmError(Diagnostic("E701", f"{path} cannot be read: {reason}")) from None
+    return check_text(read_model_file(path), name=str(path), base=path.parent, **options)
 
 
 def check(source: str | Path, **options: Any) -> Checked:

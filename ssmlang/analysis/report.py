@@ -9,6 +9,7 @@ from ssmlang.analysis.advice import Advice, advise
 from ssmlang.language.diagnostics import Diagnostic
 from ssmlang.model import expr
 from ssmlang.model.autoregression import autoregressions
+from ssmlang.model.blocks import described
 from ssmlang.model.elaborate.structure import roots
 from ssmlang.model.linear import LinearForm
 from ssmlang.model.model import Model
@@ -77,7 +78,11 @@ class Report:
 def report(model: Model, form: LinearForm | tuple[Obstacle, ...], diagnostics: tuple[Diagnostic, ...] = ()) -> Report:
     """Everything that is known of a model without data."""
     findings = [*_linearity(form), *_assertions(model)]
-    return Report(model.name, tuple(_facts(model)), tuple(findings), advise(model, form), diagnostics)
+    facts = _facts(model)
+    apart = described(form) if isinstance(form, LinearForm) else None
+    if apart is not None:
+        facts.append(f"in {apart}, each run as a model of its own")
+    return Report(model.name, tuple(facts), tuple(findings), advise(model, form), diagnostics)
 
 
 def _facts(model: Model) -> list[str]:

@@ -16,6 +16,7 @@ HOMES = {
     "filter": "running",
     "smooth": "running",
     "forecast": "running",
+    "diagnose": "diagnosing",
     "fit": "fitting",
     "new": "starting",
     "doctor": "doctoring",
@@ -180,10 +181,11 @@ def _filter(commands: Parsers) -> None:
 
 
 def _smooth(commands: Parsers) -> None:
-    _moments(commands, "smooth", "given all data")
+    p = _moments(commands, "smooth", "given all data")
+    p.add_argument("--paths", type=_positive, metavar="N", help="draw N paths of the states too (goes with --out)")
 
 
-def _moments(commands: Parsers, name: str, what: str) -> None:
+def _moments(commands: Parsers, name: str, what: str) -> argparse.ArgumentParser:
     p = _add(
         commands,
         name,
@@ -194,6 +196,25 @@ def _moments(commands: Parsers, name: str, what: str) -> None:
     p.add_argument("file", metavar="FILE", help="a model file, or a fit (.nc)")
     _data(p, required=False)
     for option in (_params, _const, _run, _out):
+        option(p)
+    return p
+
+
+def _diagnose(commands: Parsers) -> None:
+    p = _add(
+        commands,
+        "diagnose",
+        "test what a model leaves unexplained: autocorrelation, normality, changing mean and variance",
+        "  ssmlang diagnose nile.ssm --data nile.csv --param sd_level=38 --param sd_flow=122\n"
+        "  ssmlang diagnose nile.nc --out residuals.png",
+    )
+    p.add_argument("file", metavar="FILE", help="a model file, or a fit (.nc)")
+    p.add_argument("--lags", type=_positive, metavar="N", help="lags of the test for autocorrelation (default 10)")
+    p.add_argument("--of", metavar="NAME", help="the observation that a picture shows (default: the first)")
+    p.add_argument("--out", metavar="FILE", help="write a picture (.png, .svg, .pdf), a page (.html) or a table (.csv)")
+    p.add_argument("--json", action="store_true", help="print the tests as JSON")
+    _data(p, required=False)
+    for option in (_params, _const, _run):
         option(p)
 
 
@@ -283,6 +304,7 @@ _COMMANDS: dict[str, Callable[[Parsers], None]] = {
     "filter": _filter,
     "smooth": _smooth,
     "forecast": _forecast,
+    "diagnose": _diagnose,
     "fit": _fit,
     "new": _new,
     "doctor": _doctor,

@@ -35,15 +35,16 @@ def draw_forecast(forecast: xr.Dataset, seen: xr.Dataset, path: str | Path) -> N
     save_figure(plot_forecast(forecast, seen, heading=str(forecast.attrs.get("model", ""))), path)
 
 
-def check_picture(path: str | Path | None) -> None:
-    """Raise Usage for an ending that no picture has, before any work is done."""
+def check_picture(path: str | Path | None, option: str = "--plot", others: tuple[str, ...] = ()) -> None:
+    """Raise Usage for an ending that no picture has, nor any of the `others`, before any work is done."""
     if path is None:
         return
     from matplotlib.backend_bases import FigureCanvasBase
 
     known = sorted(FigureCanvasBase.filetypes)
     if Path(path).suffix.lstrip(".") not in known:
-        raise Usage(f"--plot {path}: the ending is one of {', '.join('.' + ending for ending in known)}")
+        endings = ", ".join(["." + ending for ending in known] + list(others))
+        raise Usage(f"{option} {path}: the ending is one of {endings}")
 
 
 def save_figure(figure: Any, path: str | Path) -> None:

@@ -130,6 +130,23 @@ def blocks(form: LinearForm) -> Blocks:
     return Blocks(tuple(sorted(found, key=order)))
 
 
+def described(form: LinearForm) -> str | None:
+    """The blocks in words, where there are several: "1,000 independent blocks of 4 states"."""
+    if form.whole_past or form.stacking.n + form.stacking.m < 2:
+        return None
+    known = lambda rows: Rows(rows.constant, {k: m for k, m in rows.terms.items() if k[0] not in ("y", "ypast")})
+    found = blocks(replace(form, transition=known(form.transition), emission=known(form.emission)))
+    if found.count < 2:
+        return None
+    counted: dict[int, int] = {}
+    for g in found.groups:
+        counted[g.form.stacking.n] = counted.get(g.form.stacking.n, 0) + g.members
+    sizes = [(count, f"{n or 'no'} state{'' if n == 1 else 's'}") for n, count in sorted(counted.items(), reverse=True)]
+    if len(sizes) == 1:
+        return f"{found.count:,} independent blocks of {sizes[0][1]}"
+    return f"{found.count:,} independent blocks: " + ", ".join(f"{count:,} of {of}" for count, of in sizes)
+
+
 # ------------------------------------------------------------------------------------------- what is joined
 
 

@@ -121,9 +121,13 @@ def checks_table(checks: Sequence[Mapping[str, Any]]) -> str:
     return table(["property", "verdict", "reason", ""], rows)
 
 
-def engine_block(engine: str | None, engines: Sequence[Mapping[str, Any]] = ()) -> str:
-    """The engine taken, and a row for each other with its reason: `engine`, `usable`, `reason`."""
+def engine_block(
+    engine: str | None, engines: Sequence[Mapping[str, Any]] = (), notes: Sequence[str] = ()
+) -> str:  # fmt: skip
+    """The engine taken with notes on it, and a row for each other with its reason: `engine`, `usable`, `reason`."""
     head = f"<p>engine <b>{escape(engine)}</b></p>" if engine else "<p>no engine of this version can run this model</p>"
+    said = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    head += f"<ul>{said}</ul>" if said else ""
     rows = [
         [
             Html(f"<code>{escape(str(e['engine']))}</code>"),
@@ -188,7 +192,7 @@ def report_blocks(data: Mapping[str, Any]) -> list[str]:
         f"<ul>{facts}</ul>" if facts else "",
         diagnostics_block(data.get("diagnostics", ())),
         section("checks", checks_table(data.get("checks", ()))),
-        engine_block(data.get("engine"), data.get("engines", ())),
+        engine_block(data.get("engine"), data.get("engines", ()), data.get("notes", ())),
     ]
 
 

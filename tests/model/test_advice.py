@@ -115,7 +115,8 @@ def test_a_long_past_with_a_diffuse_start_has_no_engine() -> None:
         choose(model, "auto", form, Task("likelihood", LONG))
     (found,) = caught.value.diagnostics
     assert found.code == "E303" and len(found.why) == len(AVAILABLE)
-    assert "kalman: line 4: 201 numbers in memory" in found.why and "batch: line 3: its variance is infinite" in found.why
+    assert "kalman: line 4: 201 numbers in memory" in found.why
+    assert "batch: line 3: its variance is infinite" in found.why
 
 
 def test_help_names_engines_of_this_version_alone() -> None:

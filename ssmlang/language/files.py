@@ -1,0 +1,46 @@
+"""Text files of models, with a diagnostic for each way that reading one can fail."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+
+from ssmlang.language.diagnostics import Diagnostic, SsmError
+
+SHOWN = 8
+"""Neighbours of a missing file that are named."""
+
+
+def read_model_file(path: str | Path) -> str:
+    """The text of a file; line endings stay as they are. Raises E701."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise SsmError(Diagnostic("E701", f"{path} cannot be read: {reason(error)}", help=_neighbours(path))) from None
+    return decoded(data, str(path))
+
+
+def decoded(data: bytes, name: str) -> str:
+    """UTF-8 as text; `name` is what messages call it. Raises E701."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        why = (f"the byte at offset {error.start} does not belong to any character",)
+        raise SsmError(Diagnostic("E701", f"{name} cannot be read: it is not UTF-8 text", why=why)) from None
+
+
+def reason(error: OSError) -> str:
+    """What went wrong with a file, in a few words."""
+    return (error.strerror or str(error)).lower()
+
+
+def _neighbours(path: str | Path) -> tuple[str, ...]:
+    folder = Path(path).parent
+    try:
+        there = sorted(p.name for p in folder.iterdir() if p.suffix == ".ssm")
+    except OSError:
+        return ()
+    close = get_close_matches(Path(path).name, there, n=1)
+    if close:
+        return (f"did you mean {folder / close[0]}?",)
+    return (f"model files there: {', '.join(there[:SHOWN])}",) if there else ()

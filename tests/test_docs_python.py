@@ -1,0 +1,27 @@
+"""The Python of the docs' pages runs, beside the programs that the pages show."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = {"residuals.md": ("residuals.png", "1899"), "streams.md": ("now.nc", "1 14.")}
+"""Page -> a file that its code writes, and a text that it prints."""
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_python_of_a_page(name: str, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    for program in re.findall(r"^```ssm\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        (title,) = re.findall(r"^model (\w+)$", program, re.MULTILINE)
+        (tmp_path / f"{title}.ssm").write_text(program, encoding="utf-8")
+    code = "\n".join(re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    written, printed = PAGES[name]
+    assert (tmp_path / written).exists() and printed in done.stdout, done.stdout

@@ -26,7 +26,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ssmlang.engines import _univariate as univariate
 from ssmlang.engines._forward import UNROLLED_ENTRIES, take_in
 from ssmlang.engines._kernel import one_kernel
-from ssmlang.engines._products import product, row_product
+from ssmlang.engines._products import product, product_transposed, row_product
 from ssmlang.engines._rows import Row, Rows
 from ssmlang.engines._univariate import IMPOSSIBLE, USED, Finite
 from ssmlang.engines.layout import Layout
@@ -60,7 +60,7 @@ class _Carry(NamedTuple):
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def log_density(layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m"], state: Finite) -> Float[Array, ""]:
+def log_density(layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m *S"], state: Finite) -> Float[Array, ""]:
     """log p(y | rows, law of the first row), differentiable in either mode and to any order.
 
     Its first derivative is the closed-form adjoint, worked out when the function is differentiated.
@@ -83,13 +83,13 @@ def inner(slopes: Any, tangents: Any) -> Float[Array, ""]:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def taken_in(layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m"], state: Finite) -> Passed:
+def taken_in(layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m *S"], state: Finite) -> Passed:
     """One pass over the rows, up to the last with an observation. To be differentiated in reverse mode alone."""
     return _forwards(layout, plan, rows, y, state, keep=False)[0]
 
 
 def _forwards(
-    layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m"], state: Finite, keep: bool = True
+    layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m *S"], state: Finite, keep: bool = True
 ) -> tuple[Passed, Any]:
     def kernel(rows: Rows, y: Array, state: Finite) -> tuple[_Carry, Any]:
         varying, blocks, total = _blocks(rows, y, plan.block)
@@ -99,52 +99,57 @@ def _forwards(
                 here = rows.row(x[0])
                 step = take_in((c[0], None), here, x[1], layout, UNROLLED_ENTRIES)
                 found = step.innovations
-                gained = jnp.sum(_terms(found.v, found.F, found.kind))
-                return (univariate.time_update(step.filtered, here, layout), c[1] + gained), None
+                gained = _gained(found.v, found.F, found.kind, x[1])
+                after = univariate.time_update(step.filtered, here, layout)
+                return (after, c[1] + gained), found.kind == USED if keep else None
 
-            (now, value), _ = jax.lax.scan(row, (carry.now, carry.log_likelihood), x)
-            return _Carry(now, value, carry.blocks + 1, _settled(carry.now.P, now.P) if plan.stop else carry.settled)
+            (now, value), used = jax.lax.scan(row, (carry.now, carry.log_likelihood), x)
+            settled = _settled(carry.now.P, now.P) if plan.stop else carry.settled
+            return _Carry(now, value, carry.blocks + 1, settled), used
+
+        def skipped(carry: _Carry, x: tuple[dict[str, Array], Array]) -> tuple[_Carry, Any]:
+            return carry, jnp.zeros(x[1].shape[:2], bool) if keep else None
 
         def body(carry: _Carry, x: tuple[dict[str, Array], Array]) -> tuple[_Carry, Any]:
             active = (carry.blocks < total) & ~carry.settled
-            after = jax.lax.cond(active, block, lambda c, _: c, carry, x)
-            return after, carry.now if keep else None
+            after, used = jax.lax.cond(active, block, skipped, carry, x)
+            return after, (carry.now.P, carry.now.m, used) if keep else None
 
         start = _Carry(state, jnp.zeros((), y.dtype), jnp.zeros((), np.int32), jnp.zeros((), bool))
         return jax.lax.scan(body, start, (varying, blocks))
 
     end, begun = one_kernel(kernel, layout.fused)(rows, y, state)
-    return Passed(end.log_likelihood, end.now.P, end.now.m, end.blocks), (rows, y, state, begun, end.blocks)
+    return Passed(end.log_likelihood, end.now.P, end.now.m, end.blocks), (rows, y, begun, end.blocks, state.E)
 
 
-def _backwards(layout: Layout, plan: Plan, kept: tuple, cotangent: Passed) -> tuple[Rows, Float[Array, "T m"], Finite]:
+def _backwards(layout: Layout, plan: Plan, kept: tuple, cotangent: Passed) -> tuple[Rows, Float[Array, "T m *S"], Finite]:
     g, P_end, m_end = (jnp.asarray(c) for c in cotangent[:3])
 
     def kernel(kept: tuple, g: Array, P_end: Array, m_end: Array) -> tuple[Rows, Array, Finite]:
-        rows, y, state, begun, count = kept
+        rows, y, begun, count, E = kept
         varying, blocks, _ = _blocks(rows, y, plan.block)
         first = rows.row(jax.tree.map(lambda a: a[0], rows.varying))
         nothing = jax.tree.map(jnp.zeros_like, first)
         Carry = tuple[Array, Array, Row]
 
         def block(carry: Carry, x: tuple) -> tuple[Carry, tuple[dict[str, Array], Array]]:
-            varying, row_y, start = x
+            varying, row_y, (P, m, used) = x
 
-            def again(now: Finite, x: tuple[dict[str, Array], Array]) -> tuple[Finite, tuple[Array, Array, Array]]:
+            def again(now: tuple[Array, Array], x: tuple) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
                 here = rows.row(x[0])
-                step = take_in((now, None), here, x[1], layout, UNROLLED_ENTRIES)
-                after = univariate.time_update(step.filtered, here, layout)
-                return after, (now.P, now.m, step.innovations.kind == USED)
+                P, m, _ = _filtered(*now, here, x[1], x[2], layout)
+                after = univariate.time_update(Finite(P, m, None), here, layout)
+                return (after.P, after.m), now
 
             def back(carry: Carry, x: tuple) -> tuple[Carry, tuple[dict[str, Array], Array]]:
-                (P_bar, m_bar, total), (varying, row_y, (P, m, used)) = carry, x
+                (P_bar, m_bar, total), (varying, row_y, used, (P, m)) = carry, x
                 row = rows.row(varying)
                 P_bar, m_bar, here, y_bar = _row_back(P_bar, m_bar, g, row, row_y, P, m, used, layout)
                 total = total._replace(**{n: getattr(total, n) + getattr(here, n) for n in rows.constant})
                 return (P_bar, m_bar, total), ({n: getattr(here, n) for n in rows.varying}, y_bar)
 
-            _, found = jax.lax.scan(again, start, (varying, row_y))
-            return jax.lax.scan(back, carry, (varying, row_y, found), reverse=True)
+            _, found = jax.lax.scan(again, (P, m), (varying, row_y, used))
+            return jax.lax.scan(back, carry, (varying, row_y, used, found), reverse=True)
 
         def skipped(carry: Carry, x: tuple) -> tuple[Carry, tuple[dict[str, Array], Array]]:
             return carry, jax.tree.map(jnp.zeros_like, (x[0], x[1]))
@@ -157,7 +162,7 @@ def _backwards(layout: Layout, plan: Plan, kept: tuple, cotangent: Passed) -> tu
         (P_bar, m_bar, total), (moving, y_bar) = jax.lax.scan(body, start, (index, varying, blocks, begun), reverse=True)
         flat = lambda a: a.reshape(-1, *a.shape[2:])[: len(y)]
         constant = {n: getattr(total, n) for n in rows.constant}
-        E_bar = None if state.E is None else jnp.zeros_like(state.E)
+        E_bar = None if E is None else jnp.zeros_like(E)
         return Rows(constant, jax.tree.map(flat, moving), rows.steps), flat(y_bar), Finite(P_bar, m_bar, E_bar)
 
     return one_kernel(kernel, layout.fused)(kept, g, P_end, m_end)
@@ -166,23 +171,32 @@ def _backwards(layout: Layout, plan: Plan, kept: tuple, cotangent: Passed) -> tu
 taken_in.defvjp(_forwards, _backwards)
 
 
-def _terms(v: Array, F: Array, kind: Array) -> Array:
-    """Log-density of each entry."""
-    each = -0.5 * (jnp.log(F) + jnp.where(kind == USED, v * v / F + float(np.log(2 * np.pi)), 0.0))
-    return jnp.where(kind == IMPOSSIBLE, -jnp.inf, each)
+def _gained(
+    v: Float[Array, "m *S"], F: Float[Array, " m"], kind: Int[Array, " m"], y: Float[Array, "m *S"]
+) -> Float[Array, ""]:
+    """Log-density of a row's entries."""
+    squares, count = (v * v, 1.0) if v.ndim == 1 else (jnp.sum(v * v, axis=1), _members(y))
+    each = count * jnp.log(F) + jnp.where(kind == USED, squares / F + count * float(np.log(2 * np.pi)), 0.0)
+    return jnp.sum(jnp.where(kind == IMPOSSIBLE, -jnp.inf, -0.5 * each))
 
 
-def _blocks(rows: Rows, y: Float[Array, "T m"], length: int) -> tuple[dict[str, Array], Array, Int[Array, ""]]:
+def _members(y: Float[Array, "m S"]) -> Float[Array, " m"]:
+    """How many series have an entry."""
+    return jnp.sum(jnp.where(jnp.isnan(y), 0.0, 1.0), axis=1)
+
+
+def _blocks(rows: Rows, y: Float[Array, "T m *S"], length: int) -> tuple[dict[str, Array], Array, Int[Array, ""]]:
     """Rows and data in blocks, with missing rows after the last, and how many blocks have an observation or come
     before one that has."""
     count = -(-len(y) // length)
     extra = count * length - len(y)
     longer = lambda a: jnp.concatenate([a, jnp.broadcast_to(a[-1:], (extra, *a.shape[1:]))]) if extra else a
     split = lambda a: longer(a).reshape(count, length, *a.shape[1:])
-    padded = jnp.pad(y, ((0, extra), (0, 0)), constant_values=jnp.nan) if extra else y
+    padding = ((0, extra), *((0, 0) for _ in y.shape[1:]))
+    padded = jnp.pad(y, padding, constant_values=jnp.nan) if extra else y
     seen = ~jnp.isnan(padded).reshape(count, -1)
     last = jnp.max(jnp.where(jnp.any(seen, axis=1), jnp.arange(1, count + 1, dtype=np.int32), 0))
-    return jax.tree.map(split, rows.varying), padded.reshape(count, length, -1), last
+    return jax.tree.map(split, rows.varying), padded.reshape(count, length, *y.shape[1:]), last
 
 
 def _settled(before: Float[Array, "N N"], after: Float[Array, "N N"]) -> Bool[Array, ""]:
@@ -192,50 +206,67 @@ def _settled(before: Float[Array, "N N"], after: Float[Array, "N N"]) -> Bool[Ar
 
 def _row_back(
     P_bar: Float[Array, "N N"],
-    m_bar: Float[Array, " N"],
+    m_bar: Float[Array, "N *S"],
     g: Float[Array, ""],
     row: Row,
-    y: Float[Array, " m"],
+    y: Float[Array, "m *S"],
     P: Float[Array, "N N"],
-    m: Float[Array, " N"],
+    m: Float[Array, "N *S"],
     used: Bool[Array, " m"],
     layout: Layout,
-) -> tuple[Float[Array, "N N"], Float[Array, " N"], Row, Float[Array, " m"]]:
+) -> tuple[Float[Array, "N N"], Float[Array, "N *S"], Row, Float[Array, "m *S"]]:
     """From the cotangents of the next row's predicted moments to those of this row's."""
-    count = layout.structure.m
+    count, n, read = layout.structure.m, layout.structure.n, layout.read
+    members = jnp.ones(count, m.dtype) if m.ndim == 1 else _members(y)
+    flat = lambda m: m.reshape(layout.size, -1)
 
-    # Filtered moments and those before each observation, worked out again.
-    def forth(now: tuple[Array, Array], i: Any) -> tuple[tuple[Array, Array], tuple[Array, ...]]:
-        P, m = now
-        z = row.Z[i]
-        M = jnp.where(used[i], row_product(z, P, layout.fused), 0.0)
-        w = jnp.where(used[i], 1.0 / (jnp.sum(M * z) + row.R[i]), 0.0)
-        v = jnp.where(used[i], y[i] - row.d[i] - jnp.sum(z * m), 0.0)
-        return (P - M[:, None] * M * w, m + M * (w * v)), (P, m, M, w, v)
+    P, m, before = _filtered(P, m, row, y, used, layout)
 
-    (P, m), before = _loop(forth, (P, m), count)
-
-    n, read = layout.structure.n, layout.read
-    Q_bar, a_bar = P_bar, m_bar
+    Q_bar, a_bar = P_bar, jnp.sum(flat(m_bar), axis=1)
     AP = univariate.advance_rows(P, row.top, layout)
-    top_bar = 2 * product(P_bar[:n], AP[:, :read], layout.fused) + m_bar[:n, None] * m[:read]
+    top_bar = 2 * product(P_bar[:n], AP[:, :read], layout.fused)
+    top_bar = top_bar + product_transposed(flat(m_bar)[:n], flat(m)[:read], layout.fused)
     P_bar = univariate.retreat(univariate.retreat(P_bar, row.top, layout).T, row.top, layout)
-    m_bar = univariate.retreat(m_bar, row.top, layout)
+    m_bar = univariate.retreat(flat(m_bar), row.top, layout).reshape(m.shape)
 
     def back(bars: tuple[Array, Array], i: Any, before: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple]:
         P_bar, m_bar = bars
         (P, m, M, w, v), z = before, row.Z[i]
-        b = jnp.sum(m_bar * M)
+        b = univariate.along(M, m_bar)
         PM = row_product(M, P_bar, layout.fused)
-        F_bar = w * w * (jnp.sum(M * PM) - b * v) - 0.5 * g * (w - w * w * v * v)
-        v_bar = w * (b - g * v)
-        M_bar = w * (m_bar * v - 2 * PM) + F_bar * z
-        z_bar = row_product(M_bar, P, layout.fused) + F_bar * M - v_bar * m
+        F_bar = w * w * (jnp.sum(M * PM) - jnp.sum(b * v)) - 0.5 * g * (members[i] * w - w * w * jnp.sum(v * v))
+        v_bar = jnp.where(jnp.isnan(y[i]), 0.0, w * (b - g * v))
+        M_bar = w * (_gathered(m_bar, v) - 2 * PM) + F_bar * z
+        z_bar = row_product(M_bar, P, layout.fused) + F_bar * M - _gathered(m, v_bar)
         half = 0.5 * M_bar
-        return (P_bar + (half[:, None] * z + z[:, None] * half), m_bar - v_bar * z), (z_bar, v_bar, F_bar)
+        after = (P_bar + (half[:, None] * z + z[:, None] * half), m_bar - univariate.outer(z, v_bar))
+        return after, (z_bar, v_bar, F_bar)
 
     (P_bar, m_bar), (Z_bar, v_bar, R_bar) = _loop(back, (P_bar, m_bar), count, before, reverse=True)
-    return P_bar, m_bar, Row(top_bar, Q_bar, a_bar, Z_bar, -v_bar, R_bar), v_bar
+    d_bar = -jnp.sum(v_bar.reshape(count, -1), axis=1)
+    return P_bar, m_bar, Row(top_bar, Q_bar, a_bar, Z_bar, d_bar, R_bar), v_bar
+
+
+def _filtered(
+    P: Array, m: Array, row: Row, y: Float[Array, "m *S"], used: Bool[Array, " m"], layout: Layout
+) -> tuple[Array, Array, tuple[Array, ...]]:
+    """Filtered moments of a row whose used entries are known, and P, m, M, w, v before each of them."""
+
+    def one(now: tuple[Array, Array], i: Any) -> tuple[tuple[Array, Array], tuple[Array, ...]]:
+        P, m = now
+        z = row.Z[i]
+        M = jnp.where(used[i], row_product(z, P, layout.fused), 0.0)
+        w = jnp.where(used[i], 1.0 / (jnp.sum(M * z) + row.R[i]), 0.0)
+        v = jnp.where(used[i] & ~jnp.isnan(y[i]), y[i] - row.d[i] - univariate.along(z, m), 0.0)
+        return (P - M[:, None] * M * w, m + univariate.outer(M, w * v)), (P, m, M, w, v)
+
+    (P, m), before = _loop(one, (P, m), layout.structure.m)
+    return P, m, before
+
+
+def _gathered(m: Float[Array, "N *S"], v: Float[Array, "*S"]) -> Float[Array, " N"]:
+    """m v, summed over the series."""
+    return m * v if v.ndim == 0 else jnp.sum(m * v, axis=1)
 
 
 def _loop(one: Any, carry: Any, count: int, *xs: Any, reverse: bool = False) -> tuple[Any, Any]:

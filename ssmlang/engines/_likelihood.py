@@ -76,3 +76,25 @@ def _settling(layout: Layout, plan: Plan, rows: Rows, y: Array, state: Finite) -
     offsets = rows.varying.get("d", rows.constant.get("d"))
     rest = tail(layout, first, offsets, passed.P, passed.m, y, passed.blocks, plan.block)
     return passed.log_likelihood + rest
+
+
+SHARING = 32
+"""Series taken side by side: enough for the covariance to cost little of each, few enough to stay in the cache."""
+
+
+def shared_log_likelihood(markov: Markov, y: Float[Array, "S T m"], layout: Layout, block: int) -> Float[Array, ""]:
+    """log p of several series with the same matrices and the same missing entries, without a flat initial law.
+
+    The covariance does not depend on what is observed, so it is worked out once for `SHARING` series.
+    """
+    rows, (state, _) = Rows.of(markov, y.shape[1]), initial_state(markov, layout)
+    count = -(-len(y) // SHARING)
+    width = -(-len(y) // count)
+    padding = ((0, count * width - len(y)), (0, 0), (0, 0))
+    groups = jnp.pad(y, padding, constant_values=jnp.nan).reshape(count, width, *y.shape[1:])
+    means = jnp.broadcast_to(state.m[:, None], (layout.size, width))
+
+    def one(group: Array) -> Array:
+        return log_density(layout, Plan(block), rows, group.transpose(1, 2, 0), state._replace(m=means))
+
+    return jnp.sum(jax.lax.map(one, groups))

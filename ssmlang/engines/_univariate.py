@@ -40,7 +40,7 @@ class Entry(NamedTuple):
     """What an observation needs of its row."""
 
     z: Float[Array, " N"]
-    y: Float[Array, ""]
+    y: Float[Array, "*S"]
     d: Float[Array, ""]
     R: Float[Array, ""]
     only: Bool[Array, " N"] | None
@@ -50,17 +50,20 @@ class Entry(NamedTuple):
 class Innovation(NamedTuple):
     """Innovation v, its variance F (1 where nothing was used), the entry's fate, and the gain K."""
 
-    v: Float[Array, ""]
+    v: Float[Array, "*S"]
     F: Float[Array, ""]
     kind: Int[Array, ""]
     K: Float[Array, " N"]
 
 
 class Finite(NamedTuple):
-    """Covariance P (symmetric) and mean m, and the bound E of the rounding errors in P where it is needed."""
+    """Covariance P (symmetric) and mean m, and the bound E of the rounding errors in P where it is needed.
+
+    Several series with the same missing entries share P: m then has a column for each, and y and v an entry.
+    """
 
     P: Float[Array, "N N"]
-    m: Float[Array, " N"]
+    m: Float[Array, "N *S"]
     E: Float[Array, "N N"] | None
 
 
@@ -96,19 +99,19 @@ def innovation(
     """
     z, y, d, R, _ = entry
     M = row_product(z, now.P, layout.fused)
-    v = y - d - jnp.sum(z * now.m)
+    v = y - d - along(z, now.m)
     F = jnp.maximum(jnp.sum(M * z), 0.0) + R
 
     def judged(z: Array, y: Array, d: Array, F: Array, v: Array, begun: Array, now: Finite) -> tuple[Array, Array]:
         tolerance = zero_tolerance(layout, now.P.dtype)
         bound = tolerance * jnp.sum(z**2 * (begun + variances(now.P)))
-        size = jnp.abs(y) + jnp.abs(d) + jnp.sum(jnp.abs(z * now.m))
+        size = jnp.abs(y) + jnp.abs(d) + along(jnp.abs(z), jnp.abs(now.m))
         close = float(np.sqrt(tolerance)) * size
         if now.E is not None:
             bound = bound + jnp.sum(z * jnp.sum(now.E * z, axis=-1))
             close = close + jnp.sqrt(jnp.maximum(bound, 0.0))
         zero = bound >= F
-        return zero, zero & (jnp.abs(v) > close)
+        return zero, zero & jnp.any(jnp.abs(v) > close)
 
     no = jnp.zeros((), bool)
     facts = jax.lax.stop_gradient((z, y, d, F, v, begun, now))
@@ -118,8 +121,9 @@ def innovation(
 
 def update(now: Finite, entry: Entry, begun: Float[Array, " N"], layout: Layout) -> tuple[Finite, Innovation]:
     """Take in one observation (NaN: missing)."""
-    seen = ~jnp.isnan(entry.y)
-    entry = entry._replace(y=jnp.where(seen, entry.y, 0.0))
+    there = ~jnp.isnan(entry.y)
+    seen = there if there.ndim == 0 else there[0]
+    entry = entry._replace(y=jnp.where(there, entry.y, along(entry.z, now.m) + entry.d))
     M, v, F, zero, against = innovation(now, entry, begun, layout)
     used = seen & ~zero
     v = jnp.where(used, v, 0.0)
@@ -134,7 +138,17 @@ def update(now: Finite, entry: Entry, begun: Float[Array, " N"], layout: Layout)
     if now.E is not None:
         E = deflate(now.E, K, entry.z) + jnp.where(used, zero_tolerance(layout, P.dtype), 0.0) * diagonal(now.P)
     kind = jnp.where(used, USED, jnp.where(seen & against, IMPOSSIBLE, SKIPPED))
-    return Finite(P, now.m + K * v, E), Innovation(v, F, kind, K)
+    return Finite(P, now.m + outer(K, v), E), Innovation(v, F, kind, K)
+
+
+def along(z: Float[Array, " N"], m: Float[Array, "N *S"]) -> Float[Array, "*S"]:
+    """z' m."""
+    return jnp.sum(z * m) if m.ndim == 1 else row_product(z, m, True)
+
+
+def outer(K: Float[Array, " N"], v: Float[Array, "*S"]) -> Float[Array, "N *S"]:
+    """K v'."""
+    return K * v if v.ndim == 0 else K[:, None] * v
 
 
 def deflate(E: Float[Array, "N N"], K: Float[Array, " N"], z: Float[Array, " N"]) -> Float[Array, "N N"]:
@@ -157,7 +171,8 @@ def variances(P: Float[Array, "N N"]) -> Float[Array, " N"]:
 def time_update(now: Finite, row: Row, layout: Layout) -> Finite:
     """From row t given y_0..y_t to row t + 1."""
     P = propagated(now.P, row.top, layout) + row.Q
-    m = advance_rows(now.m[:, None], row.top, layout)[:, 0] + row.a
+    m = advance_rows(now.m.reshape(layout.size, -1), row.top, layout) + row.a[:, None]
+    m = m.reshape(now.m.shape)
     E = None
     if now.E is not None:
         E = propagated(now.E, jax.lax.stop_gradient(row.top), layout) + zero_tolerance(layout, P.dtype) * diagonal(P)

@@ -16,7 +16,7 @@ from ssmlang.engines import _univariate as univariate
 from ssmlang.engines._diffuse import Flat
 from ssmlang.engines._diffuse_head import DiffuseHead, diffuse_head
 from ssmlang.engines._forward import UNROLLED_ENTRIES, Step, run
-from ssmlang.engines._likelihood import innovations, log_likelihood
+from ssmlang.engines._likelihood import innovations, log_likelihood, shared_log_likelihood
 from ssmlang.engines._products import product, product_transposed, symmetric, times
 from ssmlang.engines._rows import Rows
 from ssmlang.engines._smooth import smooth
@@ -25,7 +25,7 @@ from ssmlang.engines.base import EngineBase, Filtered, Known, Requirements, Simu
 from ssmlang.engines.companion import companion
 from ssmlang.engines.layout import Layout
 from ssmlang.engines.program import LinearGaussian
-from ssmlang.engines.routes import Route, route
+from ssmlang.engines.routes import ROW_BLOCK, Route, route
 from ssmlang.engines.simulate import simulate
 
 
@@ -61,6 +61,19 @@ class Kalman(EngineBase):
         """
         layout, y, head = self._prepare(program, y)
         value = log_likelihood(companion(program, layout), y, layout, head, partial(self._route, layout, y))
+        return jnp.where(program.initial.exists, value, -jnp.inf)
+
+    def log_likelihood_of_all(self, program: LinearGaussian, y: Float[Array, "S T m"]) -> Float[Array, ""]:
+        """Log-density of S independent series with this one program and the same entries missing in each.
+
+        The covariances, which do not depend on the data, are worked out once for many of them. ValueError where the
+        initial law has a flat part.
+        """
+        if program.initial.diffuse.shape[1]:
+            raise ValueError("series with a flat initial law are filtered one by one")
+        layout = Layout(program.structure)
+        y = jnp.asarray(y, program.d.dtype)
+        value = shared_log_likelihood(companion(program, layout), y, layout, ROW_BLOCK)
         return jnp.where(program.initial.exists, value, -jnp.inf)
 
     def log_likelihood_terms(self, program: LinearGaussian, y: Float[Array, "T m"]) -> Float[Array, " T"]:

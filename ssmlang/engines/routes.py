@@ -7,6 +7,9 @@ from typing import NamedTuple
 SETTLING_ROWS = 500
 """A series shorter than this is taken row by row: what the settled rows would save goes into their set-up."""
 
+ROW_BLOCK = 32
+"""Rows a block where each is worked out in full."""
+
 
 class Route(NamedTuple):
     """How the rows of a likelihood are taken in."""
@@ -27,4 +30,4 @@ def route(entries: int, steps: int, *, constant: bool, complete: bool, exact: bo
     settles = constant and complete and not exact and entries > 0 and steps >= SETTLING_ROWS
     if settles:
         return Route(max(8, min(32, 1 << (64 // max(entries, 1)).bit_length() - 1)), True)
-    return Route(32, False)
+    return Route(ROW_BLOCK, False)

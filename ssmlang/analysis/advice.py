@@ -130,11 +130,13 @@ def choose(model: Model, engine: str, form: Form, task: Task = Task()) -> str:  
     if engine != "auto":
         refuse(model, engine, form, task)
         return engine
-    reasons = tuple(f"{v.engine}: {v.reason}" for v in (_verdict(n, model, form, task.steps) for n in AVAILABLE))
+    against: dict[str, list[str]] = {}
+    for name in AVAILABLE:
+        against.setdefault(_verdict(name, model, form, task.steps).reason, []).append(name)
     head = Diagnostic(
         "E303",
         f"no engine of this version can run model '{model.name}'",
-        why=tuple(dict.fromkeys(reasons)),
+        why=tuple(f"{', '.join(names)}: {reason}" for reason, names in against.items()),
         help=("it parses, checks and simulates; ssmlang info shows what it is made of",),
     )
     stand = form if not isinstance(form, LinearForm) else ()

@@ -28,13 +28,13 @@ class Settled(NamedTuple):
     """[Z M]: Z Z' plus what makes it regular without touching what was seen"""
     unseen: Float[Array, "d d *T"]
     """an orthonormal basis of the directions that nothing has seen, other columns zero"""
-    unit: Float[Array, "d *T"]
+    unit: Float[Array, " d *T"]
     constant: Float[Array, " *T"]
     """what log |det X| counts too much, and -log(2 pi)/2 for each direction that was seen"""
 
 
 def settle(
-    eta: Float[Array, "d K *T"], Z: Float[Array, "d d *T"], size: Float[Array, "d *T"], flat: Float[Array, "N d"]
+    eta: Float[Array, "d K *T"], Z: Float[Array, "d d *T"], size: Float[Array, " d *T"], flat: Float[Array, "N d"]
 ) -> Settled:
     """Judge which directions have been seen.
 
@@ -61,7 +61,7 @@ def settle(
     return Settled(eta / unit[:, None], beside(Z / unit[:, None], M), unseen, unit, constant)
 
 
-def gained(settled: Settled) -> Float[Array, "K *T"]:
+def gained(settled: Settled) -> Float[Array, " K *T"]:
     """What integrating delta out adds to the log-density at delta = 0."""
     found = condition(settled.X, _no_rows(settled.X), settled.eta)
     return 0.5 * jnp.sum(found.whitened**2, axis=0) - found.logdet - settled.constant
@@ -86,7 +86,7 @@ def spread(settled: Settled, D: Float[Array, "N d *T"]) -> tuple[Float[Array, "N
     return product(root, found.whitened[:, :K]), root
 
 
-def unknown(settled: Settled, D: Float[Array, "N d *T"], size: Float[Array, "N d *T"]) -> Bool[Array, "N *T"]:
+def unknown(settled: Settled, D: Float[Array, "N d *T"], size: Float[Array, "N d *T"]) -> Bool[Array, " N *T"]:
     """Which rows of D load on a direction that nothing has seen; `size` bounds |D|, for what counts as rounding."""
     D, size = D / settled.unit[None], size / settled.unit[None]
     rounding = 16 * D.shape[1] * float(jnp.finfo(D.dtype).eps) ** (2 / 3)

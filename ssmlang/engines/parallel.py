@@ -53,7 +53,7 @@ class Parallel(EngineBase):
     where numbers do. Derivatives are of first order. NaN in y is a missing value.
     """
 
-    block: int = 8
+    block: int = 16
     """How many rows are gone through one after the other in each of the logarithmically many rounds."""
 
     name: ClassVar[str] = "parallel"
@@ -64,7 +64,7 @@ class Parallel(EngineBase):
             raise ValueError(f"block={self.block}: at least 2 rows")
 
     def log_likelihood(self, program: LinearGaussian, y: Float[Array, "T m"]) -> Float[Array, ""]:
-        """Log-density of what was observed; -inf where row 0 contradicts an exact prediction or no initial law exists."""
+        """Log-density of what was observed; -inf where row 0 contradicts its law or there is no initial law."""
         past = self._past(program, y[None])
         delta = _estimate(past)
         total = jnp.sum(_densities(past, delta))
@@ -112,9 +112,7 @@ class Parallel(EngineBase):
             mean[:, :size] if memory else None, cov[:, :size, :size] if memory else None,
         )  # fmt: skip
 
-    def smoothed_means(
-        self, program: LinearGaussian, ys: Float[Array, "draws T m"]
-    ) -> Float[Array, "draws T n"]:
+    def smoothed_means(self, program: LinearGaussian, ys: Float[Array, "draws T m"]) -> Float[Array, "draws T n"]:
         """Smoothed means of several series whose missing entries are the same, the covariances worked out once."""
         past = self._past(program, ys)
         laws, settled = self._given_all(past)
@@ -228,7 +226,7 @@ def _terms(program: LinearGaussian, past: _Past) -> Float[Array, " T"]:
 
 
 def _moments(
-    law: Law, settled: Settled | None, reached: Float[Array, "N d T"] | None, size: Array | None = None
+    law: Law, settled: Settled | None, reached: Array | None, size: Array | None = None
 ) -> tuple[Float[Array, "T N"], Float[Array, "T N N"]]:
     """Mean and covariance of each row, variance inf where a direction `reached` is still flat."""
     mean, cov = law.m, square(law.U)

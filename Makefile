@@ -6,7 +6,7 @@ UV     := $(shell command -v uv 2>/dev/null)
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 
-.PHONY: help setup test lint types tests demo check docs bench clean
+.PHONY: help setup test lint types tests demo check docs bench compare clean
 
 help:
 	@echo "make demo    read a model, check it, fit it to the Nile, print and plot a forecast"
@@ -15,6 +15,7 @@ help:
 	@echo "make check   check every model that ships with ssmlang"
 	@echo "make docs    write the pages that are made from the code"
 	@echo "make bench   how long the commands take to start, and a whole fit"
+	@echo "make compare exact engines beside their peers, and docs/performance.md (half an hour)"
 
 setup: $(VENV)/.dev
 
@@ -68,6 +69,9 @@ docs: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.nile_fit
+
+compare: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.exact
 
 clean:
 	rm -rf build dist .cache .pytest_cache .ruff_cache .mypy_cache

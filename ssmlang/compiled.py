@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ssmlang.data import Bound
     from ssmlang.inference.priors import Priors
     from ssmlang.inference.simulate import Simulator
+    from ssmlang.results.control_plot import Weights
     from ssmlang.results.diagnosis import Diagnosis
     from ssmlang.running.execution import Execution
     from ssmlang.running.fit import Fit
@@ -330,6 +331,35 @@ class Model:
         from ssmlang.results.diagnosis import diagnosis
 
         return diagnosis(self.residuals(data, params, engine, time=time, seed=seed, dtype=dtype, device=device), lags)
+
+    def weights(
+        self,
+        data: Any,
+        params: Mapping[str, Any],
+        *,
+        row: int | None = None,
+        of: str | None = None,
+        given: Literal["past", "present", "all"] = "past",
+        engine: EngineName = "dual",
+        time: Any = None,
+        dtype: str = "float64",
+        device: str | None = None,
+    ) -> Weights:
+        """What the estimate of a state's entry at a row makes of each observation, by the dual filter.
+
+        `row`: the last one if left out, from the end where negative. `of`: the entry's name, the first if left out.
+        `given`: the rows that may be used, "past" for the one-step prediction, "present" for the filter, "all" for the
+        smoother. One series. The result has `.data`, an xarray Dataset, and `.plot()`.
+        """
+        from ssmlang.running.weights import weights
+
+        one_of("given", given, ("past", "present", "all"))
+        one_of("engine", engine if isinstance(engine, str) else getattr(engine, "name", None), ("dual",))
+        bounds, values = self.bind(data, time=time), self.params_of(params)
+        if len(bounds) != 1:
+            raise SsmError(Diagnostic("E451", "weights are those of one series", help=("give one data set",)))
+        execution = self.execution(engine, self._task("smooth", bounds, dtype, device))
+        return weights(self, execution, bounds[0], values, row, of, given, dtype, device)
 
     def forecast(
         self,

@@ -68,7 +68,8 @@ def prepared(child: Child, task: str, path: Path, folder: Path, expected: Arrays
         difference = disagreement({k: arrays[k] for k in arrays.files}, expected, given)
     record: Record = {key: said[key] for key in ("build", "first")}
     record |= {"form": said["form"]} if said["form"] else {}
-    return record | {"difference": difference, "agrees": bool(difference < AGREEMENT)}
+    kept = difference if np.isfinite(difference) else None
+    return record | {"difference": kept, "agrees": bool(difference < AGREEMENT)}
 
 
 def take_turns(children: Mapping[str, Child], found: dict[str, Record], names: Sequence[str], repeats: int) -> None:

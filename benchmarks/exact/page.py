@@ -50,13 +50,13 @@ def page(results: Record) -> str:
 def head(results: Record) -> list[str]:
     machine = results["machine"]
     dates = sorted({one["date"] for one in results["rows"].values()})
-    span = " to ".join(dict.fromkeys([dates[0], dates[-1]])) if dates else "nothing measured yet"
+    span = f"Measured {' to '.join(dict.fromkeys([dates[0], dates[-1]]))}" if dates else "Nothing measured yet"
     parts = [
-        f"Measured {span} on {machine['cores']} cores of {machine['processor']}, {machine['memory_gib']:g} GiB, "
+        f"{span} on {machine['cores']} cores of {machine['processor']}, {machine['memory_gib']:g} GiB, "
         f"{machine['system']}, without an accelerator; double precision.",
         "",
     ]
-    busy = {name: one["load"] for name, one in results["rows"].items() if one["load"] > machine["cores"] + 0.5}
+    busy = {name: one["load"] for name, one in results["rows"].items() if one["load"] > machine["cores"] + 1.5}
     if busy:
         parts += [
             f"The machine was busy with other work at {len(busy)} of {len(results['rows'])} rows "
@@ -95,7 +95,7 @@ def summary(rows: dict[str, Record]) -> list[str]:
             milliseconds(own.get("median")) if own.get("agrees") else trouble(own),
             "" if us is None else f"{us:.3g}",
             f"{record['floor_us']:g}" if record["floor_us"] else "",
-            "" if peer is None else f"{peer} {milliseconds(record['contestants'][peer]['median'])}",
+            "" if peer is None else f"{peer.replace('_', ' ')} {milliseconds(record['contestants'][peer]['median'])}",
             "" if times is None else f"{times:.1f}x",
             f"{record['goal']:g}x",
             met(times is not None and times >= record["goal"]) + (", below the floor" if beyond_floor(record) else ""),
@@ -119,10 +119,14 @@ def beyond_floor(record: Record) -> bool:
     return bool(record["contestants"][peer]["median"] / record["goal"] < least)
 
 
+def difference(one: Record) -> str:
+    return "not a number" if one["difference"] is None else f"{one['difference']:.0e}"
+
+
 def trouble(one: Record) -> str:
     """Why there is no time."""
     if "difference" in one and not one["agrees"]:
-        return f"disagrees ({one['difference']:.1e})"
+        return f"disagrees ({difference(one)})"
     return one.get("error") or one.get("lacking") or one.get("left_out") or "not run"
 
 
@@ -160,16 +164,11 @@ def sampling(record: Record | None) -> list[str]:
 def compiling(record: Record | None) -> list[str]:
     if record is None:
         return []
-    lines = [
-        [
-            f"({one['n']}, {one['m']}), {TITLES[one['kind']]}",
-            seconds(one["seconds"]),
-            seconds(one["text_to_model"]),
-            f"{COMPILE_GOAL:g}",
-            met(one["seconds"] < COMPILE_GOAL),
-        ]
-        for one in record["sizes"]
-    ]
+    lines = []
+    for one in record["sizes"]:
+        took = [seconds(one["seconds"]), seconds(one["text_to_model"])] if "seconds" in one else [one["error"], ""]
+        good = "seconds" in one and one["seconds"] < COMPILE_GOAL
+        lines.append([f"({one['n']}, {one['m']}), {TITLES[one['kind']]}", *took, f"{COMPILE_GOAL:g}", met(good)])
     return [
         "## Compile times of ssmlang",
         "",
@@ -212,10 +211,11 @@ def singular(record: Record | None) -> list[str]:
             lines.append([name, "", trouble(ways), ""])
             continue
         for way, one in ways.items():
-            show = lambda verdict, found: verdict if verdict != "wrong" else f"**wrong**: {found}"
-            gradient = "({:.4g}, {:.4g})".format(*one["gradient"])
-            lines.append([name, way, show(one["value_is"], f"{one['value']:.4f}"),
-                          show(one["gradient_is"], gradient)])  # fmt: skip
+            gradient = "({:.4g}, {:.4g})".format(*one["gradient"]) if one["gradient_is"] == "wrong" else ""
+            value = f"{one['value']:.4f}" if one["value_is"] == "wrong" else ""
+            said = [f"**{verdict}** {number}".replace("**right** ", "right") for verdict, number in
+                    ((one["value_is"], value), (one["gradient_is"], gradient))]  # fmt: skip
+            lines.append([name.replace("_", " "), way, *(part.strip() for part in said)])
     true = "({:.4f}, {:.4f})".format(*record["gradient"])
     return [
         "## Noise of deficient rank",
@@ -237,7 +237,7 @@ def details(rows: dict[str, Record]) -> list[str]:
             who.replace("_", " "), one.get("form", ""),
             milliseconds(one["median"]), milliseconds(one["lower_quartile"]),
             "" if best is None else f"{one['median'] / best:.3g}", seconds(one["build"] + one["first"]),
-            f"{one['difference']:.0e}{'' if one['agrees'] else ' **disagrees**'}",
+            f"{difference(one)}{'' if one['agrees'] else ' **disagrees**'}",
         ] for who, one in sorted(ran.items(), key=lambda item: item[1]["median"])]  # fmt: skip
         header = ("who", "form", "median, ms", "lower quartile, ms", "to fastest peer", "first call, s", "difference")
         parts += [f"### {title(record)}", "", f"`--row {name}`", "", *table(header, lines)]

@@ -32,7 +32,7 @@ def save(results: Results, path: Path) -> None:
     ordered = {name: results["rows"][name] for name in NAMES if name in results["rows"]}
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".part")
-    fresh.write_text(json.dumps({**results, "rows": ordered}, indent=1) + "\n", encoding="utf-8")
+    fresh.write_text(json.dumps({**results, "rows": ordered}, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     fresh.replace(path)
 
 

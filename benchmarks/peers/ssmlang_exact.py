@@ -17,7 +17,7 @@ import ssmlang
 MODELS = Path(__file__).resolve().parent.parent / "models"
 PANEL = Path(__file__).resolve().parents[2] / "stdlib" / "models" / "panel.ssm"
 NAMES = ("F", "H", "Q", "R")
-EXACT = ("auto", "kalman", "square_root", "parallel", "dual", "batch")
+EXACT = ("kalman", "square_root", "parallel", "dual", "batch")
 
 
 def dense(problem: Problem, name: str = "dense") -> Any:
@@ -124,7 +124,8 @@ def singular(problem: Problem) -> Job:
                 number, slope = jax.jit(function)(at)
             except ssmlang.SsmError:
                 continue  # not an engine for this model: `model.why()` says so
-            found.append((engine, float(number), [float(slope[name]) for name in at]))
+            name = f"{engine}, by default" if engine == model.why().chosen else engine
+            found.append((name, float(number), [float(slope[name]) for name in at]))
         return found
 
     def pack(found: Any) -> dict[str, np.ndarray]:

@@ -35,7 +35,7 @@ class Advice:
     chosen: str | None
     verdicts: tuple[Verdict, ...]
     notes: tuple[str, ...] = ()
-    """How `auto` chooses, and the route that the engine will take"""
+    """How `auto` chooses, in words"""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -66,7 +66,7 @@ def advise(model: Model, form: Form | None = None, task: Task = Task()) -> Advic
     form = linear_form(model) if form is None else form
     verdicts = [_verdict(name, model, form, task.steps) for name in AVAILABLE]
     later = [Verdict(name, False, "not in this version") for name in PURPOSE if name not in AVAILABLE]
-    notes = (*rule(form), *_routes(form)) if isinstance(form, LinearForm) else ()
+    notes = rule(form) if isinstance(form, LinearForm) else ()
     return Advice(model.name, _first(model, form, task), (*verdicts, *later), notes)
 
 
@@ -75,12 +75,6 @@ def _verdict(name: str, model: Model, form: Form, steps: int | None) -> Verdict:
         return Verdict(name, False, _short(form[0]), form)
     found = lacking(model, form, REQUIRES[name], steps)
     return Verdict(name, False, _short(found[0]), tuple(found)) if found else Verdict(name, True, PURPOSE[name])
-
-
-def _routes(form: LinearForm) -> tuple[str, ...]:
-    """What the engine makes use of in this program."""
-    del form
-    return ()
 
 
 def _first(model: Model, form: Form, task: Task) -> str | None:
@@ -130,11 +124,13 @@ def choose(model: Model, engine: str, form: Form, task: Task = Task()) -> str:  
     if engine != "auto":
         refuse(model, engine, form, task)
         return engine
-    reasons = tuple(f"{v.engine}: {v.reason}" for v in (_verdict(n, model, form, task.steps) for n in AVAILABLE))
+    against: dict[str, list[str]] = {}
+    for name in AVAILABLE:
+        against.setdefault(_verdict(name, model, form, task.steps).reason, []).append(name)
     head = Diagnostic(
         "E303",
         f"no engine of this version can run model '{model.name}'",
-        why=tuple(dict.fromkeys(reasons)),
+        why=tuple(f"{', '.join(names)}: {reason}" for reason, names in against.items()),
         help=("it parses, checks and simulates; ssmlang info shows what it is made of",),
     )
     stand = form if not isinstance(form, LinearForm) else ()

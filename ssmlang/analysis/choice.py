@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ssmlang.analysis.needs import WHOLE_PAST_MEMORY
 from ssmlang.model.linear import LinearForm
 
 Verb = Literal["likelihood", "filter", "smooth", "forecast", "fit"]
 
 PARALLEL_ROWS = 1_000
 """From so many rows on a GPU is better used by an engine that is parallel in time."""
+COMPANION = 100
+"""Up to so many numbers of memory (states times rows) a sum over the whole past is filtered on a state that holds all
+rows; beyond, the joint law of all rows costs less, gradients above all (measured on two cores, n = m = 1)."""
 DENSE_ROWS = 5_000
 """Up to so many numbers observed (observations a row times rows) their joint covariance is formed and factored."""
 
@@ -34,10 +36,10 @@ def preferred(form: LinearForm, task: Task) -> tuple[str, ...]:
         if task.gpu and task.steps is not None and task.steps >= PARALLEL_ROWS:
             return ("parallel", *markov)
         return markov
-    if task.steps is None or form.stacking.n * task.steps <= WHOLE_PAST_MEMORY:
+    if task.steps is None or form.stacking.n * task.steps <= COMPANION:
         return (*markov, *_joint(form))
     if form.stacking.m * task.steps <= DENSE_ROWS:
-        return (*_joint(form), "growing", "dual")
+        return (*_joint(form), "growing", "dual", *markov)
     return ("dual", *_joint(form))
 
 
@@ -56,7 +58,7 @@ def rule(form: LinearForm) -> tuple[str, ...]:
             f"on a GPU, from {PARALLEL_ROWS:,} rows on, parallel",
         )
     n, m = form.stacking.n, form.stacking.m
-    first, last = WHOLE_PAST_MEMORY // max(n, 1), DENSE_ROWS // max(m, 1)
+    first, last = COMPANION // max(n, 1), DENSE_ROWS // max(m, 1)
     return (
         f"auto takes kalman up to {first:,} rows (square_root where dtype='float32'), on a state that holds them all;",
         f"from there to {last:,} rows {_joint(form)[0]}, on the joint law of all rows; beyond, dual",

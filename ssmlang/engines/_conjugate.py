@@ -38,10 +38,11 @@ class Solution(NamedTuple):
 class _State(NamedTuple):
     u: Array
     r: Array
-    z: Array
     d: Array
     size: Array
-    """r'M^-1 r"""
+    """r'M^-1 r of the iteration before"""
+    first: Array
+    """and of the very first"""
     done: Array
     s: Array
     y: Array
@@ -51,56 +52,60 @@ class _State(NamedTuple):
 def solve(
     product: Product,
     precondition: Product,
-    certificate: Callable[[Array, Array], Array],
+    certificate: Callable[[Array], Array],
     b: Float[Array, "T m"],
     *,
     solver: Solver,
     tolerance: float,
     max_iterations: int,
 ) -> Solution:
-    """Solve until certificate(residual, M^-1 residual) <= tolerance^2, or nothing but rounding is left.
+    """Solve until certificate(residual) <= tolerance^2, or nothing but rounding is left.
 
-    Not converged: more iterations than `max_iterations`, or numbers that grew beyond bounds; u is then NaN.
+    Not converged: more iterations than `max_iterations`, or numbers that grew beyond bounds; u is then NaN. The code
+    holds one copy of the preconditioner and two of the product, for compiling them takes longer than running them.
     """
     rounding = (4.0 * float(jnp.finfo(b.dtype).eps)) ** 2
-    z0 = precondition(b)
-    whole, least = certificate(b, z0), rounding * jnp.vdot(b, z0)
     memory = MEMORY if solver == "lbfgs" else 0
     past = jnp.zeros((memory, *b.shape), b.dtype)
+    never = jnp.full((), jnp.inf, b.dtype)
 
     def unsettled(now: _State) -> Array:
-        return (now.done < max_iterations) & (now.size > least) & (certificate(now.r, now.z) > tolerance**2)
+        left = jnp.where(jnp.isinf(now.size), True, now.size > rounding * now.first)
+        return (now.done < max_iterations) & left & (certificate(now.r) > tolerance**2)
 
     def iterate(now: _State) -> _State:
-        change = product(now.d)
-        curvature = jnp.vdot(now.d, change)
-        step = jnp.vdot(now.r, now.d) / curvature
-        u, r = now.u + step * now.d, now.r - step * change
         if solver == "cg":
-            z = precondition(r)
-            size = jnp.vdot(r, z)
-            return now._replace(u=u, r=r, z=z, d=z + (size / now.size) * now.d, size=size, done=now.done + 1)
-        scale = 1.0 / jnp.sqrt(curvature)
-        s = jnp.concatenate([now.s[1:], (scale * now.d)[None]])
-        y = jnp.concatenate([now.y[1:], (scale * change)[None]])
-        z, d = _two_loops(r, s, y, precondition)
-        return _State(u, r, z, d, jnp.vdot(r, z), now.done + 1, s, y)
+            z = precondition(now.r)
+            size = jnp.vdot(now.r, z)
+            d = z + jnp.where(jnp.isinf(now.size), 0.0, size / now.size) * now.d
+        else:
+            d = _two_loops(now.r, now.s, now.y, precondition)
+            size = jnp.vdot(now.r, d)
+        change = product(d)
+        curvature = jnp.vdot(d, change)
+        step = jnp.vdot(now.r, d) / curvature
+        s, y = now.s, now.y
+        if memory:
+            scale = 1.0 / jnp.sqrt(curvature)
+            s, y = (jnp.concatenate([kept[1:], (scale * new)[None]]) for kept, new in ((s, d), (y, change)))
+        first = jnp.where(jnp.isinf(now.first), size, now.first)
+        return _State(now.u + step * d, now.r - step * change, d, size, first, now.done + 1, s, y)
 
-    def one_round(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], None]:
-        u, r, count = carry
-        z = precondition(r)
-        end = jax.lax.while_loop(unsettled, iterate, _State(u, r, z, z, jnp.vdot(r, z), count, past, past))
-        return (end.u, b - product(end.u), end.done), None
+    def one_round(carry: tuple[Array, ...], _: None) -> tuple[tuple[Array, ...], None]:
+        u, r, first, done = carry
+        start = _State(u, r, jnp.zeros_like(r), never, first, done, past, past)
+        end = jax.lax.while_loop(unsettled, iterate, start)
+        return (end.u, b - product(end.u), end.first, end.done), None
 
-    start = (jnp.zeros_like(b), b, jnp.zeros((), int))
-    (u, r, count), _ = jax.lax.scan(one_round, start, None, length=ROUNDS)
-    bound = certificate(r, precondition(r))
-    converged = (count < max_iterations) & (bound <= max(tolerance, 1e-7) ** 2 * jnp.maximum(whole, 1.0))
-    return Solution(jnp.where(converged, u, jnp.nan), r, bound, count, converged)
+    start = (jnp.zeros_like(b), b, never, jnp.zeros((), int))
+    (u, r, _, done), _ = jax.lax.scan(one_round, start, None, length=ROUNDS)
+    bound = certificate(r)
+    converged = (done < max_iterations) & (bound <= max(tolerance, 1e-7) ** 2 * jnp.maximum(certificate(b), 1.0))
+    return Solution(jnp.where(converged, u, jnp.nan), r, bound, done, converged)
 
 
-def _two_loops(r: Array, s: Array, y: Array, precondition: Product) -> tuple[Array, Array]:
-    """M^-1 r and the inverse Hessian's estimate times r (Nocedal & Wright 2006, algorithm 7.4) from M^-1."""
+def _two_loops(r: Array, s: Array, y: Array, precondition: Product) -> Array:
+    """The inverse Hessian's estimate times r (Nocedal & Wright 2006, algorithm 7.4), from M^-1 on."""
 
     def down(q: Array, pair: tuple[Array, Array]) -> tuple[Array, Array]:
         weight = jnp.vdot(pair[0], q)
@@ -111,5 +116,4 @@ def _two_loops(r: Array, s: Array, y: Array, precondition: Product) -> tuple[Arr
         return d + s * (weight - jnp.vdot(y, d)), None
 
     q, weights = jax.lax.scan(down, r, (s, y), reverse=True)
-    d, _ = jax.lax.scan(up, precondition(q), (s, y, weights))
-    return precondition(r), d
+    return jax.lax.scan(up, precondition(q), (s, y, weights))[0]

@@ -25,37 +25,43 @@ class Settled(NamedTuple):
 
     eta: Float[Array, "d K *T"]
     X: Float[Array, "d 2d *T"]
-    """[Z N], N the directions that nothing has seen, other columns zero"""
+    """[Z M]: Z Z' plus what makes it regular without touching what was seen"""
     unseen: Float[Array, "d d *T"]
-    """N"""
-    unit: Float[Array, "d *T"]
+    """an orthonormal basis of the directions that nothing has seen, other columns zero"""
+    unit: Float[Array, " d *T"]
     constant: Float[Array, " *T"]
     """what log |det X| counts too much, and -log(2 pi)/2 for each direction that was seen"""
 
 
-def settle(eta: Float[Array, "d K *T"], Z: Float[Array, "d d *T"], flat: Float[Array, "N d"]) -> Settled:
-    """Judge which directions have been seen; `flat` is the program's own flat part, for what counts as rounding."""
-    d = Z.shape[0]
-    eps = float(jnp.finfo(Z.dtype).eps)
-    fixed, begun = jax.lax.stop_gradient(Z), jax.lax.stop_gradient(jnp.sqrt(jnp.sum(flat**2, axis=0)))
+def settle(
+    eta: Float[Array, "d K *T"], Z: Float[Array, "d d *T"], size: Float[Array, " d *T"], flat: Float[Array, "N d"]
+) -> Settled:
+    """Judge which directions have been seen.
+
+    `size` is what the rows of Z would have for norms if nothing in them cancelled: what counts as rounding is measured
+    by it. `flat`, the program's own flat part, gives a unit to coefficients that no row has read yet.
+    """
+    d, eps = Z.shape[0], float(jnp.finfo(Z.dtype).eps)
+    fixed, size, flat = jax.lax.stop_gradient((Z, size, flat))
+    begun = jnp.sqrt(jnp.sum(flat**2, axis=0))
     begun = jnp.where(begun > 0, begun, 1.0).reshape(d, *(1,) * (Z.ndim - 2))
-    norm = jnp.sqrt(jnp.sum(fixed**2, axis=1))
-    most = jnp.max(norm / begun, axis=0)
-    most = jnp.where(most > 0, most, 1.0)
-    unit = jnp.maximum(norm, eps ** (1 / 3) * most * begun)
+    most = jnp.max(size / begun, axis=0)
+    unit = jnp.where(size > 0, size, jnp.where(most > 0, most, 1.0) * begun)
     U, values, _ = jnp.linalg.svd(jnp.moveaxis(fixed / unit[:, None], (0, 1), (-2, -1)))
     values, U = jnp.moveaxis(values, -1, 0), jnp.moveaxis(U, (-2, -1), (0, 1))
-    seen = values > 16 * d * eps ** (2 / 3) * jnp.max(values, axis=0, initial=0.0)
+    seen = values > 16 * d * eps ** (2 / 3)
     unseen = jnp.where(seen[None], 0.0, U)
-    # The product of the nonzero eigenvalues of Z Z', from that of the scaled one.
-    small = product(transposed(unseen / unit[:, None]), unseen / unit[:, None])
-    small = jnp.moveaxis(small, (0, 1), (-2, -1)) + jnp.moveaxis(_diagonal(seen.astype(Z.dtype)), (0, 1), (-2, -1))
-    scale = jnp.sum(jnp.log(unit), axis=0) + 0.5 * jnp.linalg.slogdet(small)[1]
-    constant = scale - 0.5 * float(np.log(2 * np.pi)) * jnp.sum(seen, axis=0)
-    return Settled(eta / unit[:, None], beside(Z / unit[:, None], unseen), unseen, unit, constant)
+    # V spans the null space of Z Z' in the program's own units: det(Z Z' + V V') is the product of the eigenvalues that
+    # are not zero times det(V'V), also to first order while the null space turns.
+    M = unseen * (jnp.min(unit, axis=0) / unit)[:, None] ** 2
+    V = M * unit[:, None]
+    inner = product(transposed(V), V) + _diagonal(seen.astype(Z.dtype))
+    extra = 0.5 * jnp.linalg.slogdet(jnp.moveaxis(inner, (0, 1), (-2, -1)))[1]
+    constant = jnp.sum(jnp.log(unit), axis=0) - extra - 0.5 * float(np.log(2 * np.pi)) * jnp.sum(seen, axis=0)
+    return Settled(eta / unit[:, None], beside(Z / unit[:, None], M), unseen, unit, constant)
 
 
-def gained(settled: Settled) -> Float[Array, "K *T"]:
+def gained(settled: Settled) -> Float[Array, " K *T"]:
     """What integrating delta out adds to the log-density at delta = 0."""
     found = condition(settled.X, _no_rows(settled.X), settled.eta)
     return 0.5 * jnp.sum(found.whitened**2, axis=0) - found.logdet - settled.constant
@@ -80,7 +86,7 @@ def spread(settled: Settled, D: Float[Array, "N d *T"]) -> tuple[Float[Array, "N
     return product(root, found.whitened[:, :K]), root
 
 
-def unknown(settled: Settled, D: Float[Array, "N d *T"], size: Float[Array, "N d *T"]) -> Bool[Array, "N *T"]:
+def unknown(settled: Settled, D: Float[Array, "N d *T"], size: Float[Array, "N d *T"]) -> Bool[Array, " N *T"]:
     """Which rows of D load on a direction that nothing has seen; `size` bounds |D|, for what counts as rounding."""
     D, size = D / settled.unit[None], size / settled.unit[None]
     rounding = 16 * D.shape[1] * float(jnp.finfo(D.dtype).eps) ** (2 / 3)

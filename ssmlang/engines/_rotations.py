@@ -34,7 +34,7 @@ class Conditioned(NamedTuple):
 
     logdet: Float[Array, " *T"]
     """log |det X|"""
-    pivots: Float[Array, "m *T"]
+    pivots: Float[Array, " m *T"]
     """|X_ii|: the standard deviation of u1[i] given the entries before it; never differentiated"""
     whitened: Float[Array, "m q *T"]
     """X^{-1} rhs"""
@@ -177,7 +177,7 @@ def reflect(M: Float[Array, "n k *T"], rows: int) -> Float[Array, "n k *T"]:
     return jax.lax.fori_loop(0, rows, step, M)
 
 
-def _reflected(M: Float[Array, "n k *T"], x: Float[Array, "k *T"], j: int | Array) -> Float[Array, "n k *T"]:
+def _reflected(M: Float[Array, "n k *T"], x: Float[Array, " k *T"], j: int | Array) -> Float[Array, "n k *T"]:
     """M (I - beta v v') with v such that the row x becomes a multiple of the j-th unit vector."""
     at = _over(jnp.arange(M.shape[1]) == j, x)
     norm = jnp.sqrt(jnp.sum(x * x, axis=0))

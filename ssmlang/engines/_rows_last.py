@@ -134,11 +134,10 @@ def residual(rows: RowsLast) -> Float[Array, "m K T"]:
 def row_densities(rows: RowsLast, before: Law) -> Float[Array, "K T"]:
     """Log-density of each row given the state law `before` it (without a flat part): by the innovations' factor."""
     Z, W = rows.seen_Z, rows.seen_W
-    N, K, T = before.m.shape
     AU, moved = product(rows.A, before.U), product(rows.A, before.m)
     v = residual(rows) - product(Z, moved)
     loadings = beside(product(Z, AU), product(Z, rows.B), W)
-    found = condition(loadings, jnp.zeros((0, loadings.shape[1], T), W.dtype), v)
+    found = condition(loadings, loadings[:0], v)
     count = jnp.sum(rows.seen, axis=0)
     density = -0.5 * jnp.sum(found.whitened**2, axis=0) - found.logdet - 0.5 * float(np.log(2 * np.pi)) * count
     return density
@@ -153,4 +152,3 @@ def _exact(rows: RowsLast, pivots: Float[Array, "m T"], size: Float[Array, "m T"
     """Rows in which an observation without noise of its own is known from the state before."""
     bare = rows.seen & (jnp.sum(rows.W**2, axis=1) == 0)
     return jnp.any(bare & (jax.lax.stop_gradient(pivots**2 <= tolerance * size)), axis=0)
-

@@ -55,14 +55,17 @@ def _positive(R: Float[Array, "*T m m"]) -> Bool[Array, ""]:
     return jnp.all(pivots**2 > 1e-12 * sizes)
 
 
-def preconditioner(form: OrderP, seen: Bool[Array, "T m"], order: int) -> Callable[[Array], Array]:
-    """u -> Sigma_p^-1 u over the entries seen; u must be zero elsewhere. Order 0: R^-1 alone."""
+def preconditioner(form: OrderP, seen: Bool[Array, "T m"], order: int) -> tuple[Callable[[Array], Array], Array]:
+    """u -> Sigma_p^-1 u over the entries seen, u being zero elsewhere, and the roots of the R that it works with.
+
+    Order 0: R^-1 alone.
+    """
     short = truncated(form, max(order, 1))
     e = short.extents
     if order == 0:
         both = seen[:, :, None] & seen[:, None, :]
         root = jnp.linalg.cholesky(jnp.where(both, short.per_row("R"), jnp.eye(e.m, dtype=form.d.dtype)))
-        return lambda u: by_row(root, u)
+        return (lambda u: by_row(root, u)), root
     p = precision.factor(short, seen)
     first = precision.block_rows(e, short.C.shape[-3]) - 1 - e.past
     start, offsets = jnp.zeros_like(short.mean), jnp.zeros((e.steps - 1, e.k), form.d.dtype)
@@ -71,7 +74,7 @@ def preconditioner(form: OrderP, seen: Bool[Array, "T m"], order: int) -> Callab
         z = precision.posterior(p, e, start, offsets, u).mean.reshape(-1, e.k)[first : first + e.rows]
         return by_row(p.R_root, u - jnp.where(seen, emit(short, z), 0.0))
 
-    return apply
+    return apply, p.R_root
 
 
 def by_row(root: Float[Array, "T m m"], u: Float[Array, "T m"]) -> Float[Array, "T m"]:

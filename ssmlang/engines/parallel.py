@@ -53,7 +53,7 @@ class Parallel(EngineBase):
     where numbers do. Derivatives are of first order. NaN in y is a missing value.
     """
 
-    block: int = 8
+    block: int = 16
     """How many rows are gone through one after the other in each of the logarithmically many rounds."""
 
     name: ClassVar[str] = "parallel"
@@ -64,12 +64,12 @@ class Parallel(EngineBase):
             raise ValueError(f"block={self.block}: at least 2 rows")
 
     def log_likelihood(self, program: LinearGaussian, y: Float[Array, "T m"]) -> Float[Array, ""]:
-        """Log-density of what was observed; -inf where row 0 contradicts an exact prediction or no initial law exists."""
+        """Log-density of what was observed; -inf where row 0 contradicts its law or there is no initial law."""
         past = self._past(program, y[None])
         delta = _estimate(past)
         total = jnp.sum(_densities(past, delta))
         if delta is not None:
-            total = total + flat.gained(_settled(past, jax.tree.map(lambda a: a[..., -1], past.laws), delta))[0]
+            total = total + flat.gained(_settled_at_last(past, delta))[0]
         return jnp.where(program.initial.exists, total, -jnp.inf)
 
     def log_likelihood_terms(self, program: LinearGaussian, y: Float[Array, "T m"]) -> Float[Array, " T"]:
@@ -86,7 +86,7 @@ class Parallel(EngineBase):
         ahead = _predicted(past)
         settled = known = reached = None
         if past.laws.D.shape[1]:
-            settled, known = _settled(past, past.laws), _settled(past, ahead)
+            settled, known = _settled(past, past.laws), _settled(past, ahead, before=True)
             reached = reach(past.first.law.D, rows.A[..., 1:], self.block)
         begun = past.first.before.D
         before = None if reached is None else jnp.concatenate([begun[..., None], reached[..., 1:]], axis=-1)
@@ -112,9 +112,7 @@ class Parallel(EngineBase):
             mean[:, :size] if memory else None, cov[:, :size, :size] if memory else None,
         )  # fmt: skip
 
-    def smoothed_means(
-        self, program: LinearGaussian, ys: Float[Array, "draws T m"]
-    ) -> Float[Array, "draws T n"]:
+    def smoothed_means(self, program: LinearGaussian, ys: Float[Array, "draws T m"]) -> Float[Array, "draws T n"]:
         """Smoothed means of several series whose missing entries are the same, the covariances worked out once."""
         past = self._past(program, ys)
         laws, settled = self._given_all(past)
@@ -161,8 +159,7 @@ class Parallel(EngineBase):
         seen = jax.tree.map(lambda a, b: jnp.concatenate([a, b[..., None]], axis=-1), seen, last)
         settled = None
         if past.laws.D.shape[1]:
-            end = jax.tree.map(lambda a: a[..., -1:], past.laws)
-            settled = _settled(past, end)
+            settled = jax.tree.map(lambda a: a[..., None], _settled_at_last(past))
         return look_ahead(past.laws, seen), settled
 
 
@@ -177,20 +174,38 @@ def _predicted(past: _Past) -> Law:
     return jax.tree.map(lambda a, b: jnp.concatenate([a[..., None], b], axis=-1), wide, rest)
 
 
-def _settled(past: _Past, laws: Law, delta: Float[Array, "d K"] | None = None) -> Settled:
-    """What these laws know of the flat coefficients, counted from `delta`."""
-    eta = laws.eta
-    if delta is not None:
-        seen = product(jnp.swapaxes(laws.Z, 0, 1), delta)
-        eta = eta - product(laws.Z, seen)
-    return flat.settle(eta, laws.Z, past.first.before.D)
+def _settled(past: _Past, laws: Law, delta: Float[Array, "d K"] | None = None, *, before: bool = False) -> Settled:
+    """What is known of the flat coefficients by each row, or before it; counted from `delta`."""
+    size = _sizes(past)
+    if before:
+        size = jnp.pad(size[..., :-1], ((0, 0), (1, 0)))
+    return flat.settle(_counted(laws, delta), laws.Z, size, past.first.before.D)
+
+
+def _settled_at_last(past: _Past, delta: Float[Array, "d K"] | None = None) -> Settled:
+    """The same by the last row."""
+    last: Law = jax.tree.map(lambda a: a[..., -1], past.laws)
+    return flat.settle(_counted(last, delta), last.Z, _sizes(past)[..., -1], past.first.before.D)
+
+
+def _counted(laws: Law, delta: Float[Array, "d K"] | None) -> Float[Array, "d K *T"]:
+    """eta of the flat coefficients less `delta`."""
+    return laws.eta if delta is None else laws.eta - product(laws.Z, product(jnp.swapaxes(laws.Z, 0, 1), delta))
+
+
+def _sizes(past: _Past) -> Float[Array, "d T"]:
+    """How much the rows up to each would say of each flat coefficient if nothing cancelled: a bound for rounding."""
+    ahead, rows = jax.lax.stop_gradient((_predicted(past), past.rows))
+    Z = rows.seen_Z
+    variance = jnp.sum(product(Z, ahead.U) ** 2, axis=1) + jnp.sum(rows.seen_W**2, axis=1)
+    loads = product(jnp.abs(Z), jnp.abs(ahead.D)) ** 2 / jnp.where(variance > 0, variance, 1.0)[:, None]
+    said = jnp.sum(loads, axis=0).at[..., 0].set(0.0)
+    return jnp.sqrt(jnp.cumsum(said, axis=-1))
 
 
 def _estimate(past: _Past) -> Float[Array, "d K"] | None:
     """The flat coefficients that densities are counted from: any would do, these leave no big numbers to cancel."""
-    if not past.laws.D.shape[1]:
-        return None
-    return flat.estimate(_settled(past, jax.tree.map(lambda a: a[..., -1], past.laws)))
+    return flat.estimate(_settled_at_last(past)) if past.laws.D.shape[1] else None
 
 
 def _densities(past: _Past, delta: Float[Array, "d K"] | None) -> Float[Array, " T"]:
@@ -211,7 +226,7 @@ def _terms(program: LinearGaussian, past: _Past) -> Float[Array, " T"]:
 
 
 def _moments(
-    law: Law, settled: Settled | None, reached: Float[Array, "N d T"] | None, size: Array | None = None
+    law: Law, settled: Settled | None, reached: Array | None, size: Array | None = None
 ) -> tuple[Float[Array, "T N"], Float[Array, "T N N"]]:
     """Mean and covariance of each row, variance inf where a direction `reached` is still flat."""
     mean, cov = law.m, square(law.U)

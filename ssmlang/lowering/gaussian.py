@@ -103,8 +103,8 @@ class GaussianLowering:
     @cached_property
     def structure(self) -> Structure:
         """Sizes and structural zeros of the program, but for sums over the whole past: as large as its matrices."""
-        patterns = (tuple(_nested(m.nonzero) for m in self._matrices[name]) for name in "FGHJ")
-        return Structure(self.n, self.m, self.r, *patterns)
+        F, G, H, J = (tuple(_nested(m.nonzero) for m in self._matrices[name]) for name in "FGHJ")
+        return Structure(self.n, self.m, self.r, F, G, H, J)
 
     @cached_property
     def start(self) -> Start:

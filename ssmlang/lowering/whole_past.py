@@ -72,13 +72,14 @@ class WholePast:
 
     def undefined(self, at: Callable[[Array], Environment], steps: int) -> dict[str, Bool[np.ndarray, "T i"]]:
         """Rows of F and H in which a coefficient has no value."""
-        found = {}
-        for name, m in self.terms.items():
-            rows = np.arange(steps)
-            each = np.asarray(jax.vmap(lambda t: jax.vmap(lambda back: _within(m, at, t, back))(rows[1:]))(rows))
-            found[name] = np.zeros((steps, m.shape[0]), bool)
-            t, _, i = np.nonzero(np.isnan(each.reshape(steps, -1, m.nnz)))
-            found[name][t, m.rows[i]] = True
+        return {name: self._undefined(m, at, steps) for name, m in self.terms.items()}
+
+    def _undefined(self, m: Sparse, at: Callable[[Array], Environment], steps: int) -> Bool[np.ndarray, "T i"]:
+        rows, found = np.arange(steps), np.zeros((steps, m.shape[0]), bool)
+        if steps > 1:
+            each = jax.vmap(lambda t: jax.vmap(lambda back: _within(m, at, t, back))(rows[1:]))(rows)
+            t, _, i = np.nonzero(np.isnan(np.asarray(each)))
+            found[t, m.rows[i]] = True
         return found
 
     def _added(self, name: str, base: Array, params: Mapping[str, Array], at: Callable[[Array], Environment],

@@ -25,17 +25,21 @@ class Innovations(NamedTuple):
 
 
 def standardized(
-    y: Float[np.ndarray, "T m"], mean: Float[np.ndarray, "T m"], cov: Float[np.ndarray, "T m m"]
+    y: Float[np.ndarray, "T m"], mean: Float[np.ndarray, "T m"], cov: Float[np.ndarray, "T m *m"]
 ) -> Innovations:
     """Innovations from the law of each row one step ahead.
 
     Within a row the entries are taken in one after the other, in the order of the file: `standardized` is L^-1 v with
     L the lower Cholesky factor of the covariance of the entries that were seen. NaN where y is missing, where the
-    entry's prediction still has infinite variance, and where it was certain beforehand.
+    entry's prediction still has infinite variance, and where it was certain beforehand. Where `cov` is (T, m), the sds
+    alone, each entry is divided by its own.
     """
-    total = np.diagonal(cov, axis1=1, axis2=2)
+    total = np.diagonal(cov, axis1=1, axis2=2) if cov.ndim == 3 else cov**2
     seen = ~np.isnan(y) & np.isfinite(total) & ~np.isnan(mean)
     innovation = np.where(seen, y - mean, np.nan)
+    if cov.ndim == 2:
+        own = np.where(seen & (cov > 0), innovation / np.where(cov > 0, cov, 1.0), np.nan)
+        return Innovations(innovation, cov, own)
     v = np.where(seen, y - mean, 0.0)
     C = np.where(np.isfinite(cov), cov, 0.0)
     out = np.full(y.shape, np.nan)

@@ -10,9 +10,9 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from ssmlang.engines.paths import draw_paths
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.running.execution import floats, not_a_number
+from ssmlang.running.on_data import OnData
 from ssmlang.running.verbs import Moments
 
 
@@ -41,18 +41,11 @@ def drawn_paths(
     _settled(ready, arrays)
     execution = ready.execution
     kept = execution.__dict__.setdefault("_paths", {})
-    key = (ready.setting, count)
+    lowering = execution.lowering(ready.setting.latent, False)
+    on_data = OnData(execution, lowering, ready.bound)
+    key = (ready.setting.latent, on_data.known)
     if key not in kept:
-        lowering = execution.lowering(ready.setting.latent, False)
-        engine = execution.engine.for_data(ready.setting.known)
-
-        def draw(params: Any, series: Any, keys: Any) -> Any:
-            observations, inputs = series["observations"], series["inputs"]
-            steps = next(iter(observations.values())).shape[0]
-            program, y = lowering.program(params, observations, inputs, steps)
-            return draw_paths(engine, program, y, keys)
-
-        kept[key] = jax.jit(draw)
+        kept[key] = jax.jit(on_data.paths(execution.engine))
     numbers = np.arange(first, first + count)
     keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.key(seed), k))(numbers)
     paths = np.asarray(kept[key](floats(params), ready.series, keys))

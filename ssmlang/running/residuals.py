@@ -21,8 +21,9 @@ from ssmlang.model.noises import NoiseLaw, with_noises
 from ssmlang.results.provenance import provenance
 from ssmlang.results.residuals import residuals as dataset
 from ssmlang.results.residuals import standardized
-from ssmlang.running.execution import Execution, Setting, floats, not_a_number, running
+from ssmlang.running.execution import Execution, floats, not_a_number, running
 from ssmlang.running.gaps import blanked
+from ssmlang.running.on_data import OnData
 from ssmlang.running.verbs import Moments
 
 if TYPE_CHECKING:
@@ -58,14 +59,17 @@ def _residuals(model: Model, execution: Execution, bound: Bound, params: Mapping
     with jax.enable_x64(True):
         seen = {name: jnp.asarray(values) for name, values in bound.observations.items()}
         y = np.asarray(ready.lowering.data(seen, bound.steps))
-    innovations = standardized(y, found["observed_mean"], found["observed_cov"])
+    spread = found.get("observed_cov")
+    innovations = standardized(y, found["observed_mean"], found["observed_sd"] if spread is None else spread)
     noises = _noises(execution)
-    smoothed = noises.moments(ready.setting, ready.series, bound, params)
+    smoothed = noises.moments(ready.setting.latent, ready.series, bound, params)
     given = {k: np.asarray(v).tolist() for k, v in params.items()}
     attrs = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb="residuals",
                        params=given)  # fmt: skip
     if noises.engine.name != execution.engine.name:
         attrs["noise_engine"] = noises.engine.name
+    if spread is None:
+        attrs["standardized"] = "each entry by its own sd, for the engine holds no full covariance"
     return dataset(innovations, smoothed, observations=ready.lowering.observations, noises=noises.entries,
                    time=bound.time, attrs=attrs)  # fmt: skip
 
@@ -84,35 +88,29 @@ class Noises:
 
     def __init__(self, execution: Execution) -> None:
         self.model, self.laws = with_noises(execution.model)
-        self.engine = _engine(execution)
+        self.engine, self._execution = _engine(execution), execution
         self.entries = [entry for law in self.laws for entry in law.entries]
         self._lowerings: dict[tuple[str, ...], GaussianLowering] = {}
-        self._compiled: dict[Setting, Any] = {}
+        self._compiled: dict[Any, Any] = {}
         self._laws = jax.jit(self._locations_and_spreads)
 
-    def moments(self, setting: Setting, series: Any, bound: Bound, params: Mapping[str, Any]) -> NoiseMoments:
+    def moments(self, latent: tuple[str, ...], series: Any, bound: Bound, params: Mapping[str, Any]) -> NoiseMoments:
         """Moments of the noises on their own scale; NaN in rows where a noise enters nothing. Raises E721."""
-        lowering = self._lowering(setting.latent)
-        if setting not in self._compiled:
-            engine = self.engine.for_data(setting.known)
-
-            def smooth(params: Any, series: Any) -> Any:
-                observations, inputs = series["observations"], series["inputs"]
-                steps = next(iter(observations.values())).shape[0]
-                program, y = lowering.program(params, observations, inputs, steps)
-                found = engine.smooth(program, y)
-                return found.mean, found.cov
-
-            self._compiled[setting] = jax.jit(smooth)
-        given = floats(params)
-        mean, cov = (np.asarray(a)[: bound.steps] for a in self._compiled[setting](given, series))
-        for values in (mean, cov):
+        lowering, given = self._lowering(latent), floats(params)
+        on_data = OnData(self._execution, lowering, bound)
+        key = (latent, on_data.known)
+        if key not in self._compiled:
+            self._compiled[key] = jax.jit(on_data.smooth(self.engine))
+        found = on_data.arrays(self._compiled[key](given, series))
+        for values in found.values():
             bad = np.isnan(values).reshape(len(values), -1).any(axis=1)
             if bad.any():
                 raise SsmError(not_a_number("the noises", bound.time.label(int(np.flatnonzero(bad)[0]))))
-        arrays = blanked({"mean": mean, "cov": cov}, lowering, bound)
+        arrays = blanked({k: v for k, v in found.items() if k in ("mean", "cov", "sd")}, lowering, bound)
         at = [i for law in self.laws for i in range(*lowering.form.definitions[law.definition])]
-        mean, variance = arrays["mean"][:, at], np.diagonal(arrays["cov"], axis1=1, axis2=2)[:, at]
+        sds = arrays.get("sd")
+        variance = np.diagonal(arrays["cov"], axis1=1, axis2=2)[:, at] if sds is None else sds[:, at] ** 2
+        mean = arrays["mean"][:, at]
         loc, sd = (np.asarray(a)[: bound.steps] for a in self._laws(given, series))
         told = np.maximum(sd**2 - variance, 0.0)
         # A row whose noise the data do not reach (a missing observation, row 0 of a transition) tells nothing.

@@ -82,3 +82,49 @@ def test_what_the_data_do_not_settle_has_no_paths(trend) -> None:
     with pytest.raises(SsmError) as caught:
         trend.smooth({"y": [np.nan, np.nan]}, {"s": 0.5, "r": 0.8}, paths=1)
     assert "`level` at row 0" in str(caught.value)
+
+
+PANEL = """
+axis place = {east, middle, west}
+param s ~ HalfNormal(1)
+state level[place], hidden
+obs y[place]
+init level ~ Diffuse()
+init hidden ~ Normal(3, 2)
+level[t] ~ Normal(level[t-1], s)
+hidden[t] ~ Normal(0.5 * hidden[t-1], 1)
+y[t] ~ Normal(level[t], [0.5, 1, 2])
+"""
+
+
+def test_independent_blocks_have_paths_of_their_own() -> None:
+    model, rng = ssmlang.compile(PANEL), np.random.default_rng(3)
+    y = rng.normal(size=(9, 3))
+    y[0, 0] = y[4] = y[7, 2] = np.nan
+    found = model.smooth({"y": y}, {"s": 0.7}, paths=1500, seed=2)
+    sd = np.sqrt(np.diagonal(found["cov"].values, axis1=1, axis2=2))
+    assert (np.abs(found["paths"].mean("path") - found["mean"]) < 5 * sd / np.sqrt(1500)).all()
+    assert np.allclose(found["paths"].std("path"), sd, rtol=0.12)
+    draws = found["paths"].values
+    between = np.corrcoef(draws[:, 5].T) - np.eye(4)
+    assert np.abs(between).max() < 5 / np.sqrt(1500)
+    over_time = np.corrcoef(draws[:, 4, 0], draws[:, 5, 0])[0, 1]
+    assert over_time > 0.2
+
+
+def test_noises_of_independent_blocks_are_those_of_each_alone() -> None:
+    model, rng = ssmlang.compile(PANEL), np.random.default_rng(3)
+    y = rng.normal(size=(9, 3))
+    y[0, 0] = y[4] = y[7, 2] = np.nan
+    found = model.residuals({"y": y}, {"s": 0.7})
+    one = ssmlang.compile(
+        "param s, r ~ HalfNormal(1)\nstate level\nobs y\ninit level ~ Diffuse()\n"
+        "level[t] ~ Normal(level[t-1], s)\ny[t] ~ Normal(level[t], r)\n"
+    )
+    for i, (place, r) in enumerate({"east": 0.5, "middle": 1.0, "west": 2.0}.items()):
+        alone = one.residuals({"y": y[:, i]}, {"s": 0.7, "r": r})
+        both = found.sel(obs=f"y[{place}]", noise=[f"level[{place}]", f"y[{place}]"])
+        for name in ("noise_mean", "noise_sd", "auxiliary"):
+            assert np.allclose(both[name], alone[name], rtol=1e-8, atol=1e-10, equal_nan=True), (place, name)
+        assert np.allclose(both["standardized"], alone["standardized"][:, 0], equal_nan=True)
+    assert np.isnan(found["auxiliary"].sel(noise="hidden")).all()

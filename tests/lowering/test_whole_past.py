@@ -259,3 +259,13 @@ def test_a_nonlinear_sum_is_still_refused() -> None:
         form = linear_form(check_text(FRACTIONAL.replace("x[t-k] for", "x[t-k]^2 for")).require())
         assert not isinstance(form, LinearForm)
         raise SsmError([o.diagnostic() for o in form])
+
+
+def test_an_input_missing_where_a_weight_reads_it_is_found() -> None:
+    text = "input u\nstate x\nobs y\nx[t] ~ Normal(sum(u[t] * x[t-k] for k in 1..t), 0.5)\ny[t] ~ Normal(x[t], 0.3)\n"
+    low = lowered(text)
+    u = np.ones(T)
+    u[[0, 4]] = np.nan
+    found = low.undefined({}, {"y": np.zeros(T)}, {"u": u}, T)
+    assert np.flatnonzero(found["transition"].any(axis=1)).tolist() == [4]
+    assert not low.undefined({}, {"y": np.zeros(1)}, {"u": np.full(1, np.nan)}, 1)["transition"].any()

@@ -4,11 +4,13 @@ XLA runs a program on the CPU operation by operation, at some tens of nanosecond
 and all of the time for a filter of four states: measured on n = 4, m = 1, a row costs 0.8 us so and 0.13 us as one
 function. The compiler does so by itself for the smallest loops only; a computation called under the attribute that it
 marks those with is treated alike, whatever its size. What is called must not contain matrix products, solves,
-factorisations, sorts or scatters, for these are library calls: see `_products`.
+factorisations, sorts or scatters, for these are library calls: see `_products`. SSMLANG_ONE_KERNEL=0 in the environment
+does without, should a compiler not like it.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +27,7 @@ def one_kernel(function: Callable[..., Any], wanted: bool = True) -> Callable[..
     quicker than many small operations on all of them; derivatives are those of the plain function. Not `wanted`: the
     function as it is.
     """
-    if not wanted or not _on_cpu():
+    if not wanted or not _on_cpu() or os.environ.get("SSMLANG_ONE_KERNEL") == "0":
         return function
 
     @jax.custom_batching.custom_vmap
@@ -42,7 +44,8 @@ def one_kernel(function: Callable[..., Any], wanted: bool = True) -> Callable[..
 
         compiled = jax.jit(inside)
         with set_xla_metadata(xla_cpu_small_call="true", inlineable="false"):
-            return compiled(*solid)[0]
+            # Nor may it find out that an argument is a constant, for it would then read that.
+            return compiled(*jax.lax.optimization_barrier(solid))[0]
 
     @alone.def_vmap
     def _(size: int, batched: Any, *args: Any) -> tuple[Any, Any]:

@@ -141,4 +141,3 @@ def _(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     if only is not None:
         both = jnp.where(only[:, None] | only, 0.0, both)
     return spend(*primals), both + cross + cross.T + dR * K[:, None] * K
-

@@ -49,10 +49,9 @@ def slopes(program, y):
 def test_hundred_thousand_rows_in_single_precision():
     exact, variances, _ = followed(SquareRoot(), PROGRAM, Y)
     with jax.enable_x64(False):
-        single = jax.tree.map(lambda a: jnp.asarray(a, "float32") if a.dtype == float else a, (PROGRAM, Y))
-        value, found, determinants = followed(SquareRoot(), *single)
+        value, found, determinants = followed(SquareRoot(), PROGRAM, Y)
         assert value.dtype == found.dtype == jnp.float32
-        lost, broken, _ = followed(Kalman(), *single)
+        lost, broken, _ = followed(Kalman(), PROGRAM, Y)
     np.testing.assert_allclose(value, exact, rtol=1e-5)
     np.testing.assert_allclose(found[2:], variances[2:], rtol=1e-3)
     assert (np.asarray(found) > 0).all() and (np.asarray(determinants[2:]) > 0).all()
@@ -64,8 +63,7 @@ def test_hundred_thousand_rows_in_single_precision():
 def test_gradient_in_single_precision():
     exact = slopes(PROGRAM, Y[:5000])
     with jax.enable_x64(False):
-        single = jax.tree.map(lambda a: jnp.asarray(a, "float32") if a.dtype == float else a, (PROGRAM, Y[:5000]))
-        got = slopes(*single)
+        got = slopes(PROGRAM, Y[:5000])
         assert got.dtype == jnp.float32
     np.testing.assert_allclose(got, exact, rtol=1e-3)
 
@@ -76,8 +74,7 @@ def test_no_variance_below_zero(rank):
     factor = 1e4 * np.eye(2)[:, :rank]
     with jax.enable_x64(False):
         program = replace(PROGRAM, initial=PROGRAM.initial._replace(factor=factor))
-        single = jax.tree.map(lambda a: jnp.asarray(a, "float32") if a.dtype == float else a, (program, Y[:200]))
-        found = jax.jit(SquareRoot().smooth)(*single)
+        found = jax.jit(SquareRoot().smooth)(program, Y[:200])
     variances = np.asarray(found.cov)[:, [0, 1], [0, 1]]
     assert np.isfinite(variances).all() and (variances >= 0).all()
-    assert (np.linalg.eigvalsh(np.asarray(found.cov, float)) > -1e-6 * variances.max(axis=1, keepdims=True)).all()
+    assert (np.linalg.eigvalsh(np.asarray(found.cov, float)) >= -1e-6 * variances.max(axis=1, keepdims=True)).all()

@@ -76,10 +76,10 @@ class Dual(EngineBase):
     O(n^2 T log T) by FFT for a long memory that does not change with time. NaN in y is a missing value. Kudre, Chang &
     Mehta (2026), arXiv 2604.03909.
 
-    What needs every row's past is not the dual filter's: `filter` and `log_likelihood_terms` are those of `Kalman` up
-    to 200 entries of memory and of `Batch` beyond. The log-determinant in `log_likelihood` is that of the block-banded
-    precision for short memories and fresh noises, else of a Cholesky factor of Sigma_YY. Derivatives never go through
-    the iterations.
+    What needs every row's past is not the dual filter's: `filter` and `log_likelihood_terms` are those of `Kalman` for
+    series much longer than the memory and of `Batch` for others. The log-determinant in `log_likelihood` is that of the
+    block-banded precision for short memories and fresh noises, else of a Cholesky factor of Sigma_YY. Derivatives never
+    go through the iterations.
 
     Results are NaN where the iterations do not converge: dynamics so unstable that sweeps overflow or that Sigma_YY is
     singular to rounding (T log(rho) > 15, say), or observation noise many orders of magnitude below the signal.
@@ -118,11 +118,11 @@ class Dual(EngineBase):
 
     def log_likelihood_terms(self, program: LinearGaussian, y: Float[Array, "T m"]) -> Float[Array, " T"]:
         """Log-density of each row given the rows before it."""
-        return forward_engine(program).log_likelihood_terms(program, y)
+        return forward_engine(program, y).log_likelihood_terms(program, y)
 
     def filter(self, program: LinearGaussian, y: Float[Array, "T m"]) -> Filtered:
         """Filtered and one-step-ahead moments; rows of NaN at the end are forecasts."""
-        return forward_engine(program).filter(program, y)
+        return forward_engine(program, y).filter(program, y)
 
     def smooth(self, program: LinearGaussian, y: Float[Array, "T m"]) -> Smoothed:
         """Moments given all of y, of the states and of the signal."""

@@ -292,16 +292,9 @@ class Model:
         return found if isinstance(data, (list, tuple)) else found[0]
 
     def residuals(
-        self,
-        data: Any,
-        params: Mapping[str, Any],
-        engine: EngineName = "auto",
-        *,
-        time: Any = None,
-        seed: int = 0,
-        dtype: str = "float64",
-        device: str | None = None,
-    ) -> xr.Dataset | list[xr.Dataset]:
+        self, data: Any, params: Mapping[str, Any], engine: EngineName = "auto", *, time: Any = None, seed: int = 0,
+        dtype: str = "float64", device: str | None = None,
+    ) -> xr.Dataset | list[xr.Dataset]:  # fmt: skip
         """Innovations one step ahead, and the noises given all data; of a list of data sets, a list.
 
         `innovation`, `innovation_sd`, `standardized` (time, obs); `noise_mean`, `noise_sd`, `auxiliary` (time, noise),
@@ -315,17 +308,9 @@ class Model:
         return found if isinstance(data, (list, tuple)) else found[0]
 
     def diagnose(
-        self,
-        data: Any,
-        params: Mapping[str, Any],
-        engine: EngineName = "auto",
-        *,
-        lags: int | None = None,
-        time: Any = None,
-        seed: int = 0,
-        dtype: str = "float64",
-        device: str | None = None,
-    ) -> Diagnosis | list[Diagnosis]:
+        self, data: Any, params: Mapping[str, Any], engine: EngineName = "auto", *, lags: int | None = None,
+        time: Any = None, seed: int = 0, dtype: str = "float64", device: str | None = None,
+    ) -> Diagnosis | list[Diagnosis]:  # fmt: skip
         """Tests of the standardized innovations: whiteness (`lags`, else 10 or fewer), normality, changing variance and
         mean; of a list of data sets, a list."""
         from ssmlang.results.diagnosis import diagnosis
@@ -391,14 +376,9 @@ class Model:
     # --------------------------------------------------------------------------------------------- row by row
 
     def initial_state(
-        self,
-        params: Mapping[str, Any],
-        engine: EngineName = "auto",
-        *,
-        seed: int = 0,
-        dtype: str = "float64",
+        self, params: Mapping[str, Any], engine: EngineName = "auto", *, seed: int = 0, dtype: str = "float64",
         device: str | None = None,
-    ) -> Stream:
+    ) -> Stream:  # fmt: skip
         """What is known before any row, for `step`; see `docs/streams.md`."""
         from ssmlang.running.stream import initial_state
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ssmlang.analysis.choice import Task, preferred, rule
 from ssmlang.analysis.engines import AVAILABLE, PURPOSE, REQUIRES
-from ssmlang.analysis.needs import lacking
+from ssmlang.analysis.needs import WHOLE_PAST_MEMORY, lacking
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.suggest import suggest
 from ssmlang.model.linear import LinearForm, linear_form
@@ -74,7 +74,12 @@ def _verdict(name: str, model: Model, form: Form, steps: int | None) -> Verdict:
     if not isinstance(form, LinearForm):
         return Verdict(name, False, _short(form[0]), form)
     found = lacking(model, form, REQUIRES[name], steps)
-    return Verdict(name, False, _short(found[0]), tuple(found)) if found else Verdict(name, True, PURPOSE[name])
+    if found:
+        return Verdict(name, False, _short(found[0]), tuple(found))
+    if form.whole_past and REQUIRES[name].finite_order:
+        rows = WHOLE_PAST_MEMORY // max(form.stacking.n, 1)
+        return Verdict(name, True, f"exact up to {rows:,} rows, on a state that holds them all")
+    return Verdict(name, True, PURPOSE[name])
 
 
 def _first(model: Model, form: Form, task: Task) -> str | None:

@@ -34,7 +34,7 @@ PURPOSE = {
 REQUIRES = {
     "kalman": Requirements(linear=True, gaussian=True, finite_order=True),
     "square_root": Requirements(linear=True, gaussian=True, finite_order=True),
-    "parallel": Requirements(linear=True, gaussian=True, finite_order=True),
+    "parallel": Requirements(linear=True, gaussian=True, finite_order=True, surprises=True),
     "batch": Requirements(linear=True, gaussian=True, finite_order=False, proper_start=True),
     "wiener_hopf": Requirements(linear=True, gaussian=True, finite_order=False, proper_start=True),
     "dual": Requirements(linear=True, gaussian=True, finite_order=False, proper_start=True),

@@ -39,6 +39,11 @@ def lacking(
         if bare:
             name = _series(offsets, bare[0])
             bar(f"noise of full rank in {where}", _equation(model, name), f"{name} has no noise of its own here")
+    if requires.surprises:
+        known = _unfilled(_news(form))
+        if known:
+            name = _series(form.stacking.y, known[0])
+            bar("news in every observation", _equation(model, name), f"{name} can be known from the row before")
     if requires.fresh_noise:
         both = (rows.terms.items() for rows in (form.transition, form.emission))
         late = {int(c) for terms in both for (kind, lag), m in terms if kind == "e" and lag for c in m.cols}
@@ -67,9 +72,30 @@ def unmatched(rows: Rows, without: Collection[int] = ()) -> list[int]:
         for i, j in zip(matrix.rows.tolist(), matrix.cols.tolist()):
             if j not in without:
                 reads[i].append(j)
+    return _unfilled(reads)
+
+
+def _news(form: LinearForm) -> list[list[int]]:
+    """For each observation the noises of its row that it reads, by itself or through the states of its row."""
+    pairs = lambda rows, term: [
+        (int(i), int(j)) for m in [rows.terms.get((term, 0))] if m is not None for i, j in zip(m.rows, m.cols)
+    ]
+    driven: dict[int, set[int]] = {}
+    for i, j in pairs(form.transition, "e"):
+        driven.setdefault(i, set()).add(j)
+    read: list[set[int]] = [set() for _ in range(form.emission.size)]
+    for i, j in pairs(form.emission, "e"):
+        read[i].add(j)
+    for i, j in pairs(form.emission, "x"):
+        read[i] |= driven.get(j, set())
+    return [sorted(noises) for noises in read]
+
+
+def _unfilled(reads: list[list[int]]) -> list[int]:
+    """Rows that cannot each be given a noise of those they read."""
     owner: dict[int, int] = {}
     given: dict[int, int] = {}
-    return [i for i in range(rows.size) if not _matched(i, reads, owner, given)]
+    return [i for i in range(len(reads)) if not _matched(i, reads, owner, given)]
 
 
 def _matched(start: int, reads: list[list[int]], owner: dict[int, int], given: dict[int, int]) -> bool:

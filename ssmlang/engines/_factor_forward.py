@@ -85,9 +85,7 @@ def begin(program: LinearGaussian, layout: Layout, steps: int) -> tuple[Loaded, 
     return Loaded.of(program, markov, layout, steps), (factor.start(program, markov, layout), flat)
 
 
-def take_in(
-    state: State, row: Row, y: Float[Array, " m"], layout: Layout, unrolled: int, compress: Compress
-) -> Step:
+def take_in(state: State, row: Row, y: Float[Array, " m"], layout: Layout, unrolled: int, compress: Compress) -> Step:
     """All observations of one row, one after the other."""
     begun = factor.variances(state[0].S)
     marks = np.array([[j == only for j in range(layout.size)] for only in layout.selected], bool)

@@ -4,18 +4,19 @@ A factor S is never differentiated; an array C, zero in value, stands for the ch
 dS S' + S dS' = dP, see `triangular`). The maps of P below give C = 0 and carry the differential of P, written in
 products of factors, so nothing is subtracted that the filter itself does not subtract, no factorisation is
 differentiated, and a covariance that is no Gramian of a smooth factor (rank that grows with a parameter) is as good as
-any. With L = I - K z':
+any. Where P stands in a rule it is S S' + C, so that the rules can be differentiated in their turn. With L = I - K z':
 
     update      dP+ = L dP L' - (P+ dz) K' - K (P+ dz)' + dR K K'
     prediction  dP+ = A dP A' + dA P A' + A P dA' + dQ
     spent entry dP+ = differential of (I - K z') P (I - K z')' + R K K' for a gain K that is no function of P
+
+JAX drops a rule of one's own where it takes a loop apart for reverse mode, and then differentiates the function itself
+a second time; so each function below is written such that its plain derivatives are right as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,23 +27,9 @@ from ssmlang.engines._univariate import advance_columns, advance_rows
 from ssmlang.engines.layout import Layout
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def vanishing(f: Callable[[Array, Any], Array], C: Float[Array, "N N"], given: Any) -> Array:
-    """f(C, given) for f linear in C, where C is zero: nothing is computed but the derivatives."""
-    shape = jax.eval_shape(f, C, given)
-    return jnp.zeros(shape.shape, shape.dtype)
-
-
-@vanishing.defjvp
-def _(f: Callable[[Array, Any], Array], primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-    (C, given), (dC, more) = primals, tangents
-    moved = lambda C, both: jax.jvp(lambda given: f(C, given), (both[0],), (both[1],))[1]
-    return vanishing(f, C, given), f(dC, given) + vanishing(moved, C, (given, more))
-
-
-def times(C: Float[Array, "N N"], x: Float[Array, " N"]) -> Float[Array, " N"]:
-    """C x."""
-    return vanishing(lambda C, x: jnp.sum(C * x, axis=1), C, x)
+def _zero(X: Float[Array, "N N"]) -> Float[Array, "N N"]:
+    """Zero, with the derivatives of X."""
+    return X - jax.lax.stop_gradient(X)
 
 
 @jax.custom_jvp
@@ -62,10 +49,12 @@ def correct(
 
     S, after: the factors before and after, not differentiated. only: the one entry that z reads, where there is one.
     """
-    a = jnp.sum(z[:, None] * S, axis=0)
-    F = jnp.where(used, jnp.sum(a * a) + R, 1.0)
+    del after, only
+    a, Cz = jnp.sum(z[:, None] * S, axis=0), jnp.sum(C * z, axis=1)
+    F = jnp.where(used, jnp.sum(a * a) + jnp.sum(z * Cz) + R, 1.0)
     v = jnp.where(used, y - d - jnp.sum(z * m), 0.0)
-    return C, m + jnp.sum(S * a, axis=1) * (v / F), v, F
+    M = jnp.where(used, jnp.sum(S * a, axis=1) + Cz, 0.0)
+    return _zero(C - M[:, None] * M / F), m + M * (v / F), v, F
 
 
 @correct.defjvp
@@ -74,7 +63,7 @@ def _(primals: tuple, tangents: tuple) -> tuple:
     dC, dm, dz, dy, dd, dR = tangents[4:]
     out = correct(*primals)
     C_after, _, v, F = out
-    M = jnp.sum(S * jnp.sum(z[:, None] * S, axis=0), axis=1) + times(C, z)
+    M = jnp.sum(S * jnp.sum(z[:, None] * S, axis=0), axis=1) + jnp.sum(C * z, axis=1)
     K = jnp.where(used, M / F, 0.0)
 
     left = dC - K[:, None] * jnp.sum(z[:, None] * dC, axis=0)
@@ -88,7 +77,7 @@ def _(primals: tuple, tangents: tuple) -> tuple:
     both = left - leftz[:, None] * K
     if only is not None:
         both = jnp.where(only, jnp.where(used, R / F, 1.0) * left, both)
-    turned = jnp.sum(after * jnp.sum(dz[:, None] * after, axis=0), axis=1) + times(C_after, dz)
+    turned = jnp.sum(after * jnp.sum(dz[:, None] * after, axis=0), axis=1) + jnp.sum(C_after * dz, axis=1)
     cross = turned[:, None] * K
     dC_after = both - cross - cross.T + dR * K[:, None] * K
 
@@ -104,25 +93,20 @@ def predict(
     layout: Layout, S: Float[Array, "N N"], C: Float[Array, "N N"], top: Float[Array, "n read"], Q: Float[Array, "N N"]
 ) -> Float[Array, "N N"]:
     """C after a time update from the factor S, which is not differentiated."""
-    del layout, S, top, Q
-    return C
+    AS = advance_rows(S, top, layout)
+    AC = advance_columns(advance_rows(C, top, layout), top, layout)
+    return _zero(product_transposed(AS, AS, layout.fused) + AC + Q)
 
 
 @predict.defjvp
 def _(layout: Layout, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     S, C, top, _ = primals
     _, dC, dtop, dQ = tangents
-    read, below = layout.read, layout.size - layout.structure.n
-    moved = product(dtop, S[:read], layout.fused)
-    new = product_transposed(moved, advance_rows(S, top, layout), layout.fused)
-
-    def seen(C: Array, given: tuple[Array, Array]) -> Array:
-        return advance_columns(product(given[0], C[:read], layout.fused), given[1], layout)
-
-    new = jnp.pad(new + vanishing(seen, C, (dtop, top)), ((0, below), (0, 0)))
-    return predict(layout, *primals), (
-        advance_columns(advance_rows(dC, top, layout), top, layout) + new + new.T + dQ
-    )  # fmt: skip
+    moved = product_transposed(S[: layout.read], advance_rows(S, top, layout), layout.fused)
+    moved = moved + advance_columns(C[: layout.read], top, layout)
+    new = jnp.pad(product(dtop, moved, layout.fused), ((0, layout.size - layout.structure.n), (0, 0)))
+    dC_after = advance_columns(advance_rows(dC, top, layout), top, layout) + new + new.T + dQ
+    return predict(layout, *primals), dC_after
 
 
 @jax.custom_jvp
@@ -135,29 +119,25 @@ def spend(
     R: Float[Array, ""],
 ) -> Float[Array, "N N"]:
     """C after an observation that was spent on the flat part, with the gain K that the flat part gives it."""
-    del S, only, K, z, R
-    return C
+    del only
+    left = S - K[:, None] * jnp.sum(z[:, None] * S, axis=0)
+    both = C - K[:, None] * jnp.sum(z[:, None] * C, axis=0)
+    both = both - jnp.sum(both * z, axis=1)[:, None] * K
+    return _zero(left @ left.T + both + R * K[:, None] * K)
 
 
 @spend.defjvp
 def _(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     S, only, C, K, z, R = primals
     dC, dK, dz, dR = tangents[2:]
-    a = jnp.sum(z[:, None] * S, axis=0)
-    turned = -(dK[:, None] * a + K[:, None] * jnp.sum(dz[:, None] * S, axis=0))
-    left = S - K[:, None] * a
+    left = S - K[:, None] * jnp.sum(z[:, None] * S, axis=0)
     if only is not None:
         left = jnp.where(only[:, None], 0.0, left)
-    cross = turned @ left.T + vanishing(_turned, C, (K, z, dK, dz)) + R * dK[:, None] * K
+    PL = S @ left.T + C - jnp.sum(C * z, axis=1)[:, None] * K
+    rows = lambda x: jnp.sum(x[:, None] * PL, axis=0)
+    cross = R * dK[:, None] * K - dK[:, None] * rows(z) - K[:, None] * rows(dz)
     both = dC - K[:, None] * jnp.sum(z[:, None] * dC, axis=0)
     both = both - jnp.sum(both * z, axis=1)[:, None] * K
     if only is not None:
         both = jnp.where(only[:, None] | only, 0.0, both)
     return spend(*primals), both + cross + cross.T + dR * K[:, None] * K
-
-
-def _turned(C: Float[Array, "N N"], given: tuple[Array, Array, Array, Array]) -> Float[Array, "N N"]:
-    """-(dK z' + K dz') C (I - K z')'."""
-    K, z, dK, dz = given
-    right = C - jnp.sum(C * z, axis=1)[:, None] * K
-    return -(dK[:, None] * jnp.sum(z[:, None] * right, axis=0) + K[:, None] * jnp.sum(dz[:, None] * right, axis=0))

@@ -57,7 +57,7 @@ class Parallel(EngineBase):
     """How many rows are gone through one after the other in each of the logarithmically many rounds."""
 
     name: ClassVar[str] = "parallel"
-    requires: ClassVar[Requirements] = Requirements(linear=True, gaussian=True, finite_order=True)
+    requires: ClassVar[Requirements] = Requirements(linear=True, gaussian=True, finite_order=True, surprises=True)
 
     def __post_init__(self) -> None:
         if self.block < 2:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from ssmlang.engines import means
 from ssmlang.engines.program import LinearGaussian
 from ssmlang.engines.simulate import simulate
 
@@ -35,11 +36,9 @@ def draw_paths(
 def smoothed_means(
     engine: Any, program: LinearGaussian, ys: Float[Array, "draws T m"]
 ) -> Float[Array, "draws T n"]:
-    """Smoothed means of several series whose missing entries are the same, the covariances worked out once where the
-    engine can (`smoothed_means`)."""
-    shared = getattr(engine, "smoothed_means", None)
-    if shared is not None:
-        return shared(program, ys)
+    """Smoothed means of several series whose missing entries are the same; `kalman` works out covariances once."""
+    if engine.name == "kalman":
+        return means.smoothed_means(program, ys)
     return jax.vmap(lambda y: engine.smooth(program, y).mean)(ys)
 
 

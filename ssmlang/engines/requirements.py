@@ -24,3 +24,6 @@ class Requirements(NamedTuple):
     """The noise of each row's observations has full rank, apart from that of the states."""
     fresh_noise: bool = False
     """Every noise is read in its own row alone, and by states or by observations, not by both."""
+    surprises: bool = False
+    """No observation after row 0 is known exactly from the row before: each reads a noise of its row, by itself or
+    through the states, that can be told from the others'."""

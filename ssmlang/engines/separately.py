@@ -1,8 +1,7 @@
 """Any engine on groups of independent programs, one after another: the same numbers as on the whole.
 
-On a CPU a group is a loop over its members, each step a whole pass of the engine over one member's rows: what a small
-filter needs stays in the cache, and the compiler fuses a row where batched small matrices would be library calls. On an
-accelerator the members of a group run side by side.
+On a CPU a group is a loop over its members, a few at a time, each step a whole pass of the engine over their rows: what
+small filters need stays in the cache. On an accelerator all members of a group run side by side.
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.custom_derivatives import CustomVJPPrimal
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ssmlang.engines.base import Engine
 from ssmlang.engines.members import Members
@@ -24,6 +24,10 @@ from ssmlang.engines.program import LinearGaussian
 Run = Callable[[LinearGaussian, Array], Any]
 Data = tuple[Float[Array, "B T m"], ...]
 _Y = "y"
+_CACHED = 512
+"""Numbers in the moments of the members that run at once on a CPU."""
+_MOST = 128
+"""Members that run at once there, at most."""
 
 
 class Moments(NamedTuple):
@@ -57,8 +61,8 @@ class Separately:
         member = _Member(engine.log_likelihood, members)
         own, shared = {**members.own, _Y: y}, dict(members.shared)
         if self.once:
-            return _summed_once(member, own, shared)
-        return _summed(jax.checkpoint(member, prevent_cse=False), own, shared)
+            return _summed_once(member, side_by_side(engine, members), own, shared)
+        return _summed(member, side_by_side(engine, members), own, shared)
 
     def log_likelihood_terms(self, groups: tuple[Members, ...], y: Data) -> Float[Array, " T"]:
         """Log-density of each row given the rows before it, of all members together."""
@@ -69,7 +73,7 @@ class Separately:
                 continue
             member = _Member(engine.log_likelihood_terms, members)
             own = {**members.own, _Y: data}
-            total = total + _summed(jax.checkpoint(member, prevent_cse=False), own, dict(members.shared))
+            total = total + _summed(member, side_by_side(engine, members), own, dict(members.shared))
         return total
 
     def filter(self, groups: tuple[Members, ...], y: Data, whole: bool = True) -> tuple[Moments, ...]:
@@ -88,7 +92,7 @@ class Separately:
             def one(own: Mapping[str, Array], member: _Member = member, members: Members = members) -> dict[str, Array]:
                 return _kept(member(own, members.shared), whole, members.observed)
 
-            found.append(Moments(_mapped(one, {**members.own, _Y: data}, members.count)))
+            found.append(Moments(_mapped(one, {**members.own, _Y: data}, side_by_side(engine, members))))
         return tuple(found)
 
 
@@ -124,62 +128,94 @@ class _Member:
 # ------------------------------------------------------------------------------------------- loops over members
 
 
-def side_by_side(count: int) -> int:
-    """How many members run at once: one on a CPU, all on an accelerator."""
+def side_by_side(engine: Engine, members: Members) -> int:
+    """How many members run at once.
+
+    All of them on an accelerator. On a CPU as many as keep the moments of a row in the nearest cache: what it costs to
+    start the kernels of a row, ten times the arithmetic of a small filter, is shared by them. One alone where an engine
+    calls a library for each of them, or where it decides by numbers how to go on, which would be done both ways.
+    """
     device: Any = jax.config.jax_default_device  # type: ignore[attr-defined]
-    platform = jax.default_backend() if device is None else getattr(device, "platform", device)
-    return 1 if platform == "cpu" else count
+    if (jax.default_backend() if device is None else getattr(device, "platform", device)) != "cpu":
+        return members.count
+    head, arrays = getattr(engine, "diffuse", None), {**members.own, **members.shared}
+    decides = arrays["diffuse"].shape[-1] > 0 and not (head is not None and head.certain)
+    if engine.name != "kalman" or decides:
+        return 1
+    size = max(members.structure.memory_size, 1)
+    most = max(1, min(_CACHED // (size * (size + 1)), _MOST, members.count))
+    return -(-members.count // -(-members.count // most))
 
 
-def _mapped(one: Callable[[Mapping[str, Array]], Any], own: Mapping[str, Array], count: int) -> Any:
-    if side_by_side(count) == count:
-        return jax.vmap(one)(own)
-    return jax.lax.map(one, own)
-
-
-def _summed(one: Callable[[Any, Any], Array], own: Mapping[str, Array], shared: Mapping[str, Array]) -> Array:
-    """The sum of `one` over members."""
+def _chunks(own: Mapping[str, Array], width: int) -> tuple[dict[str, Array], Bool[Array, "chunks width"]]:
+    """Members in chunks of one width, the last filled up with copies of the last member, and which are none such."""
     count = len(own[_Y])
-    if side_by_side(count) == count:
-        return jnp.sum(jax.vmap(one, in_axes=(0, None))(own, shared), axis=0)
-    start = jnp.zeros(jax.eval_shape(one, jax.tree.map(lambda a: a[0], own), shared).shape, own[_Y].dtype)
-    return jax.lax.scan(lambda total, x: (total + one(x, shared), None), start, own)[0]
+    there = np.arange(-(-count // width) * width).reshape(-1, width) < count
+    if width == 1:
+        return dict(own), jnp.asarray(there)
+    fill = lambda a: jnp.concatenate([a, jnp.broadcast_to(a[-1:], (there.size - count, *a.shape[1:]))])
+    split = lambda a: (fill(a) if there.size > count else a).reshape(*there.shape, *a.shape[1:])
+    return jax.tree.map(split, dict(own)), jnp.asarray(there)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _summed_once(one: _Member, own: dict[str, Array], shared: dict[str, Array]) -> Array:
+def _joined(found: Any, count: int, width: int) -> Any:
+    """Results of chunks as those of members."""
+    return found if width == 1 else jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:count], found)
+
+
+def _mapped(one: Callable[[Mapping[str, Array]], Any], own: Mapping[str, Array], width: int) -> Any:
+    found = jax.lax.map(one if width == 1 else jax.vmap(one), _chunks(own, width)[0])
+    return _joined(found, len(own[_Y]), width)
+
+
+def _chunk(
+    one: Callable[[Any, Any], Array], width: int, own: Mapping[str, Array], there: Array, shared: Mapping[str, Array]
+) -> Array:
+    """The sum of `one` over the members of a chunk."""
+    if width == 1:
+        return one(own, shared)
+    found = jax.vmap(one, in_axes=(0, None))(own, shared)
+    return jnp.sum(jnp.where(there.reshape(-1, *(1,) * (found.ndim - 1)), found, 0.0), axis=0)
+
+
+def _summed(
+    one: Callable[[Any, Any], Array], width: int, own: Mapping[str, Array], shared: Mapping[str, Array]
+) -> Array:
+    """The sum of `one` over members. A member is worked out again where it is differentiated."""
+    shape = jax.eval_shape(one, jax.tree.map(lambda a: a[0], own), shared)
+    chunk = jax.checkpoint(partial(_chunk, one, width), prevent_cse=False)
+    add = lambda total, x: (total + chunk(*x, shared), None)
+    return jax.lax.scan(add, jnp.zeros(shape.shape, shape.dtype), _chunks(own, width))[0]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _summed_once(one: _Member, width: int, own: dict[str, Array], shared: dict[str, Array]) -> Array:
     """The same of a scalar, whose gradient is computed on the way."""
-    return _summed(one, own, shared)
+    return _summed(one, width, own, shared)
 
 
-def _forwards(one: _Member, own: dict[str, CustomVJPPrimal], shared: dict[str, CustomVJPPrimal]) -> tuple[Array, tuple]:
+def _forwards(
+    one: _Member, width: int, own: dict[str, CustomVJPPrimal], shared: dict[str, CustomVJPPrimal]
+) -> tuple[Array, tuple]:
     values, same = ({k: v.value for k, v in side.items()} for side in (own, shared))
     moved, moved_same = ([k for k, v in side.items() if v.perturbed] for side in (own, shared))
 
-    def both(x: dict[str, Array]) -> tuple[Array, tuple[dict[str, Array], dict[str, Array]]]:
-        part = lambda a, b: one({**x, **a}, {**same, **b})
-        return jax.value_and_grad(part, argnums=(0, 1))({k: x[k] for k in moved}, {k: same[k] for k in moved_same})
+    def body(carry: Any, x: tuple[dict[str, Array], Array]) -> tuple[Any, dict[str, Array]]:
+        chunk, there = x
+        total = lambda a, b: _chunk(one, width, {**chunk, **a}, there, {**same, **b})
+        mine, alike = {k: chunk[k] for k in moved}, {k: same[k] for k in moved_same}
+        value, (slope, slope_same) = jax.value_and_grad(total, argnums=(0, 1))(mine, alike)
+        return jax.tree.map(jnp.add, carry, (value, slope_same)), slope
 
-    add = lambda a, b: jax.tree.map(jnp.add, a, b)
-    count = len(values[_Y])
-    if side_by_side(count) == count:
-        found, (slopes, slopes_same) = jax.vmap(both)(values)
-        total, slopes_same = jax.tree.map(lambda a: jnp.sum(a, axis=0), (found, slopes_same))
-    else:
-
-        def body(carry: Any, x: dict[str, Array]) -> tuple[Any, dict[str, Array]]:
-            value, (slope, slope_same) = both(x)
-            return add(carry, (value, slope_same)), slope
-
-        zeros = {k: jnp.zeros_like(same[k]) for k in moved_same}
-        (total, slopes_same), slopes = jax.lax.scan(body, (jnp.zeros((), values[_Y].dtype), zeros), values)
-    unmoved = lambda side, some: {k: some.get(k) for k in side}
-    return total, (unmoved(own, slopes), unmoved(shared, slopes_same))
+    start = (jnp.zeros((), values[_Y].dtype), {k: jnp.zeros_like(same[k]) for k in moved_same})
+    (total, slopes_same), slopes = jax.lax.scan(body, start, _chunks(values, width))
+    slopes = _joined(slopes, len(values[_Y]), width)
+    padded = lambda side, some: {k: some.get(k) for k in side}
+    return total, (padded(own, slopes), padded(shared, slopes_same))
 
 
-def _backwards(one: _Member, slopes: tuple, cotangent: Array) -> tuple:
-    scaled = [{k: None if s is None else cotangent * s for k, s in side.items()} for side in slopes]
-    return tuple(scaled)
+def _backwards(one: _Member, width: int, slopes: tuple, cotangent: Array) -> tuple:
+    return tuple({k: None if s is None else cotangent * s for k, s in side.items()} for side in slopes)
 
 
 _summed_once.defvjp(_forwards, _backwards, symbolic_zeros=True)

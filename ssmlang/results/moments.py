@@ -78,7 +78,10 @@ def moments(
             if any(twin in d for d, _ in data.values()):
                 coords[twin] = (twin, np.asarray(names, dtype=object))
     if "sd" in given and "cov" not in given:
-        out_attrs.setdefault("cov", "left out, for the engine holds no full covariance; see sd")
+        few = holds_covariance(steps, given["sd"].shape[-1])
+        many = f"it would hold more than {COVARIANCE_LIMIT:.0e} numbers"
+        why = "the engine holds no full covariance" if few else many
+        out_attrs.setdefault("cov", f"left out, for {why}; see sd")
     dataset = xr.Dataset(data, coords, plain(out_attrs))
     for name, let in (definitions or {}).items():
         for suffix, values in (("", let.mean), ("_sd", let.sd)):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ssmlang.engines import Kalman, Known
+from ssmlang.engines import Kalman, Known, separately
 from ssmlang.engines.separately import Separately
 from ssmlang.frontend import check_text
 from ssmlang.lowering.blocks import BlockLowering, taken
@@ -85,7 +85,9 @@ def assert_same(
 SITES = "axis site = 1..4\n"
 
 
-def test_a_panel_with_parameters_of_its_own() -> None:
+def test_a_panel_with_parameters_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five members, three at a time: the last chunk is filled up."""
+    monkeypatch.setattr(separately, "_MOST", 3)
     text = """
         param mu ~ Normal(0, 5)
         param tau ~ HalfNormal(1)
@@ -98,7 +100,7 @@ def test_a_panel_with_parameters_of_its_own() -> None:
         level[t, i] ~ Normal(rho[i] * level[t-1, i], sd[i]) for i in site
         y[t, i] ~ Normal(level[t, i], sd_obs) for i in site
     """
-    assert_same(SITES + text, [4], gradient="both")
+    assert_same("axis site = 1..5\n" + text, [5], gradient="both")
 
 
 def test_blocks_of_several_kinds() -> None:

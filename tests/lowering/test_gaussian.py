@@ -156,7 +156,6 @@ def test_observations_that_are_read_back(missing: bool) -> None:
     assert low.form.read_back == ("y",)
     assert low.form.conditioned.tolist() == [[True, False]]
     assert low.form.unavailable.tolist() == [[False, True]]  # z[0] needs x[-1], which nothing gives
-    assert low.latent_needed(data) == (("y",) if missing else ())
     assert log_likelihood(model, params, data, latent=("y",)) == pytest.approx(expected, rel=1e-9)
     if not missing:
         assert log_likelihood(model, params, data) == pytest.approx(expected, rel=1e-9)

@@ -128,3 +128,8 @@ def test_without_pygments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pygments", None)
     text, tags = read(html.fragment(html.source_block(SOURCE)))
     assert "HalfNormal" in text and "span" not in tags
+
+
+def test_notes_on_the_engine_stand_beneath_it() -> None:
+    shown = html.engine_block("kalman", (), ("auto takes kalman; n < 5",))
+    assert "<li>auto takes kalman; n &lt; 5</li>" in shown and "<ul>" not in html.engine_block("kalman")

@@ -51,7 +51,7 @@ def smoothed_means(program: LinearGaussian, ys: Float[Array, "draws T m"]) -> Fl
             return m + v[:, None] * K, v
 
         after, v = jax.lax.scan(one, m, (row.Z, row.d, found.kind, found.K, y.T))
-        return univariate.advance_rows(after.T, row.top, layout).T + row.added[:, -1], (m, v)
+        return univariate.advance_rows(after.T, row.top, layout).T + row.a, (m, v)
 
     start = jnp.broadcast_to(markov.mean, (len(ys), layout.size))
     _, (predicted, innovations) = jax.lax.scan(ahead, start, (rows.varying, kept, seen))
@@ -80,7 +80,7 @@ def smoothed_means(program: LinearGaussian, ys: Float[Array, "draws T m"]) -> Fl
 
 def _keep(step: Step) -> _Kept:
     found, gains, flat = step.innovations, step.gains, step.predicted_flat
-    P = step.predicted.S[:, :-1]
+    P = step.predicted.P
     if gains is None or flat is None:
         return _Kept(found.kind, found.F, found.K, None, P, None)
     spent = (found.kind == DIFFUSE)[:, None]

@@ -100,8 +100,8 @@ class KalmanOnline(_OneRow):
         return self._taken(step, layout)
 
     def _finite(self, finite: Any, loadings: Array) -> tuple[Array, Array]:
-        cov = loadings @ finite.S[:, :-1] @ loadings.T
-        return loadings @ finite.S[:, -1], 0.5 * (cov + cov.T)
+        cov = loadings @ finite.P @ loadings.T
+        return loadings @ finite.m, 0.5 * (cov + cov.T)
 
 
 class SquareRootOnline(_OneRow):

@@ -1,0 +1,101 @@
+"""Every way through the rows gives the numbers of the plain one, and so do its derivatives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ssmlang.engines import DiffuseHead, Kalman
+from ssmlang.engines.routes import SETTLING_ROWS, route
+from tests.engines.programs import Kind, random_data, random_program
+
+STEPS = SETTLING_ROWS + 37
+SETTLED = {
+    "one": Kind(n=1, m=1, noise="own", seed=50),
+    "three": Kind(n=3, m=2, noise="own", seed=51),
+    "order two, lagged noises": Kind(n=2, m=1, order=2, noise_lags=1, noise="own", seed=52),
+    "correlated noises": Kind(n=2, m=3, r=4, noise="dense", seed=53),
+    "many entries": Kind(n=2, m=9, noise="own", seed=54),
+    "flat start": Kind(n=2, m=1, noise="own", diffuse=1, seed=55),
+}
+
+
+def by_row(program, y):
+    return jnp.sum(Kalman(diffuse=DiffuseHead(4, True)).log_likelihood_terms(program, y))
+
+
+def with_slopes(density, program, y):
+    """Value and the derivatives in every number of the program."""
+    names = ("F", "c", "G", "H", "d", "J")
+    point = {name: jnp.asarray(getattr(program, name)) for name in names}
+
+    def value(point, mean, y):
+        start = program.initial._replace(mean=mean)
+        return density(replace(program, **point, initial=start), y)
+
+    return jax.jit(jax.value_and_grad(value, (0, 1)))(point, jnp.asarray(program.initial.mean), y)
+
+
+def agree(one, other, tolerance=1e-10):
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * float(np.abs(b).max(initial=1e-300)))
+
+
+@pytest.mark.parametrize("kind", SETTLED.values(), ids=SETTLED)
+def test_settled_gain_in_blocks(kind):
+    program, y = random_program(kind, STEPS), random_data(kind, STEPS)
+    y[-11:] = np.nan
+    settles = Kalman(diffuse=DiffuseHead(4, True), complete=True)
+    assert route(kind.m, STEPS - 4, constant=True, complete=True, exact=False).settles
+    agree(with_slopes(settles.log_likelihood, program, y), with_slopes(by_row, program, y))
+
+
+def test_a_gain_that_never_settles_is_worked_out_to_the_end():
+    """A random walk without noise: its variance falls as 1 / t for ever."""
+    kind = Kind(n=1, m=1, noise="own", seed=56)
+    program = random_program(kind, STEPS)
+    program = replace(program, F=np.ones_like(program.F), G=np.zeros_like(program.G))
+    y = random_data(kind, STEPS)
+    agree(with_slopes(Kalman(complete=True).log_likelihood, program, y), with_slopes(by_row, program, y))
+
+
+@pytest.mark.parametrize("kind", [Kind(n=3, m=2, noise="own", seed=57), Kind(n=2, m=1, varying=True, seed=58),
+                                  Kind(n=2, m=2, r=2, noise="none", seed=59)], ids=["own", "varying", "exact"])  # fmt: skip
+def test_one_covariance_for_many_series(kind):
+    steps, count = 20, 37
+    program = random_program(kind, steps)
+    y = np.stack([random_data(replace(kind, seed=s), steps) for s in range(count)])
+    y[:, 3], y[:, 7, 0] = np.nan, np.nan
+    one_by_one = lambda program, y: jnp.sum(jax.lax.map(lambda y: by_row(program, y), y))
+    agree(with_slopes(Kalman().log_likelihood_of_all, program, y), with_slopes(one_by_one, program, y))
+
+
+def test_second_derivatives_of_the_settled_way():
+    kind = SETTLED["three"]
+    program, y = random_program(kind, STEPS), random_data(kind, STEPS)
+
+    def curvature(density):
+        value = lambda s: density(replace(program, F=program.F * s[0], G=program.G * s[1]), y)
+        return jax.jit(jax.hessian(value))(jnp.ones(2))
+
+    agree(curvature(Kalman(complete=True).log_likelihood), curvature(by_row), 1e-8)
+
+
+def test_settling_is_left_where_it_would_be_wrong():
+    settles = lambda **facts: route(1, 1000, **{"constant": True, "complete": True, "exact": False, **facts}).settles
+    assert settles()
+    assert not any([settles(constant=False), settles(complete=False), settles(exact=True)])
+    assert not route(1, SETTLING_ROWS - 1, constant=True, complete=True, exact=False).settles
+
+
+def test_batches_of_parameters_go_through_the_kernels():
+    kind = Kind(n=2, m=1, noise="own", seed=60)
+    program, y = random_program(kind, 30), random_data(kind, 30, 0.2)
+    value = lambda s: Kalman(diffuse=DiffuseHead(0, True)).log_likelihood(replace(program, G=program.G * s), y)
+    scales = jnp.asarray([0.5, 1.0, 2.0])
+    together = jax.jit(jax.vmap(jax.value_and_grad(value)))(scales)
+    agree(together, jax.tree.map(lambda *a: jnp.stack(a), *[jax.value_and_grad(value)(s) for s in scales]))

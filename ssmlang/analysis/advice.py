@@ -7,9 +7,11 @@ from typing import Any
 
 from ssmlang.analysis.choice import Task, preferred, rule
 from ssmlang.analysis.engines import AVAILABLE, PURPOSE, REQUIRES
-from ssmlang.analysis.needs import WHOLE_PAST_MEMORY, lacking
+from ssmlang.analysis.needs import WHOLE_PAST_MEMORY, certain, lacking
+from ssmlang.engines.routes import described
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.suggest import suggest
+from ssmlang.model import expr
 from ssmlang.model.linear import LinearForm, linear_form
 from ssmlang.model.model import Model
 from ssmlang.model.obstacles import Obstacle
@@ -66,8 +68,22 @@ def advise(model: Model, form: Form | None = None, task: Task = Task()) -> Advic
     form = linear_form(model) if form is None else form
     verdicts = [_verdict(name, model, form, task.steps) for name in AVAILABLE]
     later = [Verdict(name, False, "not in this version") for name in PURPOSE if name not in AVAILABLE]
-    notes = rule(form) if isinstance(form, LinearForm) else ()
+    notes = (*rule(form), *_routes(form)) if isinstance(form, LinearForm) else ()
     return Advice(model.name, _first(model, form, task), (*verdicts, *later), notes)
+
+
+def _routes(form: LinearForm) -> tuple[str, ...]:
+    """Which way `kalman` goes through the rows."""
+    if form.whole_past:
+        return ()
+    terms = [item for rows in (form.transition, form.emission) for item in rows.terms.items()]
+    matrices = [m.values for (kind, _), m in terms if kind != "y"]
+    # What a transition reads of the data is an offset that changes with the row.
+    moved = any(kind == "y" for kind, _ in form.transition.terms)
+    constant = not moved and not expr.varies([*matrices, form.transition.constant])
+    reads = expr.references([*matrices, form.transition.constant, form.emission.constant])
+    alike = not form.initial.delta and not form.read_back and not any(s in ("obs", "input") for s, *_ in reads)
+    return described(constant=constant, exact=certain(form), alike=alike)
 
 
 def _verdict(name: str, model: Model, form: Form, steps: int | None) -> Verdict:

@@ -75,6 +75,11 @@ def unmatched(rows: Rows, without: Collection[int] = ()) -> list[int]:
     return _unfilled(reads)
 
 
+def certain(form: LinearForm) -> bool:
+    """Whether some observation can be known from the row before."""
+    return bool(_unfilled(_news(form)))
+
+
 def _news(form: LinearForm) -> list[list[int]]:
     """For each observation the noises of its row that it reads, by itself or through the states of its row."""
     pairs = lambda rows, term: [

@@ -91,7 +91,9 @@ def solve(
         first = jnp.where(jnp.isinf(now.first), size, now.first)
         return _State(now.u + step * d, now.r - step * change, d, size, first, now.done + 1, s, y)
 
-    def one_round(carry: tuple[Array, ...], _: None) -> tuple[tuple[Array, ...], None]:
+    Carry = tuple[Array, Array, Array, Array]
+
+    def one_round(carry: Carry, _: None) -> tuple[Carry, None]:
         u, r, first, done = carry
         start = _State(u, r, jnp.zeros_like(r), never, first, done, past, past)
         end = jax.lax.while_loop(unsettled, iterate, start)

@@ -94,8 +94,8 @@ def _forwards(
     def kernel(rows: Rows, y: Array, state: Finite) -> tuple[_Carry, Any]:
         varying, blocks, total = _blocks(rows, y, plan.block)
 
-        def block(carry: _Carry, x: tuple[dict[str, Array], Array]) -> _Carry:
-            def row(c: tuple[Finite, Array], x: tuple[dict[str, Array], Array]) -> tuple[tuple[Finite, Array], None]:
+        def block(carry: _Carry, x: tuple[dict[str, Array], Array]) -> tuple[_Carry, Any]:
+            def row(c: tuple[Finite, Array], x: tuple[dict[str, Array], Array]) -> tuple[tuple[Finite, Array], Any]:
                 here = rows.row(x[0])
                 step = take_in((c[0], None), here, x[1], layout, UNROLLED_ENTRIES)
                 found = step.innovations
@@ -122,7 +122,9 @@ def _forwards(
     return Passed(end.log_likelihood, end.now.P, end.now.m, end.blocks), (rows, y, begun, end.blocks, state.E)
 
 
-def _backwards(layout: Layout, plan: Plan, kept: tuple, cotangent: Passed) -> tuple[Rows, Float[Array, "T m *S"], Finite]:
+def _backwards(
+    layout: Layout, plan: Plan, kept: tuple, cotangent: Passed
+) -> tuple[Rows, Float[Array, "T m *S"], Finite]:
     g, P_end, m_end = (jnp.asarray(c) for c in cotangent[:3])
 
     def kernel(kept: tuple, g: Array, P_end: Array, m_end: Array) -> tuple[Rows, Array, Finite]:
@@ -158,8 +160,8 @@ def _backwards(layout: Layout, plan: Plan, kept: tuple, cotangent: Passed) -> tu
             return jax.lax.cond(x[0] < count, block, skipped, carry, x[1:])
 
         start = (0.5 * (P_end + P_end.T), m_end, nothing)
-        index = jnp.arange(len(blocks), dtype=np.int32)
-        (P_bar, m_bar, total), (moving, y_bar) = jax.lax.scan(body, start, (index, varying, blocks, begun), reverse=True)
+        xs = (jnp.arange(len(blocks), dtype=np.int32), varying, blocks, begun)
+        (P_bar, m_bar, total), (moving, y_bar) = jax.lax.scan(body, start, xs, reverse=True)
         flat = lambda a: a.reshape(-1, *a.shape[2:])[: len(y)]
         constant = {n: getattr(total, n) for n in rows.constant}
         E_bar = None if E is None else jnp.zeros_like(E)
@@ -172,7 +174,7 @@ taken_in.defvjp(_forwards, _backwards)
 
 
 def _gained(
-    v: Float[Array, "m *S"], F: Float[Array, " m"], kind: Int[Array, " m"], y: Float[Array, "m *S"]
+    v: Float[Array, m * S], F: Float[Array, " m"], kind: Int[Array, " m"], y: Float[Array, m * S]
 ) -> Float[Array, ""]:
     """Log-density of a row's entries."""
     squares, count = (v * v, 1.0) if v.ndim == 1 else (jnp.sum(v * v, axis=1), _members(y))
@@ -206,15 +208,15 @@ def _settled(before: Float[Array, "N N"], after: Float[Array, "N N"]) -> Bool[Ar
 
 def _row_back(
     P_bar: Float[Array, "N N"],
-    m_bar: Float[Array, "N *S"],
+    m_bar: Float[Array, N * S],
     g: Float[Array, ""],
     row: Row,
-    y: Float[Array, "m *S"],
+    y: Float[Array, m * S],
     P: Float[Array, "N N"],
-    m: Float[Array, "N *S"],
+    m: Float[Array, N * S],
     used: Bool[Array, " m"],
     layout: Layout,
-) -> tuple[Float[Array, "N N"], Float[Array, "N *S"], Row, Float[Array, "m *S"]]:
+) -> tuple[Float[Array, "N N"], Float[Array, N * S], Row, Float[Array, m * S]]:
     """From the cotangents of the next row's predicted moments to those of this row's."""
     count, n, read = layout.structure.m, layout.structure.n, layout.read
     members = jnp.ones(count, m.dtype) if m.ndim == 1 else _members(y)
@@ -248,7 +250,7 @@ def _row_back(
 
 
 def _filtered(
-    P: Array, m: Array, row: Row, y: Float[Array, "m *S"], used: Bool[Array, " m"], layout: Layout
+    P: Array, m: Array, row: Row, y: Float[Array, m * S], used: Bool[Array, " m"], layout: Layout
 ) -> tuple[Array, Array, tuple[Array, ...]]:
     """Filtered moments of a row whose used entries are known, and P, m, M, w, v before each of them."""
 
@@ -264,7 +266,7 @@ def _filtered(
     return P, m, before
 
 
-def _gathered(m: Float[Array, "N *S"], v: Float[Array, "*S"]) -> Float[Array, " N"]:
+def _gathered(m: Float[Array, N * S], v: Float[Array, "*S"]) -> Float[Array, " N"]:
     """m v, summed over the series."""
     return m * v if v.ndim == 0 else jnp.sum(m * v, axis=1)
 

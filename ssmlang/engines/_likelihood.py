@@ -73,7 +73,7 @@ def _derivative(
 def _settling(layout: Layout, plan: Plan, rows: Rows, y: Array, state: Finite) -> Array:
     passed = taken_in(layout, plan, rows, y, state)
     first = rows.row(jax.tree.map(lambda a: a[0], rows.varying))
-    offsets = rows.varying.get("d", rows.constant.get("d"))
+    offsets = rows.varying["d"] if "d" in rows.varying else rows.constant["d"]
     rest = tail(layout, first, offsets, passed.P, passed.m, y, passed.blocks, plan.block)
     return passed.log_likelihood + rest
 

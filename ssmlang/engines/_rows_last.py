@@ -72,9 +72,9 @@ def rows_last(program: LinearGaussian, layout: Layout, y: Float[Array, "K T m"])
     B = noise_loading(program, layout)[..., jnp.array(shared, int)]
     W, unit = _own_noise(program, layout)
     values = jnp.transpose(y, (2, 0, 1))
-    numbers = [_last(X, base, steps) for X, base in
-               [(A, 2), (a[..., None], 2), (B, 2), (markov.Z, 2), (markov.d[..., None], 2), (W, 2)]]  # fmt: skip
-    return RowsLast(*numbers, unit, jnp.where(jnp.isnan(values), 0.0, values), ~jnp.isnan(values[:, 0]))
+    arrays = (A, a[..., None], B, markov.Z, markov.d[..., None], W)
+    A, a, B, Z, d, W = (_last(X, 2, steps) for X in arrays)
+    return RowsLast(A, a, B, Z, d, W, unit, jnp.where(jnp.isnan(values), 0.0, values), ~jnp.isnan(values[:, 0]))
 
 
 def _own_noise(program: LinearGaussian, layout: Layout) -> tuple[Float[Array, "*T m w"], np.ndarray]:

@@ -6,8 +6,8 @@ With the predicted covariance P of a row settled, one row is
 
 with e the innovations over their standard deviations. A block of L rows from mean m is then E = Y T' + (O m)' + const,
 with O = [V_m; V_m A; ...] and T block Toeplitz with first column V_y, V_m K, V_m A K, ...; the means at the blocks'
-starts follow m' = A^L m + B (block of y) + const. So a series is two products per block and a recursion of n numbers per
-block. Anderson & Moore (1979, section 4.4) for the settled filter.
+starts follow m' = A^L m + B (block of y) + const. So a series is two products per block and a recursion of n numbers
+per block. Anderson & Moore (1979, section 4.4) for the settled filter.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class _Block(NamedTuple):
 
     column: Float[Array, "L m m"]
     """first column of T"""
-    O: Float[Array, "L*m N"]
+    response: Float[Array, "L*m N"]
+    """O"""
     within: Float[Array, " L*m"]
     A: Float[Array, "N N"]
     B: Float[Array, "N L*m"]
@@ -71,7 +72,7 @@ def tail(
         return jax.lax.scan(one, (jnp.zeros((), np.int32), m), added)[1]
 
     m_blocks = kernel(means, layout.fused)(made.A, centred @ made.B.T + made.a, m, start)
-    errors = centred @ _toeplitz(made.column).T + m_blocks @ made.O.T + made.within
+    errors = centred @ _toeplitz(made.column).T + m_blocks @ made.response.T + made.within
     first = jnp.arange(count, dtype=np.int32)[:, None] >= start
     rows = first & jnp.pad(seen, padding[0]).reshape(count, length)
     errors = jnp.where(jnp.repeat(rows, entries, axis=1), errors, 0.0)
@@ -98,16 +99,16 @@ def _block(layout: Layout, length: int, top: Array, a: Array, Z: Array, R: Array
     A, K = univariate.advance_rows(of_m, top, layout), univariate.advance_rows(of_y, top, layout)
 
     def power(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple, tuple]:
-        O, B, w = carry
-        return (product(O, A, fused), product(A, B, fused), row_product(w, A.T, fused) + a), carry
+        V, B, w = carry
+        return (product(V, A, fused), product(A, B, fused), row_product(w, A.T, fused) + a), carry
 
-    (_, _, a_end), (O, B, w) = jax.lax.scan(power, (V_m, K, jnp.zeros_like(a)), None, length)
+    (_, _, a_end), (V, B, w) = jax.lax.scan(power, (V_m, K, jnp.zeros_like(a)), None, length)
     A_end, _ = jax.lax.scan(lambda A, _: (product(A, A, fused), None), A, None, length.bit_length() - 1)
-    O_flat = O.reshape(length * count, N)
-    impulse = product(O_flat, K, fused).reshape(length, count, count)
+    response = V.reshape(length * count, N)
+    impulse = product(response, K, fused).reshape(length, count, count)
     within = product(w, V_m.T, fused).reshape(-1)
     column = jnp.concatenate([V_y[None], impulse[:-1]])
-    return _Block(column, O_flat, within, A_end, B[::-1].transpose(1, 0, 2).reshape(N, -1), a_end, jnp.sum(log_F))
+    return _Block(column, response, within, A_end, B[::-1].transpose(1, 0, 2).reshape(N, -1), a_end, jnp.sum(log_F))
 
 
 def _toeplitz(column: Float[Array, "L i j"]) -> Float[Array, "L*i L*j"]:

@@ -63,7 +63,7 @@ class Finite(NamedTuple):
     """
 
     P: Float[Array, "N N"]
-    m: Float[Array, "N *S"]
+    m: Float[Array, N *S]
     E: Float[Array, "N N"] | None
 
 
@@ -141,12 +141,12 @@ def update(now: Finite, entry: Entry, begun: Float[Array, " N"], layout: Layout)
     return Finite(P, now.m + outer(K, v), E), Innovation(v, F, kind, K)
 
 
-def along(z: Float[Array, " N"], m: Float[Array, "N *S"]) -> Float[Array, "*S"]:
+def along(z: Float[Array, " N"], m: Float[Array, N *S]) -> Float[Array, "*S"]:
     """z' m."""
     return jnp.sum(z * m) if m.ndim == 1 else row_product(z, m, True)
 
 
-def outer(K: Float[Array, " N"], v: Float[Array, "*S"]) -> Float[Array, "N *S"]:
+def outer(K: Float[Array, " N"], v: Float[Array, "*S"]) -> Float[Array, N *S]:
     """K v'."""
     return K * v if v.ndim == 0 else K[:, None] * v
 

@@ -73,6 +73,8 @@ class Known(NamedTuple):
     gaps: Gaps = "entries"
     diffuse: DiffuseHead | None = None
     """How long the diffuse phase lasts, where that depends on no parameter."""
+    alike: bool = False
+    """Whether there are several series and those of one length have the same entries missing."""
 
 
 @runtime_checkable

@@ -20,6 +20,19 @@ class Route(NamedTuple):
     """whether to stop working out the covariance once it has settled"""
 
 
+def described(*, constant: bool, exact: bool, alike: bool) -> tuple[str, ...]:
+    """The ways `route` takes for a model, in words; `alike`: whether its matrices are the same for every data set."""
+    if not constant:
+        how = "row by row, for a matrix changes with time"
+    elif exact:
+        how = "row by row, for an observation can be predicted without error"
+    else:
+        how = (f"row by row until the gain has settled, then in blocks of rows as matrix products, where a series has "
+               f"{SETTLING_ROWS} rows or more and no gap; else row by row")  # fmt: skip
+    shared = ("series with the same gaps share their covariances",) if alike else ()
+    return (f"route of kalman: {how}", *shared)
+
+
 def route(entries: int, steps: int, *, constant: bool, complete: bool, exact: bool) -> Route:
     """The way for rows with `entries` observations each.
 

@@ -120,6 +120,12 @@ class GaussianLowering:
             self._deep[steps] = (structure, Start(self.form, structure))
         return self._deep[steps]
 
+    @cached_property
+    def reads_data(self) -> bool:
+        """Whether any number of the program depends on observations or inputs."""
+        nodes = [*(n for p in self.plans.values() for n in (p.fixed, p.varying)), *self.start.nodes]
+        return bool(self.past) or any(sort in ("obs", "input") for sort, *_ in expr.references(nodes))
+
     @property
     def states(self) -> list[str]:
         """Names of the entries of x: the model's states, then latent observations, then definitions."""

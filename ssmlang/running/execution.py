@@ -134,7 +134,7 @@ class Execution:
         blocks = self.blocks(lowering)
         if blocks is not None:
             return Setting(latent, known_of(blocks, [seen(lowering, b, b.steps) for b in bounds]))
-        return Setting(latent, Known(gaps_of(lowering, bounds), known_head(lowering, bounds)))
+        return Setting(latent, Known(gaps_of(lowering, bounds), known_head(lowering, bounds), alike(bounds)))
 
     def series(self, bounds: Sequence[Bound]) -> tuple[Series, ...]:
         """Data as arrays for the compiled functions: series of one padded length stacked together."""
@@ -224,13 +224,27 @@ class Execution:
 
         `adjoint`: with the engine's own derivative, quicker, for reverse mode and first order only.
         """
-        one_series = self._asked("log_likelihood", self.lowering(setting.latent, False), setting, adjoint)
+        lowering = self.lowering(setting.latent, False)
+        one_series = self._asked("log_likelihood", lowering, setting, adjoint)
+        together = getattr(self.engine, "log_likelihood_of_all", None)
+        shared = setting.known.alike and not lowering.form.initial.delta and not lowering.reads_data
+        shared = shared and self.blocks(lowering) is None
 
         def total(params: Params, data: tuple[Series, ...]) -> Array:
             one = lambda series: one_series(params, series)
+            if together is not None and shared:
+                return sum((together(*self._program_of_all(lowering, params, group)) for group in data), jnp.zeros(()))
             return sum((_over_series(one, group).sum() for group in data), jnp.zeros(()))
 
         return total
+
+    @staticmethod
+    def _program_of_all(lowering: GaussianLowering, params: Params, group: Series) -> tuple[Any, Array]:
+        """The one program of a group's series, and their data, (S, T, m)."""
+        first = jax.tree.map(lambda a: a[0], group)
+        steps = _steps(first)
+        program, _ = lowering.program(params, first["observations"], first["inputs"], steps)
+        return program, jax.vmap(lambda seen: lowering.data(seen, steps))(group["observations"])
 
     def _asked(self, method: str, lowering: GaussianLowering, setting: Setting, adjoint: bool = False
                ) -> Callable[[Params, Series], Any]:  # fmt: skip
@@ -248,7 +262,7 @@ class Execution:
 
     def key(self, setting: Setting) -> Hashable:
         """What functions for a setting are kept by: no more of it than the engine makes use of."""
-        return setting.latent, self.engine.for_data(setting.known)
+        return setting.latent, self.engine.for_data(setting.known), setting.known.alike
 
     def compiled(self, what: What, setting: Setting) -> Callable[..., Any]:
         """One of the functions, compiled and kept: of (params, data) for "likelihood", else of (params, one series)."""
@@ -313,6 +327,15 @@ def gaps_of(lowering: GaussianLowering, bounds: Sequence[Bound]) -> Gaps:
         rows = np.flatnonzero(~whole)
         worst = max(worst, int(whole[: rows[-1] + 1 if rows.size else 0].any()))
     return kinds[worst]
+
+
+def alike(bounds: Sequence[Bound]) -> bool:
+    """Whether there are several series, and all that are stacked together lack the same entries."""
+    masks: dict[int, list[np.ndarray]] = {}
+    for b in bounds:
+        missing = [np.isnan(v).reshape(b.steps, -1) for v in b.observations.values()]
+        masks.setdefault(padded_length(b.steps), []).append(np.concatenate(missing, axis=1) if missing else np.zeros(0))
+    return len(bounds) > 1 and all(np.array_equal(m, group[0]) for group in masks.values() for m in group)
 
 
 def _over_series(one: Callable[[Series], Array], group: Series) -> Array:

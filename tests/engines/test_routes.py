@@ -63,8 +63,14 @@ def test_a_gain_that_never_settles_is_worked_out_to_the_end():
     agree(with_slopes(Kalman(complete=True).log_likelihood, program, y), with_slopes(by_row, program, y))
 
 
-@pytest.mark.parametrize("kind", [Kind(n=3, m=2, noise="own", seed=57), Kind(n=2, m=1, varying=True, seed=58),
-                                  Kind(n=2, m=2, r=2, noise="none", seed=59)], ids=["own", "varying", "exact"])  # fmt: skip
+SHARED = {
+    "own": Kind(n=3, m=2, noise="own", seed=57),
+    "varying": Kind(n=2, m=1, varying=True, seed=58),
+    "exact": Kind(n=2, m=2, r=2, noise="none", seed=59),
+}
+
+
+@pytest.mark.parametrize("kind", SHARED.values(), ids=SHARED)
 def test_one_covariance_for_many_series(kind):
     steps, count = 20, 37
     program = random_program(kind, steps)

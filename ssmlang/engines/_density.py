@@ -60,7 +60,7 @@ class _Carry(NamedTuple):
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def log_density(layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m *S"], state: Finite) -> Float[Array, ""]:
+def log_density(layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m *series"], state: Finite) -> Float[Array, ""]:
     """log p(y | rows, law of the first row), differentiable in either mode and to any order.
 
     Its first derivative is the closed-form adjoint, worked out when the function is differentiated.
@@ -83,25 +83,27 @@ def inner(slopes: Any, tangents: Any) -> Float[Array, ""]:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def taken_in(layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m *S"], state: Finite) -> Passed:
+def taken_in(layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m *series"], state: Finite) -> Passed:
     """One pass over the rows, up to the last with an observation. To be differentiated in reverse mode alone."""
     return _forwards(layout, plan, rows, y, state, keep=False)[0]
 
 
 def _forwards(
-    layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m *S"], state: Finite, keep: bool = True
+    layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m *series"], state: Finite, keep: bool = True
 ) -> tuple[Passed, Any]:
+    def taken(now: Finite, row: Row, y: Array) -> tuple[Finite, Array, Array]:
+        step = take_in((now, None), row, y, layout, UNROLLED_ENTRIES)
+        found = step.innovations
+        return step.filtered, _gained(found.v, found.F, found.kind, y), found.kind == USED
+
     def kernel(rows: Rows, y: Array, state: Finite) -> tuple[_Carry, Any]:
         varying, blocks, total = _blocks(rows, y, plan.block)
 
         def block(carry: _Carry, x: tuple[dict[str, Array], Array]) -> tuple[_Carry, Any]:
             def row(c: tuple[Finite, Array], x: tuple[dict[str, Array], Array]) -> tuple[tuple[Finite, Array], Any]:
                 here = rows.row(x[0])
-                step = take_in((c[0], None), here, x[1], layout, UNROLLED_ENTRIES)
-                found = step.innovations
-                gained = _gained(found.v, found.F, found.kind, x[1])
-                after = univariate.time_update(step.filtered, here, layout)
-                return (after, c[1] + gained), found.kind == USED if keep else None
+                filtered, gained, used = one_kernel(taken, not layout.fused)(c[0], here, x[1])
+                return (univariate.time_update(filtered, here, layout), c[1] + gained), used if keep else None
 
             (now, value), used = jax.lax.scan(row, (carry.now, carry.log_likelihood), x)
             settled = _settled(carry.now.P, now.P) if plan.stop else carry.settled
@@ -124,7 +126,7 @@ def _forwards(
 
 def _backwards(
     layout: Layout, plan: Plan, kept: tuple, cotangent: Passed
-) -> tuple[Rows, Float[Array, "T m *S"], Finite]:
+) -> tuple[Rows, Float[Array, "T m *series"], Finite]:
     g, P_end, m_end = (jnp.asarray(c) for c in cotangent[:3])
 
     def kernel(kept: tuple, g: Array, P_end: Array, m_end: Array) -> tuple[Rows, Array, Finite]:
@@ -132,6 +134,7 @@ def _backwards(
         varying, blocks, _ = _blocks(rows, y, plan.block)
         first = rows.row(jax.tree.map(lambda a: a[0], rows.varying))
         nothing = jax.tree.map(jnp.zeros_like, first)
+        again_filtered = partial(_filtered, layout=layout)
         Carry = tuple[Array, Array, Row]
 
         def block(carry: Carry, x: tuple) -> tuple[Carry, tuple[dict[str, Array], Array]]:
@@ -139,7 +142,7 @@ def _backwards(
 
             def again(now: tuple[Array, Array], x: tuple) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
                 here = rows.row(x[0])
-                P, m, _ = _filtered(*now, here, x[1], x[2], layout)
+                P, m, _ = one_kernel(again_filtered, not layout.fused)(*now, here, x[1], x[2])
                 after = univariate.time_update(Finite(P, m, None), here, layout)
                 return (after.P, after.m), now
 
@@ -182,12 +185,12 @@ def _gained(
     return jnp.sum(jnp.where(kind == IMPOSSIBLE, -jnp.inf, -0.5 * each))
 
 
-def _members(y: Float[Array, "m S"]) -> Float[Array, " m"]:
+def _members(y: Float[Array, "m series"]) -> Float[Array, " m"]:
     """How many series have an entry."""
     return jnp.sum(jnp.where(jnp.isnan(y), 0.0, 1.0), axis=1)
 
 
-def _blocks(rows: Rows, y: Float[Array, "T m *S"], length: int) -> tuple[dict[str, Array], Array, Int[Array, ""]]:
+def _blocks(rows: Rows, y: Float[Array, "T m *series"], length: int) -> tuple[dict[str, Array], Array, Int[Array, ""]]:
     """Rows and data in blocks, with missing rows after the last, and how many blocks have an observation or come
     before one that has."""
     count = -(-len(y) // length)
@@ -219,10 +222,10 @@ def _row_back(
 ) -> tuple[Float[Array, "N N"], Float[Array, N * S], Row, Float[Array, m * S]]:
     """From the cotangents of the next row's predicted moments to those of this row's."""
     count, n, read = layout.structure.m, layout.structure.n, layout.read
-    members = jnp.ones(count, m.dtype) if m.ndim == 1 else _members(y)
-    flat = lambda m: m.reshape(layout.size, -1)
+    flat = univariate.columns
 
-    P, m, before = _filtered(P, m, row, y, used, layout)
+    inside = lambda function: one_kernel(function, not layout.fused)
+    P, m, before = inside(partial(_filtered, layout=layout))(P, m, row, y, used)
 
     Q_bar, a_bar = P_bar, jnp.sum(flat(m_bar), axis=1)
     AP = univariate.advance_rows(P, row.top, layout)
@@ -231,20 +234,25 @@ def _row_back(
     P_bar = univariate.retreat(univariate.retreat(P_bar, row.top, layout).T, row.top, layout)
     m_bar = univariate.retreat(flat(m_bar), row.top, layout).reshape(m.shape)
 
-    def back(bars: tuple[Array, Array], i: Any, before: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple]:
-        P_bar, m_bar = bars
-        (P, m, M, w, v), z = before, row.Z[i]
-        b = univariate.along(M, m_bar)
-        PM = row_product(M, P_bar, layout.fused)
-        F_bar = w * w * (jnp.sum(M * PM) - jnp.sum(b * v)) - 0.5 * g * (members[i] * w - w * w * jnp.sum(v * v))
-        v_bar = jnp.where(jnp.isnan(y[i]), 0.0, w * (b - g * v))
-        M_bar = w * (_gathered(m_bar, v) - 2 * PM) + F_bar * z
-        z_bar = row_product(M_bar, P, layout.fused) + F_bar * M - _gathered(m, v_bar)
-        half = 0.5 * M_bar
-        after = (P_bar + (half[:, None] * z + z[:, None] * half), m_bar - univariate.outer(z, v_bar))
-        return after, (z_bar, v_bar, F_bar)
+    def entries(P_bar: Array, m_bar: Array, g: Array, row: Row, y: Array, before: tuple[Array, ...]) -> tuple:
+        members = jnp.ones(count, m_bar.dtype) if m_bar.ndim == 1 else _members(y)
 
-    (P_bar, m_bar), (Z_bar, v_bar, R_bar) = _loop(back, (P_bar, m_bar), count, before, reverse=True)
+        def back(bars: tuple[Array, Array], i: Any, before: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple]:
+            P_bar, m_bar = bars
+            (P, m, M, w, v), z = before, row.Z[i]
+            b = univariate.along(M, m_bar)
+            PM = row_product(M, P_bar)
+            F_bar = w * w * (jnp.sum(M * PM) - jnp.sum(b * v)) - 0.5 * g * (members[i] * w - w * w * jnp.sum(v * v))
+            v_bar = jnp.where(jnp.isnan(y[i]), 0.0, w * (b - g * v))
+            M_bar = w * (_gathered(m_bar, v) - 2 * PM) + F_bar * z
+            z_bar = row_product(M_bar, P) + F_bar * M - _gathered(m, v_bar)
+            half = 0.5 * M_bar
+            after = (P_bar + (half[:, None] * z + z[:, None] * half), m_bar - univariate.outer(z, v_bar))
+            return after, (z_bar, v_bar, F_bar)
+
+        return _loop(back, (P_bar, m_bar), count, before, reverse=True)
+
+    (P_bar, m_bar), (Z_bar, v_bar, R_bar) = inside(entries)(P_bar, m_bar, g, row, y, before)
     d_bar = -jnp.sum(v_bar.reshape(count, -1), axis=1)
     return P_bar, m_bar, Row(top_bar, Q_bar, a_bar, Z_bar, d_bar, R_bar), v_bar
 
@@ -257,7 +265,7 @@ def _filtered(
     def one(now: tuple[Array, Array], i: Any) -> tuple[tuple[Array, Array], tuple[Array, ...]]:
         P, m = now
         z = row.Z[i]
-        M = jnp.where(used[i], row_product(z, P, layout.fused), 0.0)
+        M = jnp.where(used[i], row_product(z, P), 0.0)
         w = jnp.where(used[i], 1.0 / (jnp.sum(M * z) + row.R[i]), 0.0)
         v = jnp.where(used[i] & ~jnp.isnan(y[i]), y[i] - row.d[i] - univariate.along(z, m), 0.0)
         return (P - M[:, None] * M * w, m + univariate.outer(M, w * v)), (P, m, M, w, v)
@@ -266,7 +274,7 @@ def _filtered(
     return P, m, before
 
 
-def _gathered(m: Float[Array, N * S], v: Float[Array, "*S"]) -> Float[Array, " N"]:
+def _gathered(m: Float[Array, N * S], v: Float[Array, " *series"]) -> Float[Array, " N"]:
     """m v, summed over the series."""
     return m * v if v.ndim == 0 else jnp.sum(m * v, axis=1)
 

@@ -11,13 +11,17 @@ does without, should a compiler not like it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.experimental.xla_metadata import set_xla_metadata
+from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun
+from jax.interpreters import ad, batching, mlir
 
 
 def one_kernel(function: Callable[..., Any], wanted: bool = True) -> Callable[..., Any]:
@@ -27,55 +31,17 @@ def one_kernel(function: Callable[..., Any], wanted: bool = True) -> Callable[..
     quicker than many small operations on all of them; derivatives are those of the plain function. Not `wanted`: the
     function as it is.
     """
-    if not wanted or not _on_cpu() or os.environ.get("SSMLANG_ONE_KERNEL") == "0":
+    if not wanted or os.environ.get("SSMLANG_ONE_KERNEL") == "0":
         return function
 
-    @jax.custom_batching.custom_vmap
-    def alone(*args: Any) -> Any:
-        leaves, tree = jax.tree.flatten(args)
-        solid = [a for a in leaves if a.size]
-
-        def inside(*solid: Array) -> tuple[Any, list[Array]]:
-            with set_xla_metadata(xla_cpu_small_call="false", inlineable="true"):
-                given = iter(solid)
-                whole = [next(given) if a.size else jnp.zeros(a.shape, a.dtype) for a in leaves]
-                # The compiler breaks off at an argument that nothing reads: each is read here.
-                return function(*jax.tree.unflatten(tree, whole)), [a.reshape(-1)[:1] for a in solid]
-
-        compiled = jax.jit(inside)
-        with set_xla_metadata(xla_cpu_small_call="true", inlineable="false"):
-            # Nor may it find out that an argument is a constant, for it would then read that.
-            return compiled(*jax.lax.optimization_barrier(solid))[0]
-
-    @alone.def_vmap
-    def _(size: int, batched: Any, *args: Any) -> tuple[Any, Any]:
-        leaves, tree = jax.tree.flatten(args)
-        marks = jax.tree.leaves(batched)
-        moving = [a for a, mark in zip(leaves, marks, strict=True) if mark]
-
-        def one(values: list[Array]) -> Any:
-            given = iter(values)
-            mixed = [next(given) if mark else a for a, mark in zip(leaves, marks, strict=True)]
-            return alone(*jax.tree.unflatten(tree, mixed))
-
-        found = jax.lax.map(one, moving)
-        return found, jax.tree.map(lambda _: True, found)
-
-    @jax.custom_jvp
     def called(*args: Any) -> Any:
-        return alone(*args)
-
-    @called.defjvp
-    def _(primals: tuple, tangents: tuple) -> tuple[Any, Any]:
-        return jax.jvp(function, primals, tangents)
+        leaves, tree = jax.tree.flatten(args)
+        flat = lambda *leaves: function(*jax.tree.unflatten(tree, leaves))
+        closed, shape = jax.make_jaxpr(flat, return_shape=True)(*leaves)
+        found = _kernel.bind(*closed.consts, *leaves, jaxpr=closed.jaxpr, constants=len(closed.consts))
+        return jax.tree.unflatten(jax.tree.structure(shape), found)
 
     return called
-
-
-def _on_cpu() -> bool:
-    device = jax.config.jax_default_device  # type: ignore[attr-defined]
-    platform = device if isinstance(device, str) else getattr(device, "platform", None)
-    return (platform or jax.default_backend()) == "cpu"
 
 
 def kernel(function: Callable[..., Any], wanted: bool = True) -> Callable[..., Any]:
@@ -109,3 +75,65 @@ def kernel(function: Callable[..., Any], wanted: bool = True) -> Callable[..., A
 
     called.defvjp(forwards, backwards)
     return called
+
+
+_kernel = Primitive("one_kernel")
+_kernel.multiple_results = True
+
+
+def _plain(jaxpr: Any, constants: int) -> Callable[..., list[Array]]:
+    return lambda *args: jaxpr_as_fun(ClosedJaxpr(jaxpr, args[:constants]))(*args[constants:])
+
+
+def _marked(jaxpr: Any, constants: int) -> Callable[..., list[Array]]:
+    def alone(*args: Array) -> list[Array]:
+        solid = [jnp.asarray(a) for a in args if np.size(a)]
+
+        def inside(*solid: Array) -> tuple[list[Array], list[Array]]:
+            with set_xla_metadata(xla_cpu_small_call="false", inlineable="true"):
+                given = iter(solid)
+                whole = [next(given) if np.size(a) else a for a in args]
+                # The compiler breaks off at an argument that nothing reads: each is read here.
+                return _plain(jaxpr, constants)(*whole), [a.reshape(-1)[:1] for a in solid]
+
+        compiled = jax.jit(inside)
+        with set_xla_metadata(xla_cpu_small_call="true", inlineable="false"):
+            # Nor may it find out that an argument is a constant, for it would then read that.
+            return compiled(*jax.lax.optimization_barrier(solid))[0]
+
+    return alone
+
+
+@partial(jax.jit, static_argnames=("jaxpr", "constants"))
+def _now(*args: Array, jaxpr: Any, constants: int) -> list[Array]:
+    return _kernel.bind(*args, jaxpr=jaxpr, constants=constants)
+
+
+def _derivative(primals: Sequence[Any], tangents: Sequence[Any], *, jaxpr: Any, constants: int) -> tuple[Any, Any]:
+    moves = [ad.instantiate_zeros(t) if jnp.issubdtype(jnp.result_type(p), jnp.inexact)
+             else np.zeros(np.shape(p), jax.dtypes.float0) for p, t in zip(primals, tangents, strict=True)]  # fmt: skip
+    return jax.jvp(_plain(jaxpr, constants), tuple(primals), tuple(moves))
+
+
+def _one_by_one(args: Sequence[Any], axes: Sequence[int | None], *, jaxpr: Any, constants: int) -> tuple[Any, Any]:
+    batched = [jnp.moveaxis(a, axis, 0) for a, axis in zip(args, axes, strict=True) if axis is not None]
+
+    def one(members: list[Array]) -> list[Array]:
+        given = iter(members)
+        whole = [a if axis is None else next(given) for a, axis in zip(args, axes, strict=True)]
+        return _kernel.bind(*whole, jaxpr=jaxpr, constants=constants)
+
+    found = jax.lax.map(one, batched)
+    return found, [0] * len(found)
+
+
+def _lowered(how: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda ctx, *args, jaxpr, constants: mlir.lower_fun(how(jaxpr, constants), multiple_results=True)(ctx, *args)
+
+
+_kernel.def_impl(_now)
+_kernel.def_abstract_eval(lambda *_, jaxpr, constants: [v.aval for v in jaxpr.outvars])
+ad.primitive_jvps[_kernel] = _derivative
+batching.primitive_batchers[_kernel] = _one_by_one
+mlir.register_lowering(_kernel, _lowered(_plain))
+mlir.register_lowering(_kernel, _lowered(_marked), platform="cpu")

@@ -44,10 +44,12 @@ def _accumulated(A: Float[Array, "i j"], B: Float[Array, "j k"]) -> Float[Array,
     return jax.lax.scan(add, nothing, (A.T, B))[0]
 
 
-def row_product(z: Float[Array, "... j"], B: Float[Array, "... j k"], fused: bool) -> Float[Array, "... k"]:
+def row_product(z: Float[Array, "... j"], B: Float[Array, "... j k"], fused: bool = True) -> Float[Array, "... k"]:
     """z' B."""
     if not fused:
         return z @ B
+    if z.ndim == 1 and B.size > SUMMED_LIMIT:
+        return _accumulated(z[None, :], B)[0]
     return jnp.sum(z[..., :, None] * B, axis=-2)
 
 

@@ -40,7 +40,7 @@ class Entry(NamedTuple):
     """What an observation needs of its row."""
 
     z: Float[Array, " N"]
-    y: Float[Array, "*S"]
+    y: Float[Array, " *series"]
     d: Float[Array, ""]
     R: Float[Array, ""]
     only: Bool[Array, " N"] | None
@@ -50,7 +50,7 @@ class Entry(NamedTuple):
 class Innovation(NamedTuple):
     """Innovation v, its variance F (1 where nothing was used), the entry's fate, and the gain K."""
 
-    v: Float[Array, "*S"]
+    v: Float[Array, " *series"]
     F: Float[Array, ""]
     kind: Int[Array, ""]
     K: Float[Array, " N"]
@@ -98,7 +98,7 @@ def innovation(
     `begun` is the diagonal of P at the start of the row.
     """
     z, y, d, R, _ = entry
-    M = row_product(z, now.P, layout.fused)
+    M = row_product(z, now.P)
     v = y - d - along(z, now.m)
     F = jnp.maximum(jnp.sum(M * z), 0.0) + R
 
@@ -141,12 +141,17 @@ def update(now: Finite, entry: Entry, begun: Float[Array, " N"], layout: Layout)
     return Finite(P, now.m + outer(K, v), E), Innovation(v, F, kind, K)
 
 
-def along(z: Float[Array, " N"], m: Float[Array, N *S]) -> Float[Array, "*S"]:
+def columns(m: Float[Array, "N *series"]) -> Float[Array, "N series"]:
+    """A column for each series."""
+    return m[:, None] if m.ndim == 1 else m
+
+
+def along(z: Float[Array, " N"], m: Float[Array, N *S]) -> Float[Array, " *series"]:
     """z' m."""
-    return jnp.sum(z * m) if m.ndim == 1 else row_product(z, m, True)
+    return jnp.sum(z * m) if m.ndim == 1 else row_product(z, m)
 
 
-def outer(K: Float[Array, " N"], v: Float[Array, "*S"]) -> Float[Array, N *S]:
+def outer(K: Float[Array, " N"], v: Float[Array, " *series"]) -> Float[Array, N *S]:
     """K v'."""
     return K * v if v.ndim == 0 else K[:, None] * v
 
@@ -171,8 +176,7 @@ def variances(P: Float[Array, "N N"]) -> Float[Array, " N"]:
 def time_update(now: Finite, row: Row, layout: Layout) -> Finite:
     """From row t given y_0..y_t to row t + 1."""
     P = propagated(now.P, row.top, layout) + row.Q
-    m = advance_rows(now.m.reshape(layout.size, -1), row.top, layout) + row.a[:, None]
-    m = m.reshape(now.m.shape)
+    m = (advance_rows(columns(now.m), row.top, layout) + row.a[:, None]).reshape(now.m.shape)
     E = None
     if now.E is not None:
         E = propagated(now.E, jax.lax.stop_gradient(row.top), layout) + zero_tolerance(layout, P.dtype) * diagonal(P)

@@ -84,7 +84,7 @@ class Kalman(EngineBase):
     def _route(self, layout: Layout, y: Array, rows: Rows) -> Route:
         complete = self.complete or (not isinstance(y, jax.core.Tracer) and _complete(np.asarray(y)))
         return route(
-            layout.structure.m, rows.steps, constant=set(rows.varying) <= {"d"}, complete=complete,
+            layout.structure.m, rows.steps, constant=layout.size > 0 and set(rows.varying) <= {"d"}, complete=complete,
             exact=layout.can_be_predicted_exactly,
         )  # fmt: skip
 

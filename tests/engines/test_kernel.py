@@ -1,0 +1,51 @@
+"""One native function instead of many operations: the same numbers, under every transformation, whatever is passed."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ssmlang.engines._kernel import kernel, one_kernel
+
+
+def decay(start, rows):
+    return jax.lax.scan(lambda c, x: (0.5 * c + x * x, c), start, rows)
+
+
+ROWS = np.arange(10.0).reshape(5, 2)
+CALLS = {
+    "plain": lambda f, b: f(decay)(b[0], b),
+    "constant argument": lambda f, b: f(decay)(jnp.zeros(2), b),
+    "argument never read": lambda f, b: f(lambda x, y, b: decay(x, b))(b[0], b[1], b),
+    "constant never read": lambda f, b: f(lambda x, y, b: decay(x, b))(b[0], jnp.ones((3, 3)), b),
+    "constant of one number never read": lambda f, b: f(lambda x, y, b: decay(x, b))(b[0], jnp.zeros(1), b),
+    "nothing in an argument": lambda f, b: f(lambda x, y, b: (decay(x, b), y))(b[0], jnp.zeros((0, 2)), b),
+    "argument handed back": lambda f, b: f(lambda x, b: (decay(x, b), x))(b[0], b),
+    "same argument twice": lambda f, b: f(lambda x, y, b: decay(x + y, b))(b[0], b[0], b),
+    "only a part is used": lambda f, b: f(decay)(b[0], b)[0],
+    "flags and counts": lambda f, b: f(lambda x, n, q, b: (decay(x, b), n + 1, ~q))(b[0], jnp.asarray(3), b[0] > 0, b),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("way", [one_kernel, kernel], ids=["one_kernel", "kernel"])
+def test_the_numbers_are_those_of_the_function(call, way):
+    plain = jax.jit(lambda b: call(lambda f: f, b))(ROWS)
+    assert jax.tree.all(jax.tree.map(np.array_equal, jax.jit(lambda b: call(way, b))(ROWS), plain))
+
+
+@pytest.mark.parametrize("way", [one_kernel, kernel], ids=["one_kernel", "kernel"])
+def test_derivatives_and_batches(way):
+    plain = lambda s, b: jnp.sum(decay(s * b[0], b)[1] ** 2)
+    native = lambda s, b: jnp.sum(way(decay)(s * b[0], b)[1] ** 2)
+    batch = np.stack([ROWS, ROWS + 1.0, 2 * ROWS])
+    for transform, data in (
+        (lambda g: jax.grad(g, (0, 1)), ROWS),
+        (lambda g: jax.vmap(g, (None, 0)), batch),
+        (lambda g: jax.vmap(jax.value_and_grad(g, (0, 1)), (None, 0)), batch),
+        (lambda g: jax.grad(lambda s, b: jax.vmap(g, (None, 0))(s, b).sum()), batch),
+    ):
+        found, expected = (jax.jit(transform(g))(1.5, data) for g in (native, plain))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-13), found, expected)

@@ -60,7 +60,9 @@ class _Carry(NamedTuple):
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def log_density(layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m *series"], state: Finite) -> Float[Array, ""]:
+def log_density(
+    layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m *series"], state: Finite
+) -> Float[Array, ""]:
     """log p(y | rows, law of the first row), differentiable in either mode and to any order.
 
     Its first derivative is the closed-form adjoint, worked out when the function is differentiated.

@@ -141,7 +141,7 @@ def update(now: Finite, entry: Entry, begun: Float[Array, " N"], layout: Layout)
     return Finite(P, now.m + outer(K, v), E), Innovation(v, F, kind, K)
 
 
-def columns(m: Float[Array, "N *series"]) -> Float[Array, "N series"]:
+def columns(m: Array) -> Float[Array, "N series"]:
     """A column for each series."""
     return m[:, None] if m.ndim == 1 else m
 

@@ -55,7 +55,7 @@ def test_lowers_for_cuda(name, verb):
 def test_one_graph_does_not_grow_with_the_series(name):
     """Rows are gone through by loops or whole-array operations: nothing is written out for each."""
     sizes = []
-    for steps in (16, 24):
+    for steps in (40, 56):
         with jax.enable_x64(True):
             traced = jax.make_jaxpr(engine_class(name)().log_likelihood)(program(), random_data(Kind(seed=1), steps))
         sizes.append(str(traced).count("\n"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
@@ -111,7 +112,7 @@ class Engine(Protocol):
         ...
 
 
-class EngineBase:
+class EngineBase(ABC):
     """What an engine need not write itself."""
 
     def for_data(self, known: Known, *, adjoint: bool = False) -> Self:
@@ -119,9 +120,9 @@ class EngineBase:
         del known, adjoint
         return self
 
+    @abstractmethod
     def log_likelihood_terms(self, program: Any, y: Float[Array, "T m"]) -> Float[Array, " T"]:
         """Log-density of each row given the rows before it."""
-        raise NotImplementedError
 
     def log_likelihood(self, program: Any, y: Float[Array, "T m"]) -> Float[Array, ""]:
         """Log-density of what was observed: the sum of `log_likelihood_terms`."""

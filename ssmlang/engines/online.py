@@ -6,6 +6,7 @@ row. What is carried has the size of the memory, whatever the number of rows.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
@@ -60,7 +61,7 @@ class Online(Protocol):
         ...
 
 
-class _OneRow:
+class _OneRow(ABC):
     """What covariance form and factor form share."""
 
     def law(self, carried: Carried, loadings: Float[Array, "k N"]) -> tuple[Float[Array, " k"], Float[Array, "k k"]]:
@@ -69,8 +70,9 @@ class _OneRow:
             return mean, cov
         return mean, diffuse.with_infinite(cov, diffuse.unknown(carried[1], loadings))
 
+    @abstractmethod
     def _finite(self, finite: Any, loadings: Array) -> tuple[Array, Array]:
-        raise NotImplementedError
+        """Mean and covariance of combinations of the memory, as far as they are finite."""
 
     def _taken(self, step: Any, layout: Layout) -> tuple[Carried, Taken]:
         row: Row = step.row

@@ -3,9 +3,10 @@
 XLA runs a program on the CPU operation by operation, at some tens of nanoseconds each. That is nothing for a big matrix
 and all of the time for a filter of four states: measured on n = 4, m = 1, a row costs 0.8 us so and 0.13 us as one
 function. The compiler does so by itself for the smallest loops only; a computation called under the attribute that it
-marks those with is treated alike, whatever its size. What is called must not contain matrix products, solves,
-factorisations, sorts or scatters, for these are library calls: see `_products`. SSMLANG_ONE_KERNEL=0 in the environment
-does without, should a compiler not like it.
+marks those with is treated alike, whatever its size. It breaks off where what is called contains a library call, so a
+function with matrix products, solves, factorisations, sorts, scatters or sums of very many terms runs operation by
+operation after all: see `_products` for how to do without them. SSMLANG_ONE_KERNEL=0 in the environment does without
+kernels, should a compiler not like them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.experimental.xla_metadata import set_xla_metadata
-from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun, jaxprs_in_params
 from jax.interpreters import ad, batching, mlir
 
 
@@ -38,6 +39,8 @@ def one_kernel(function: Callable[..., Any], wanted: bool = True) -> Callable[..
         leaves, tree = jax.tree.flatten(args)
         flat = lambda *leaves: function(*jax.tree.unflatten(tree, leaves))
         closed, shape = jax.make_jaxpr(flat, return_shape=True)(*leaves)
+        if calls_library(closed.jaxpr):
+            return function(*args)
         found = _kernel.bind(*closed.consts, *leaves, jaxpr=closed.jaxpr, constants=len(closed.consts))
         return jax.tree.unflatten(jax.tree.structure(shape), found)
 
@@ -75,6 +78,30 @@ def kernel(function: Callable[..., Any], wanted: bool = True) -> Callable[..., A
 
     called.defvjp(forwards, backwards)
     return called
+
+
+LIBRARY = frozenset({
+    "dot", "conv", "solve", "cholesky", "eig", "eigh", "svd", "qr", "schur", "householder", "lu", "hessenberg",
+    "tridiagonal", "geqrf", "orgqr", "ormqr", "sort", "scatter", "cumsum", "cumprod", "cummax", "cummin",
+    "cumlogsumexp", "window", "top", "fft", "ffi", "callback", "rng", "random",
+})  # fmt: skip
+"""Words in the names of operations that are calls of a library on the CPU."""
+
+REDUCED_LIMIT = 4096
+"""A reduction of so many entries is a library's too (measured: jaxlib 0.10.2, 16 by 16 by 16 and 64 by 64)."""
+
+
+def calls_library(jaxpr: Any) -> bool:
+    """Whether anything in a program is no operation of its own kernel."""
+    for equation in jaxpr.eqns:
+        name = equation.primitive.name
+        if not LIBRARY.isdisjoint(name.split("_")):
+            return True
+        if name.startswith(("reduce", "arg")) and equation.invars[0].aval.size >= REDUCED_LIMIT:
+            return True
+        if any(calls_library(inner) for inner in jaxprs_in_params(equation.params)):
+            return True
+    return False
 
 
 _kernel = Primitive("one_kernel")

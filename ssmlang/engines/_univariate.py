@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import DTypeLike
 
-from ssmlang.engines._products import product, product_transposed, row_product, symmetric
+from ssmlang.engines._products import SUMMED_LIMIT, product, product_transposed, row_product, symmetric
 from ssmlang.engines._rows import Row
 from ssmlang.engines.layout import Layout, Runs
 
@@ -63,7 +63,7 @@ class Finite(NamedTuple):
     """
 
     P: Float[Array, "N N"]
-    m: Float[Array, N *S]
+    m: Float[Array, N * S]
     E: Float[Array, "N N"] | None
 
 
@@ -108,7 +108,7 @@ def innovation(
         size = jnp.abs(y) + jnp.abs(d) + along(jnp.abs(z), jnp.abs(now.m))
         close = float(np.sqrt(tolerance)) * size
         if now.E is not None:
-            bound = bound + jnp.sum(z * jnp.sum(now.E * z, axis=-1))
+            bound = bound + jnp.sum(z * row_product(z, now.E))
             close = close + jnp.sqrt(jnp.maximum(bound, 0.0))
         zero = bound >= F
         return zero, zero & jnp.any(jnp.abs(v) > close)
@@ -146,12 +146,12 @@ def columns(m: Array) -> Float[Array, "N series"]:
     return m[:, None] if m.ndim == 1 else m
 
 
-def along(z: Float[Array, " N"], m: Float[Array, N *S]) -> Float[Array, " *series"]:
+def along(z: Float[Array, " N"], m: Float[Array, N * S]) -> Float[Array, " *series"]:
     """z' m."""
     return jnp.sum(z * m) if m.ndim == 1 else row_product(z, m)
 
 
-def outer(K: Float[Array, " N"], v: Float[Array, " *series"]) -> Float[Array, N *S]:
+def outer(K: Float[Array, " N"], v: Float[Array, " *series"]) -> Float[Array, N * S]:
     """K v'."""
     return K * v if v.ndim == 0 else K[:, None] * v
 
@@ -159,8 +159,8 @@ def outer(K: Float[Array, " N"], v: Float[Array, " *series"]) -> Float[Array, N 
 def deflate(E: Float[Array, "N N"], K: Float[Array, " N"], z: Float[Array, " N"]) -> Float[Array, "N N"]:
     """(I - K z') E (I - K z')', never differentiated."""
     E, K, z = jax.lax.stop_gradient((E, K, z))
-    E = E - K[:, None] * jnp.sum(z[:, None] * E, axis=0)
-    return E - jnp.sum(E * z, axis=1)[:, None] * K
+    E = E - K[:, None] * row_product(z, E)
+    return E - row_product(z, E.T)[:, None] * K
 
 
 def diagonal(P: Float[Array, "N N"]) -> Float[Array, "N N"]:
@@ -169,8 +169,10 @@ def diagonal(P: Float[Array, "N N"]) -> Float[Array, "N N"]:
 
 
 def variances(P: Float[Array, "N N"]) -> Float[Array, " N"]:
-    """The diagonal of P, never differentiated; a masked sum, which fuses where a gather would not."""
-    return jnp.sum(diagonal(P), axis=1)
+    """The diagonal of P, never differentiated; a masked sum, which fuses where a gather would not, while P is small."""
+    return (
+        jnp.sum(diagonal(P), axis=1) if P.size <= SUMMED_LIMIT else jax.lax.stop_gradient(P.reshape(-1)[:: len(P) + 1])
+    )
 
 
 def time_update(now: Finite, row: Row, layout: Layout) -> Finite:

@@ -25,6 +25,8 @@ CALLS = {
     "argument handed back": lambda f, b: f(lambda x, b: (decay(x, b), x))(b[0], b),
     "same argument twice": lambda f, b: f(lambda x, y, b: decay(x + y, b))(b[0], b[0], b),
     "only a part is used": lambda f, b: f(decay)(b[0], b)[0],
+    "a matrix product": lambda f, b: f(lambda b: jax.lax.fori_loop(0, 3, lambda i, b: b @ (b.T @ b) / 9, b))(b),
+    "a sum of very many terms": lambda f, b: f(lambda b: b * jnp.sum(jnp.sin(b[0, 0] + np.arange(5000.0))))(b),
     "flags and counts": lambda f, b: f(lambda x, n, q, b: (decay(x, b), n + 1, ~q))(b[0], jnp.asarray(3), b[0] > 0, b),
 }
 

@@ -103,7 +103,7 @@ def _forwards(
 
         def block(carry: _Carry, x: tuple[dict[str, Array], Array]) -> tuple[_Carry, Any]:
             def row(c: tuple[Finite, Array], x: tuple[dict[str, Array], Array]) -> tuple[tuple[Finite, Array], Any]:
-                here = rows.row(x[0])
+                here = rows.row(jax.lax.optimization_barrier(x[0]))
                 filtered, gained, used = one_kernel(taken, not layout.fused)(c[0], here, x[1])
                 return (univariate.time_update(filtered, here, layout), c[1] + gained), used if keep else None
 

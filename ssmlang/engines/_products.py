@@ -13,17 +13,16 @@ from jaxtyping import Array, Float
 FUSED_LIMIT = 24
 """Largest memory for which products are written element by element."""
 
-SUMMED_LIMIT = 1024
-"""Up to this many terms a product is one sum; more are added up one column after the other, for a big sum is handed to
-a library, which a kernel (see `_kernel`) has to do without."""
+SUMMED_LIMIT = 4095
+"""A sum of more terms than this is handed to a library, which a kernel (see `_kernel`) has to do without."""
 
 
 def product(A: Float[Array, "... i j"], B: Float[Array, "... j k"], fused: bool) -> Float[Array, "... i k"]:
     """A B."""
     if not fused:
         return A @ B
-    if A.ndim == B.ndim == 2 and A.shape[-2] * A.shape[-1] * B.shape[-1] > SUMMED_LIMIT:
-        return _accumulated(A, B)
+    if A.ndim == B.ndim == 2 and A.shape[-1]:
+        return _in_rows(A, B)
     return jnp.sum(A[..., :, :, None] * B[..., None, :, :], axis=-2)
 
 
@@ -31,9 +30,20 @@ def product_transposed(A: Float[Array, "... i j"], B: Float[Array, "... k j"], f
     """A B'."""
     if not fused:
         return A @ jnp.swapaxes(B, -1, -2)
-    if A.ndim == B.ndim == 2 and A.shape[-2] * A.shape[-1] * B.shape[-2] > SUMMED_LIMIT:
-        return _accumulated(A, jnp.swapaxes(B, -1, -2))
+    if A.ndim == B.ndim == 2 and A.shape[-1]:
+        return _in_rows(A, B.T)
     return jnp.sum(A[..., :, None, :] * B[..., None, :, :], axis=-1)
+
+
+def _in_rows(A: Float[Array, "i j"], B: Float[Array, "j k"]) -> Float[Array, "i k"]:
+    """A B with the columns of B filled up to whole vector registers, in one sum or, where that is too long, row by row
+    of A: measured, half the time of a sum over what there is from nine columns on."""
+    columns = B.shape[1]
+    if columns > 8:
+        B = jnp.pad(B, ((0, 0), (0, -columns % 4)))
+    if len(A) * B.size <= SUMMED_LIMIT:
+        return jnp.sum(A[:, :, None] * B, axis=1)[:, :columns]
+    return jax.lax.map(lambda a: row_product(a, B), A)[:, :columns]
 
 
 def _accumulated(A: Float[Array, "i j"], B: Float[Array, "j k"]) -> Float[Array, "i k"]:

@@ -2,15 +2,7 @@
 
 Rows are taken in blocks. Backwards, a block is worked out again from the moments it began with, so that memory grows
 with the number of blocks, and its rows are then taken back one by one (Parellier, Barrau & Bonnabel 2023 for the idea;
-the formulas are those of the univariate update). With bars for cotangents, M = P z, w = 1 / F, g the cotangent of the
-log-likelihood, and an observation that was used:
-
-    P+ = P - w M M',  m+ = m + w v M,  M = P z,  F = z'M + R,  v = y - d - z'm,  log p = -(log F + w v^2 + log 2 pi)/2
-    b = m_bar+ . M,   F_bar = -g (w - w^2 v^2)/2 + w^2 (M' P_bar+ M - b v),   v_bar = w (b - g v)
-    M_bar = w (m_bar+ v - 2 P_bar+ M) + F_bar z
-    z_bar = P M_bar + F_bar M - v_bar m,   P_bar = P_bar+ + (M_bar z' + z M_bar')/2,   m_bar = m_bar+ - v_bar z
-
-No division but by F, so singular covariances need no care.
+the formulas are in `_row_update`).
 """
 
 from __future__ import annotations
@@ -23,12 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from ssmlang.engines import _row_update as row_update
 from ssmlang.engines import _univariate as univariate
 from ssmlang.engines._forward import UNROLLED_ENTRIES, take_in
 from ssmlang.engines._kernel import one_kernel
-from ssmlang.engines._products import product, product_transposed, row_product
+from ssmlang.engines._products import product, product_transposed
 from ssmlang.engines._rows import Row, Rows
-from ssmlang.engines._univariate import IMPOSSIBLE, USED, Finite
+from ssmlang.engines._univariate import USED, Finite
 from ssmlang.engines.layout import Layout
 
 SETTLED = 2.0**-46
@@ -94,9 +87,13 @@ def _forwards(
     layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m *series"], state: Finite, keep: bool = True
 ) -> tuple[Passed, Any]:
     def taken(now: Finite, row: Row, y: Array) -> tuple[Finite, Array, Array]:
+        if layout.jointly:
+            t = row_update.taken(now.P, now.m, row, y, layout)
+            return row_update.moved(now.P, now.m, t, layout), row_update.gained(t.e, t.D, t.kind, y), t.kind == USED
         step = take_in((now, None), row, y, layout, UNROLLED_ENTRIES)
         found = step.innovations
-        return step.filtered, _gained(found.v, found.F, found.kind, y), found.kind == USED
+        value = row_update.gained(univariate.columns(found.v), found.F, found.kind, y)
+        return step.filtered, value, found.kind == USED
 
     def kernel(rows: Rows, y: Array, state: Finite) -> tuple[_Carry, Any]:
         varying, blocks, total = _blocks(rows, y, plan.block)
@@ -104,8 +101,9 @@ def _forwards(
         def block(carry: _Carry, x: tuple[dict[str, Array], Array]) -> tuple[_Carry, Any]:
             def row(c: tuple[Finite, Array], x: tuple[dict[str, Array], Array]) -> tuple[tuple[Finite, Array], Any]:
                 here = rows.row(jax.lax.optimization_barrier(x[0]))
-                filtered, gained, used = one_kernel(taken, not layout.fused)(c[0], here, x[1])
-                return (univariate.time_update(filtered, here, layout), c[1] + gained), used if keep else None
+                filtered, gained, used = one_kernel(taken)(c[0], here, x[1])
+                after = one_kernel(partial(univariate.time_update, layout=layout))(filtered, here)
+                return (after, c[1] + gained), used if keep else None
 
             (now, value), used = jax.lax.scan(row, (carry.now, carry.log_likelihood), x)
             settled = _settled(carry.now.P, now.P) if plan.stop else carry.settled
@@ -136,7 +134,6 @@ def _backwards(
         varying, blocks, _ = _blocks(rows, y, plan.block)
         first = rows.row(jax.tree.map(lambda a: a[0], rows.varying))
         nothing = jax.tree.map(jnp.zeros_like, first)
-        again_filtered = partial(_filtered, layout=layout)
         Carry = tuple[Array, Array, Row]
 
         def block(carry: Carry, x: tuple) -> tuple[Carry, tuple[dict[str, Array], Array]]:
@@ -144,8 +141,8 @@ def _backwards(
 
             def again(now: tuple[Array, Array], x: tuple) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
                 here = rows.row(x[0])
-                P, m, _ = one_kernel(again_filtered, not layout.fused)(*now, here, x[1], x[2])
-                after = univariate.time_update(Finite(P, m, None), here, layout)
+                t = row_update.taken(*now, here, x[1], layout, x[2])
+                after = univariate.time_update(row_update.moved(*now, t, layout), here, layout)
                 return (after.P, after.m), now
 
             def back(carry: Carry, x: tuple) -> tuple[Carry, tuple[dict[str, Array], Array]]:
@@ -176,20 +173,6 @@ def _backwards(
 
 
 taken_in.defvjp(_forwards, _backwards)
-
-
-def _gained(
-    v: Float[Array, m * S], F: Float[Array, " m"], kind: Int[Array, " m"], y: Float[Array, m * S]
-) -> Float[Array, ""]:
-    """Log-density of a row's entries."""
-    squares, count = (v * v, 1.0) if v.ndim == 1 else (jnp.sum(v * v, axis=1), _members(y))
-    each = count * jnp.log(F) + jnp.where(kind == USED, squares / F + count * float(np.log(2 * np.pi)), 0.0)
-    return jnp.sum(jnp.where(kind == IMPOSSIBLE, -jnp.inf, -0.5 * each))
-
-
-def _members(y: Float[Array, "m series"]) -> Float[Array, " m"]:
-    """How many series have an entry."""
-    return jnp.sum(jnp.where(jnp.isnan(y), 0.0, 1.0), axis=1)
 
 
 def _blocks(rows: Rows, y: Float[Array, "T m *series"], length: int) -> tuple[dict[str, Array], Array, Int[Array, ""]]:
@@ -223,69 +206,16 @@ def _row_back(
     layout: Layout,
 ) -> tuple[Float[Array, "N N"], Float[Array, N * S], Row, Float[Array, m * S]]:
     """From the cotangents of the next row's predicted moments to those of this row's."""
-    count, n, read = layout.structure.m, layout.structure.n, layout.read
-    flat = univariate.columns
-
-    inside = lambda function: one_kernel(function, not layout.fused)
-    P, m, before = inside(partial(_filtered, layout=layout))(P, m, row, y, used)
+    n, read, flat = layout.structure.n, layout.read, univariate.columns
+    t = row_update.taken(P, m, row, y, layout, used)
+    now = row_update.moved(P, m, t, layout)
 
     Q_bar, a_bar = P_bar, jnp.sum(flat(m_bar), axis=1)
-    AP = univariate.advance_rows(P, row.top, layout)
+    AP = univariate.advance_rows(now.P, row.top, layout)
     top_bar = 2 * product(P_bar[:n], AP[:, :read], layout.fused)
-    top_bar = top_bar + product_transposed(flat(m_bar)[:n], flat(m)[:read], layout.fused)
+    top_bar = top_bar + product_transposed(flat(m_bar)[:n], flat(now.m)[:read], layout.fused)
     P_bar = univariate.retreat(univariate.retreat(P_bar, row.top, layout).T, row.top, layout)
     m_bar = univariate.retreat(flat(m_bar), row.top, layout).reshape(m.shape)
 
-    def entries(P_bar: Array, m_bar: Array, g: Array, row: Row, y: Array, before: tuple[Array, ...]) -> tuple:
-        members = jnp.ones(count, m_bar.dtype) if m_bar.ndim == 1 else _members(y)
-
-        def back(bars: tuple[Array, Array], i: Any, before: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple]:
-            P_bar, m_bar = bars
-            (P, m, M, w, v), z = before, row.Z[i]
-            b = univariate.along(M, m_bar)
-            PM = row_product(M, P_bar)
-            F_bar = w * w * (jnp.sum(M * PM) - jnp.sum(b * v)) - 0.5 * g * (members[i] * w - w * w * jnp.sum(v * v))
-            v_bar = jnp.where(jnp.isnan(y[i]), 0.0, w * (b - g * v))
-            M_bar = w * (_gathered(m_bar, v) - 2 * PM) + F_bar * z
-            z_bar = row_product(M_bar, P) + F_bar * M - _gathered(m, v_bar)
-            half = 0.5 * M_bar
-            after = (P_bar + (half[:, None] * z + z[:, None] * half), m_bar - univariate.outer(z, v_bar))
-            return after, (z_bar, v_bar, F_bar)
-
-        return _loop(back, (P_bar, m_bar), count, before, reverse=True)
-
-    (P_bar, m_bar), (Z_bar, v_bar, R_bar) = inside(entries)(P_bar, m_bar, g, row, y, before)
-    d_bar = -jnp.sum(v_bar.reshape(count, -1), axis=1)
-    return P_bar, m_bar, Row(top_bar, Q_bar, a_bar, Z_bar, d_bar, R_bar), v_bar
-
-
-def _filtered(
-    P: Array, m: Array, row: Row, y: Float[Array, m * S], used: Bool[Array, " m"], layout: Layout
-) -> tuple[Array, Array, tuple[Array, ...]]:
-    """Filtered moments of a row whose used entries are known, and P, m, M, w, v before each of them."""
-
-    def one(now: tuple[Array, Array], i: Any) -> tuple[tuple[Array, Array], tuple[Array, ...]]:
-        P, m = now
-        z = row.Z[i]
-        M = jnp.where(used[i], row_product(z, P), 0.0)
-        w = jnp.where(used[i], 1.0 / (jnp.sum(M * z) + row.R[i]), 0.0)
-        v = jnp.where(used[i] & ~jnp.isnan(y[i]), y[i] - row.d[i] - univariate.along(z, m), 0.0)
-        return (P - M[:, None] * M * w, m + univariate.outer(M, w * v)), (P, m, M, w, v)
-
-    (P, m), before = _loop(one, (P, m), layout.structure.m)
-    return P, m, before
-
-
-def _gathered(m: Float[Array, N * S], v: Float[Array, " *series"]) -> Float[Array, " N"]:
-    """m v, summed over the series."""
-    return m * v if v.ndim == 0 else jnp.sum(m * v, axis=1)
-
-
-def _loop(one: Any, carry: Any, count: int, *xs: Any, reverse: bool = False) -> tuple[Any, Any]:
-    """A scan over the observations of a row, written out where they are few."""
-    if not 0 < count <= UNROLLED_ENTRIES:
-        return jax.lax.scan(lambda c, x: one(c, *x), carry, (jnp.arange(count), *xs), reverse=reverse)
-    found: list[Any] = [None] * count
-    for i in reversed(range(count)) if reverse else range(count):
-        carry, found[i] = one(carry, i, *jax.tree.map(lambda a, i=i: a[i], xs))
-    return carry, jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
+    P_bar, m_bar, bars, y_bar = row_update.back(P_bar, m_bar, g, row, y, P, m, t, layout)
+    return P_bar, m_bar, Row(top_bar, Q_bar, a_bar, **bars), y_bar

@@ -64,17 +64,19 @@ def kernel(function: Callable[..., Any], wanted: bool = True) -> Callable[..., A
         return one_kernel(function)(*args), args
 
     def backwards(args: tuple, cotangent: Any) -> tuple:
-        smooth = [jnp.issubdtype(a.dtype, jnp.inexact) for a in args]
+        leaves, tree = jax.tree.flatten(args)
+        smooth = [jnp.issubdtype(a.dtype, jnp.inexact) for a in leaves]
 
-        def pulled(args: tuple, cotangent: Any) -> list[Any]:
+        def pulled(leaves: list[Array], cotangent: Any) -> list[Any]:
             def of_smooth(*values: Any) -> Any:
                 given = iter(values)
-                return function(*(next(given) if s else a for s, a in zip(smooth, args, strict=True)))
+                whole = [next(given) if s else a for s, a in zip(smooth, leaves, strict=True)]
+                return function(*jax.tree.unflatten(tree, whole))
 
-            return list(jax.vjp(of_smooth, *(a for s, a in zip(smooth, args, strict=True) if s))[1](cotangent))
+            return list(jax.vjp(of_smooth, *(a for s, a in zip(smooth, leaves, strict=True) if s))[1](cotangent))
 
-        found = iter(one_kernel(pulled)(args, cotangent))
-        return tuple(next(found) if s else None for s in smooth)
+        found = iter(one_kernel(pulled)(leaves, cotangent))
+        return tuple(jax.tree.unflatten(tree, [next(found) if s else None for s in smooth]))
 
     called.defvjp(forwards, backwards)
     return called

@@ -17,37 +17,48 @@ from ssmlang.engines._forward import State, Step, forward, initial_state
 from ssmlang.engines._rows import Rows
 from ssmlang.engines._tail import tail
 from ssmlang.engines._univariate import Finite
-from ssmlang.engines.companion import Markov
+from ssmlang.engines.companion import Markov, companion
 from ssmlang.engines.layout import Layout
+from ssmlang.engines.program import LinearGaussian
 from ssmlang.engines.routes import Route
 
 
 def log_likelihood(
-    markov: Markov, y: Float[Array, "T m"], layout: Layout, head: DiffuseHead, route: Callable[[Rows], Route]
+    program: LinearGaussian, y: Float[Array, "T m"], layout: Layout, head: DiffuseHead, route: Callable[[Rows], Route]
 ) -> Float[Array, ""]:
     """log p(y): the diffuse head in diffuse form, the rest as `route` says of its rows."""
-    steps = len(y)
-    rows, state = Rows.of(markov, steps), initial_state(markov, layout)
+    steps, small = len(y), layout.smallest
+    least = companion(program, small)
+    flat_start = least.diffuse.shape[1] > 0
+    markov = companion(program, layout) if flat_start and small != layout else least
+    rows, state = Rows.of(markov, steps), initial_state(markov, layout if flat_start else small)
+    alone = Rows.of(least, steps)
 
-    def finite(rows: Rows, y: Array, state: State) -> Array:
+    def finite(first: int, y: Array, state: State) -> Array:
+        rows = alone.part(first, steps)
         way = route(rows)
         run = settling if way.settles else log_density
-        return run(layout, Plan(way.block, way.settles), rows, y, state[0])
+        P, m, E = state[0]
+        now = Finite(P[: small.size, : small.size], m[: small.size], E)
+        return run(small, Plan(way.block, way.settles), rows, y, now)
 
     def flat(rows: Rows, y: Array, state: State) -> tuple[State, Array]:
         state, found = forward(rows, y, state, layout, innovations)
         return state, jnp.sum(univariate.terms(*found))
 
     if state[1] is None:
-        return finite(rows, y, state)
+        return finite(0, y, state)
     state, value = flat(rows.part(0, head.rows), y[: head.rows], state)
     if head.rows == steps:
         return value
-    rest = (rows.part(head.rows, steps), y[head.rows :], state)
+    left = y[head.rows :]
     if head.certain:
-        return value + finite(*rest)
+        return value + finite(head.rows, left, state)
     assert state[1] is not None
-    return value + jax.lax.cond(diffuse.exhausted(state[1]), finite, lambda *a: flat(*a)[1], *rest)
+    rest = rows.part(head.rows, steps)
+    return value + jax.lax.cond(
+        diffuse.exhausted(state[1]), lambda y, s: finite(head.rows, y, s), lambda y, s: flat(rest, y, s)[1], left, state
+    )
 
 
 def innovations(step: Step) -> tuple[Array, Array, Array]:

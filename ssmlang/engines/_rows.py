@@ -23,9 +23,10 @@ class Row(NamedTuple):
     Z: Float[Array, "m N"]
     d: Float[Array, " m"]
     R: Float[Array, " m"]
+    C: Float[Array, "m m"] | None = None
 
 
-_DIMENSIONS = {"top": 2, "Q": 2, "a": 1, "Z": 2, "d": 1, "R": 1}
+_DIMENSIONS = {"top": 2, "Q": 2, "a": 1, "Z": 2, "d": 1, "R": 1, "C": 2}
 _TRANSITION = ("top", "Q", "a")
 
 
@@ -44,9 +45,11 @@ class Rows:
         N = markov.Q.shape[-1]
         a = jnp.pad(markov.a, [(0, 0)] * (markov.a.ndim - 1) + [(0, N - markov.a.shape[-1])])
         arrays = {"top": markov.top, "Q": symmetric(markov.Q), "a": a, "Z": markov.Z, "d": markov.d, "R": markov.R}
+        if markov.C is not None:
+            arrays["C"] = markov.C
         constant, varying = {}, {}
-        for name, dimensions in _DIMENSIONS.items():
-            array = arrays[name]
+        for name, array in arrays.items():
+            dimensions = _DIMENSIONS[name]
             if array.ndim == dimensions:
                 constant[name] = array
             elif array.shape[0] != steps:

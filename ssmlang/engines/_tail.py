@@ -21,7 +21,8 @@ from jaxtyping import Array, Float, Int
 
 from ssmlang.engines import _univariate as univariate
 from ssmlang.engines._kernel import kernel
-from ssmlang.engines._products import product, row_product
+from ssmlang.engines._products import product, product_transposed, row_product, symmetric
+from ssmlang.engines._row_update import eliminated
 from ssmlang.engines._rows import Row
 from ssmlang.engines.layout import Layout
 
@@ -57,7 +58,7 @@ def tail(
     `start` counts blocks of `length` rows, a power of two.
     """
     entries, steps = y.shape[1], len(y)
-    made = kernel(lambda *a: _block(layout, length, *a), layout.fused)(row.top, row.a, row.Z, row.R, P)
+    made = kernel(lambda row, P: _block(layout, length, row, P), layout.fused)(row._replace(Q=None, d=None), P)
     count = -(-steps // length)
     seen = ~jnp.isnan(y[:, 0])
     padding = ((0, count * length - steps), (0, 0))
@@ -80,22 +81,20 @@ def tail(
     return -0.5 * (jnp.sum(errors * errors) + jnp.sum(rows) * constant)
 
 
-def _block(layout: Layout, length: int, top: Array, a: Array, Z: Array, R: Array, P: Array) -> _Block:
+def _block(layout: Layout, length: int, row: Row, P: Array) -> _Block:
     """The matrices of a block of `length` rows, from the settled predicted covariance."""
+    top, a, Z = row.top, row.a, row.Z
     count, N = Z.shape
     fused = layout.fused
-
-    def entry(carry: tuple[Array, Array, Array], x: tuple[Array, Array, Array]) -> tuple[tuple, tuple]:
-        (P, of_m, of_y), (z, R, own) = carry, x
-        M = row_product(z, P, fused)
-        F = jnp.sum(M * z) + R
-        e_m, e_y = -row_product(z, of_m, fused), own - row_product(z, of_y, fused)
-        gain = (M / F)[:, None]
-        scale = jax.lax.rsqrt(F)
-        return (P - gain * M, of_m + gain * e_m, of_y + gain * e_y), (scale * e_m, scale * e_y, jnp.log(F))
-
-    begin = (P, jnp.eye(N, dtype=P.dtype), jnp.zeros((N, count), P.dtype))
-    (_, of_m, of_y), (V_m, V_y, log_F) = jax.lax.scan(entry, begin, (Z, R, jnp.eye(count, dtype=P.dtype)))
+    W = product(Z, P, fused)
+    S = symmetric(product_transposed(W, Z, fused))
+    every = jnp.ones(count, bool)
+    X, D, w, _ = eliminated(S if row.C is None else S + row.C, row.R, every, jnp.full(count, -1.0, P.dtype))
+    half = X * jnp.sqrt(w)[:, None]
+    V_m, V_y = -product(half, Z, fused), half
+    of_y = product(product(half, W, fused).T, half, fused)
+    of_m = jnp.eye(N, dtype=P.dtype) - product(of_y, Z, fused)
+    log_F = jnp.log(D)
     A, K = univariate.advance_rows(of_m, top, layout), univariate.advance_rows(of_y, top, layout)
 
     def power(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple, tuple]:

@@ -1,7 +1,7 @@
 """A LinearGaussian program in Markov form, on its memory.
 
     s_t = A_t s_{t-1} + a_t + B_t e_t,        t = 1, 2, ...
-    y_t = Z_t s_t + d_t + v_t,                v_t[i] ~ N(0, R_t[i]) independent over i and t
+    y_t = Z_t s_t + d_t + v_t,                v_t ~ N(0, C_t + diag R_t) independent over t
 
 Which memory that is, `Layout` says.
 """
@@ -35,6 +35,8 @@ class Markov(NamedTuple):
     mean: Float[Array, " N"]
     cov: Float[Array, "N N"]
     diffuse: Float[Array, "N d"]
+    C: Float[Array, "*T m m"] | None = None
+    """Covariance of the observations' noises beside R, where the layout keeps it out of the memory"""
 
 
 def companion(program: LinearGaussian, layout: Layout) -> Markov:
@@ -64,6 +66,11 @@ def companion(program: LinearGaussian, layout: Layout) -> Markov:
     own = list(layout.own_noises)
     R = jnp.sum(J[..., 0, :, :][..., own] ** 2, axis=-1) if own else jnp.zeros((s.m,), program.d.dtype)
 
+    C = None
+    if layout.correlated:
+        shared = J[..., 0, :, :][..., list(layout.shared_noises)]
+        C = shared @ jnp.swapaxes(shared, -1, -2)
+
     init = initial(program, layout)
     cov = init.factor @ init.factor.T + init.cov
     cov = jnp.pad(cov, (0, extra)) + np.diag(np.arange(N) >= N - extra).astype(cov.dtype)
@@ -77,6 +84,7 @@ def companion(program: LinearGaussian, layout: Layout) -> Markov:
         mean=jnp.pad(init.mean, (0, extra)),
         cov=cov,
         diffuse=jnp.pad(init.diffuse, ((0, extra), (0, 0))),
+        C=C,
     )
 
 

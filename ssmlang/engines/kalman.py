@@ -60,7 +60,7 @@ class Kalman(EngineBase):
         The first derivative is a closed-form adjoint (`_density`), in either mode.
         """
         layout, y, head = self._prepare(program, y)
-        value = log_likelihood(companion(program, layout), y, layout, head, partial(self._route, layout, y))
+        value = log_likelihood(program, y, layout, head, partial(self._route, layout, y))
         return jnp.where(program.initial.exists, value, -jnp.inf)
 
     def log_likelihood_of_all(self, program: LinearGaussian, y: Float[Array, "S T m"]) -> Float[Array, ""]:
@@ -71,7 +71,7 @@ class Kalman(EngineBase):
         """
         if program.initial.diffuse.shape[1]:
             raise ValueError("series with a flat initial law are filtered one by one")
-        layout = Layout(program.structure)
+        layout = Layout(program.structure).smallest
         y = jnp.asarray(y, program.d.dtype)
         value = shared_log_likelihood(companion(program, layout), y, layout, ROW_BLOCK)
         return jnp.where(program.initial.exists, value, -jnp.inf)

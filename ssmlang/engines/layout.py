@@ -8,7 +8,7 @@ covariance matrix is ever factored.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -32,6 +32,9 @@ class Layout:
     whole: bool = False
     """Whether to keep the program's memory as it is, entries that nothing reads any more included."""
 
+    correlated: bool = False
+    """Whether row noises stay out of the memory, as a covariance C of the observations: see `jointly`."""
+
     @cached_property
     def patterns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Nonzero patterns of F, G, H, J with their full shapes, also where an extent is zero."""
@@ -44,6 +47,11 @@ class Layout:
 
     @cached_property
     def row_noises(self) -> tuple[int, ...]:
+        """Those of `shared_noises` that the memory holds."""
+        return () if self.correlated else self.shared_noises
+
+    @cached_property
+    def shared_noises(self) -> tuple[int, ...]:
         """Noises read by two or more observations of their own row and by nothing else."""
         return self._read_in_their_row_alone(several=True)
 
@@ -74,6 +82,19 @@ class Layout:
     def size(self) -> int:
         """Length of the Markov memory."""
         return self.program_size + len(self.row_noises)
+
+    @cached_property
+    def jointly(self) -> bool:
+        """Whether a row's observations can be taken in at once: where an entry may be predicted exactly, or reads one
+        entry of the memory alone, taking them in one by one keeps more digits."""
+        apart = replace(self, correlated=False)
+        exact = apart.can_be_predicted_exactly or any(only is not None for only in apart.selected)
+        return self.structure.m > 1 and self.structure.n > 0 and not exact
+
+    @cached_property
+    def smallest(self) -> Layout:
+        """This layout without the row noises where it can do without them."""
+        return replace(self, correlated=self.jointly and bool(self.shared_noises))
 
     @property
     def fused(self) -> bool:
@@ -191,6 +212,8 @@ class Layout:
         bare = [i for i, noisy in enumerate(self.noisy) if not noisy]
         if not bare:
             return False
+        if self.correlated:
+            return replace(self, correlated=False).can_be_predicted_exactly
         s, G = self.structure, self.patterns[1]
         entering = np.zeros((self.size, s.r), bool)
         if len(G):

@@ -27,12 +27,14 @@ def by_row(program, y):
 
 
 def with_slopes(density, program, y):
-    """Value and the derivatives in every number of the program."""
+    """Value and the derivatives in every number of the program that its structure lets differ from zero."""
     names = ("F", "c", "G", "H", "d", "J")
+    free = dict(zip("FGHJ", program.structure.patterns, strict=True))
     point = {name: jnp.asarray(getattr(program, name)) for name in names}
 
     def value(point, mean, y):
         start = program.initial._replace(mean=mean)
+        point = {name: jnp.where(free[name], a, 0.0) if name in free else a for name, a in point.items()}
         return density(replace(program, **point, initial=start), y)
 
     return jit(jax.value_and_grad(value, (0, 1)))(point, jnp.asarray(program.initial.mean), y)

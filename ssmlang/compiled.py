@@ -82,6 +82,8 @@ class Model:
         self.constants = dict(constants or {})
         self.augment = dict(augment or {})
         self._executions: dict[Any, Execution] = {}
+        if self.spec.assertions:
+            self.check().require()
 
     @property
     def name(self) -> str:
@@ -137,9 +139,13 @@ class Model:
             z = jax.numpy.zeros(self.priors.size)
             return {n: np.asarray(v) for n, v in self.priors.constrain(self.priors.unravel(z))[0].items()}
 
-    def check(self) -> Report:
-        """What is known of the model before any data."""
-        return report(self.spec, self.form, self.diagnostics)
+    def check(self, data: Any = None, *, rows: int | None = None, time: Any = None) -> Report:
+        """What is known of the model before any data: observability, stability, identifiability, engines.
+
+        `data`, or the number of `rows` that are to come: also what these can inform.
+        """
+        bound = None if data is None else self.bind(data, time=time)
+        return report(self.spec, self.form, self.diagnostics, rows=rows, data=bound)
 
     def why(self) -> Advice:
         """The engine that `auto` takes, and why not each of the others."""

@@ -15,6 +15,8 @@ from ssmlang.analysis.findings import Finding
 CHECKS = (
     "ssmlang.analysis.structure",
     "ssmlang.analysis.observability",
+    "ssmlang.analysis.stability",
+    "ssmlang.analysis.closure",
 )
 """Modules that hold a `check`."""
 

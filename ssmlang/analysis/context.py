@@ -128,4 +128,4 @@ class Context:
                       model.definitions):  # fmt: skip
             if base in group:
                 return group[base].span  # type: ignore[index]
-        return None
+        return next((lift.span for lift in model.lifts if lift.name == base), None)

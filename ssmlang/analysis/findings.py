@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+SHOWN = 6
+"""Entries of a setting that are shown in a line."""
 Outcome = Literal["proved", "refuted", "unknown"]
 
 
@@ -25,10 +27,20 @@ class Witness:
     at: Mapping[str, float] | None = None
     """Parameter values, by entry, under which both states are looked at."""
 
+    @property
+    def told(self) -> str:
+        """Both settings in a line, long ones by their first entries."""
+        first, second = (
+            ", ".join([f"{k} = {v:.6g}" for k, v in list(s.items())[:SHOWN]] + ["..."] * (len(s) > SHOWN))
+            for s in (self.first, self.second)
+        )
+        return f"({first}) and ({second}): {self.what}"
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "kind": self.kind,
             "what": self.what,
+            "told": self.told,
             "at": dict(self.at) if self.at is not None else None,
             "first": dict(self.first),
             "second": dict(self.second),

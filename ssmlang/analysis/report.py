@@ -88,10 +88,7 @@ def _lines(f: Finding, width: int) -> list[str]:
 
 def _told_apart(f: Finding) -> str:
     assert f.witness is not None
-    first, second = (
-        ", ".join(f"{k} = {v:.6g}" for k, v in setting.items()) for setting in (f.witness.first, f.witness.second)
-    )
-    return f"witness: ({first}) and ({second}): {f.witness.what}"
+    return "witness: " + f.witness.told
 
 
 def report(

@@ -127,11 +127,7 @@ def _reasons(check: Mapping[str, Any]) -> str:
     lines = [f"unless {u}" for u in check.get("unless") or ()] + [str(d) for d in check.get("details") or ()]
     witness = check.get("witness")
     if witness:
-        settings = (
-            "(" + ", ".join(f"{name} = {value:.6g}" for name, value in witness[which].items()) + ")"
-            for which in ("first", "second")
-        )
-        lines.append(f"witness: {' and '.join(settings)}: {witness['what']}")
+        lines.append(f"witness: {witness['told']}")
     if check.get("fix") and check.get("verdict") != "proved":
         lines.append(f"fix: {check['fix']}")
     below = "".join(f'<div class="dim">{escape(line)}</div>' for line in lines)

@@ -16,6 +16,8 @@ CHECKS = (
     "ssmlang.analysis.structure",
     "ssmlang.analysis.observability",
     "ssmlang.analysis.stability",
+    "ssmlang.analysis.filter_stability",
+    "ssmlang.analysis.identifiability",
     "ssmlang.analysis.closure",
 )
 """Modules that hold a `check`."""

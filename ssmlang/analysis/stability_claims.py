@@ -81,7 +81,7 @@ class Claims:
         found = self.analysis.of(own)
         if text.startswith("unit_root"):
             return self._unit_root(text, own, found, line)
-        verdict, reason, details, fix = self._stability(found)
+        verdict, reason, details, fix = self.stability(found)
         moving = moving_moments(self.context, own, self.analysis) if text.startswith("stationary") else None
         if verdict == "proved" and moving is not None:
             verdict, reason, details, fix = "refuted", moving, (f"it is stable: {reason}", *details), None
@@ -89,7 +89,7 @@ class Claims:
         return Finding(text, verdict, reason, line, fix=fix, details=details, asserted=True, code=code,
                        headline=f"`{text}` does not hold", label=_short(reason))  # fmt: skip
 
-    def _stability(self, found: Sequence[Judged]) -> tuple[Outcome, str, tuple[str, ...], str | None]:
+    def stability(self, found: Sequence[Judged]) -> tuple[Outcome, str, tuple[str, ...], str | None]:
         """Verdict, reason, details and fix for all roots of these blocks inside the circle."""
         never = [j for j in found if j.inside is False and self._never(j)]
         if never:
@@ -193,7 +193,7 @@ class Claims:
             fix = "give it a coefficient below one in size, if that is not meant" if explosive else None
             return Finding(f"stable({name})", "refuted", reason, line, code=code, span_of=first.names[0], fix=fix,
                            headline=f"{name} explodes" if explosive else None, label=_short(reason))  # fmt: skip
-        verdict, reason, details, fix = self._stability(own)
+        verdict, reason, details, fix = self.stability(own)
         code = None
         if verdict == "refuted":
             chance = probability_inside(own, self.context)

@@ -32,7 +32,7 @@ def is_schur(coefficients: Sequence[Fraction]) -> bool:
 
 
 def schur_conditions(coefficients: Sequence[sp.Expr]) -> list[sp.Expr]:
-    """Expressions that are all positive iff every root lies inside the unit circle; the leading coefficient is positive.
+    """Expressions that are all positive iff every root lies inside the unit circle, for a positive leading coefficient.
 
     Up to degree 3 Jury's conditions, written as for an autoregression; beyond, those of Lienard and Chipart for
     (1 - s)^n p((1 + s) / (1 - s)) (Gantmacher 1959, vol. II, ch. XV, section 13): about half as many determinants as

@@ -1,9 +1,10 @@
 """Signs of polynomials over the domain of parameters, decided exactly where they can be.
 
-The domain is mapped to boxes: a stationary group to its partial autocorrelations in (-1, 1), an interval to (0, 1),
-a half line to (0, oo), the real line to two half lines and 0. A polynomial whose Bernstein coefficients over a box are all
->= 0, and not all 0, is positive inside of it (Garloff, "Convergent bounds for the range of multivariate polynomials",
-1986); boxes are halved where that does not decide. A sign is refuted by a point of the domain where it fails.
+The domain is mapped to boxes: a stationary group to its partial autocorrelations in (-1, 1), an interval to (0, 1), a
+half line to (0, oo), the real line to two half lines and 0. A polynomial whose Bernstein coefficients over a box are
+all >= 0, and not all 0, is positive inside of it (Garloff, "Convergent bounds for the range of multivariate
+polynomials", 1986); boxes are halved where that does not decide. A sign is refuted by a point of the domain where it
+fails.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from ssmlang.analysis.findings import Finding
 CHECKS = (
     "ssmlang.analysis.structure",
     "ssmlang.analysis.observability",
+    "ssmlang.analysis.lie",
     "ssmlang.analysis.stability",
     "ssmlang.analysis.filter_stability",
     "ssmlang.analysis.identifiability",

@@ -205,9 +205,10 @@ def rational(value: float | int | bool) -> Fraction:
     exact = Fraction(value)
     if exact.denominator == 1:
         return exact
-    for digits in (10, 100, 1_000, 10_000, 100_000, 1_000_000):
+    # A fraction that was folded from others, such as 0.02 / 6, may be a few units in the last place away.
+    for digits, away in ((1_000, 3), (10_000, 2), (1_000_000, 0)):
         near = exact.limit_denominator(digits)
-        if float(near) == value:
+        if abs(float(near) - value) <= away * math.ulp(value) and near:
             return near
     decimal = Fraction(repr(value))
     return decimal if decimal.denominator <= 10**12 else exact

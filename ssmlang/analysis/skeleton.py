@@ -101,15 +101,25 @@ class Skeleton:
         """As a person writes it at row t - lag: `x[t-1, 0]`, `angle[t]`, `phi[2]`, `t`."""
         if key.sort == "time":
             return "t"
-        m = self.model
-        variable: Any = {**m.states, **m.parameters, **m.inputs, **m.noises, **m.observations}[key.name]
-        label = variable.entry_names()[key.entry]
+        label = self.labels(key.name)[key.entry]
         if key.sort in ("param", "augment"):
-            return str(label)
+            return label
         back = key.lag if lag is None else lag
         row = "t" if back == 0 else f"t-{back}"
-        inner = label[len(key.name) + 1 : -1].replace(",", ", ") if variable.shape else ""
+        inner = label[len(key.name) + 1 : -1].replace(",", ", ")
         return f"{key.name}[{row}, {inner}]" if inner else f"{key.name}[{row}]"
+
+    def labels(self, name: str) -> list[str]:
+        """The names of the entries of a variable: `x[0]`, `angle`."""
+        if name not in self._labels:
+            m = self.model
+            variable: Any = {**m.states, **m.parameters, **m.inputs, **m.noises, **m.observations}[name]
+            self._labels[name] = variable.entry_names()
+        return self._labels[name]
+
+    @cached_property
+    def _labels(self) -> dict[str, list[str]]:
+        return {}
 
     # ------------------------------------------------------------------------------------------ over any number
 

@@ -120,6 +120,9 @@ class _Answer:
         if not study.form.initial.xi:
             return []
         coords = [k for k in study.coords if k.parameter in study.read_after_start]
+        told = words.names(self.model, [k for k in study.coords if k.parameter not in study.read_after_start])
+        if told:
+            self.notes.append(f"{words.listed(told)}: of the first row alone, one draw a series")
         blind = {k for x in self.losses for k in x.coords}
         steps = study.lengths[-1]
         for steps in study.lengths:
@@ -127,10 +130,6 @@ class _Answer:
             if free.null.shape[1] <= sum(x.dimension for x in self.losses):
                 return []
         groups = [g for g in self._groups(free, coords) if not set(g) & blind]
-        only = {k for k in study.coords if k.parameter not in study.read_after_start}
-        told = words.names(self.model, [k for k in study.coords if k in only])
-        if told:
-            self.notes.append(f"{words.listed(told)}: of the first row alone, one draw a series")
         return [loss(study, g, steps, "free") for g in groups]
 
     def _alike(self) -> None:
@@ -144,7 +143,8 @@ class _Answer:
 
     def _sets(self) -> None:
         for e in exceptional(self.study, self.steps, self.usual):
-            self.unless.append(self._set(e))
+            if set(e.lost) - {e.tie.coordinate}:  # else a fold: the value is its own mirror image
+                self.unless.append(self._set(e))
 
     def _set(self, e: Exceptional) -> str:
         coords = self.study.coords
@@ -156,7 +156,7 @@ class _Answer:
         if kept:
             return f"{where} = {other}, where only {words.listed(kept)} {'is' if len(kept) == 1 else 'are'} identified"
         what = f"{who[0]} is" if len(who) == 1 else f"{words.listed(who)} are"
-        return f"{where} = {other}, where {what} not identified" if who else f"{where} = {other}"
+        return f"{where} = {other}, where {what} not identified"
 
     # ------------------------------------------------------------------------------------------------- findings
 

@@ -85,5 +85,3 @@ def _ties(study: Study) -> Iterator[Tie]:
             yield Tie(j, i, sign=-1)
             if coords[i].parameter != coords[j].parameter:
                 yield Tie(j, i)
-
-

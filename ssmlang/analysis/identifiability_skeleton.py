@@ -7,6 +7,7 @@ numbers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -335,5 +336,3 @@ def _bare(node: Node) -> Node:
     while node.op in ONE_TO_ONE and node.args and node.args[0].size == node.size:
         node = node.args[0]
     return node
-
-

@@ -63,7 +63,8 @@ def check(context: Context) -> list[Finding]:
             return []
         if n > MOST_ENTRIES:
             return unknown(f"{n:,} entries of the state are too many for a rank that is proved")
-        study = _study(context, outputs)
+        with np.errstate(all="ignore"):
+            study = _study(context, outputs)
     except Unsupported as trouble:
         place = f" (line {trouble.span.source.position(trouble.span.start)[0]})" if trouble.span is not None else ""
         return unknown(f"{trouble.reason}{place}")
@@ -71,7 +72,8 @@ def check(context: Context) -> list[Finding]:
         return unknown(f"the rank of what is observed {late}")
     if study is None:
         return unknown("the outputs have no value at the prior draws that were tried")
-    return [_finding(context, study, name, args, line, bool(claims)) for name, args, line in wanted]
+    with np.errstate(all="ignore"):
+        return [_finding(context, study, name, args, line, bool(claims)) for name, args, line in wanted]
 
 
 def _study(context: Context, outputs: Outputs) -> Study | None:

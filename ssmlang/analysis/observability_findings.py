@@ -13,7 +13,7 @@ from ssmlang.analysis.budget import OutOfTime
 from ssmlang.analysis.context import Context
 from ssmlang.analysis.findings import Finding, Witness
 from ssmlang.analysis.modular import Impossible
-from ssmlang.analysis.observability_block import MOST_STACKED, Block, BlockResult
+from ssmlang.analysis.observability_block import MOST_STACKED, Block, BlockResult, Exception_
 from ssmlang.analysis.observability_window import over_window, read_by, window
 from ssmlang.analysis.symbolic import TIME
 from ssmlang.analysis.system import System
@@ -21,7 +21,8 @@ from ssmlang.analysis.system import System
 PROPERTY = "observable"
 CODE = "W602"
 MOST_FINDINGS = 5
-MOST_UNLESS = 6
+MOST_UNLESS, MOST_NARROW = 6, 2
+"""Sets of one equation, and of several, that are written out for a block."""
 CHECKED = 20
 """Prior draws at which a verdict is checked in double precision."""
 NOTHING = 1e-12
@@ -223,10 +224,12 @@ def _proved(context: Context, system: System, proved: list[tuple[BlockResult, in
     details: list[str] = []
     named = 0
     for result, count in proved:
-        own = [words.exception(e, result.system) for e in result.exceptions]
+        wide = [e for e in result.exceptions if _single(e)]
+        narrow = [e for e in result.exceptions if not _single(e)]
+        shown = [*wide[:MOST_UNLESS], *narrow[:MOST_NARROW]]
         alike = f" (and alike for {count - 1} more)" if count > 1 else ""
-        unless += [u + alike for u in own[:MOST_UNLESS]]
-        named += max(len(own) - MOST_UNLESS, 0)
+        unless += [words.exception(e, result.system) + alike for e in shown]
+        named += len(result.exceptions) - len(shown)
         details += _forgotten(result)
         if result.system.varying:
             details.append(_window_said(result.system, alike))
@@ -243,6 +246,11 @@ def _proved(context: Context, system: System, proved: list[tuple[BlockResult, in
     else:
         reason = f"{everything} can be known from the observations of later rows, whatever the parameters are"
     return Finding(PROPERTY, "proved", reason, unless=tuple(unless), details=tuple(details))
+
+
+def _single(e: Exception_) -> bool:
+    """Whether one equation is all, or parameters that are all zero."""
+    return len(e.equations) == 1 or all(f.is_Symbol for f in e.equations)
 
 
 def _window_said(system: System, alike: str) -> str:

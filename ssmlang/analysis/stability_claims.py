@@ -116,7 +116,7 @@ class Claims:
         factors = [f for j in open_ for f in j.factors or () if f.place == "depends"]
         fix = fix_for([f for j in open_ for f in j.factors or ()], self.context, self.domain)
         if factors and factors[0].witness is not None:
-            shown = f"not for all values allowed: {witness_text(factors[0])}"
+            shown = f"not for all values allowed; {witness_text(factors[0])}"
             return "refuted", shown, (*((stated,) if stated else ()), *odds, *self._typical(found)), fix
         why = next((j.why for j in open_ if j.why), "the conditions are neither proved nor refuted by algebra")
         if chance is not None and chance[1].max(initial=0) > EXPLODES:
@@ -146,7 +146,7 @@ class Claims:
 
     def _not_inside(self, f: Factor) -> str:
         if f.witness is not None:
-            return f"not stable for any value allowed, such as {witness_text(f)}"
+            return f"not stable for any value allowed: {witness_text(f)}"
         grows = "it " if any(m.kind == "explosive" for m in f.modes) else ""
         pairs = "its roots come in pairs r and 1/r"
         return f"not stable for any value allowed: {pairs}; for some, {grows}{bad_mode(f.modes)}"
@@ -226,5 +226,5 @@ class Claims:
 
 def _short(reason: str) -> str:
     """The first words, for beside the carets."""
-    first = reason.split("; ")[0]
+    first = reason.removeprefix("not for all values allowed; ").split("; ")[0]
     return first if len(first) <= 90 else first[:87] + "..."

@@ -14,7 +14,7 @@ import sympy as sp
 from ssmlang.analysis.stability_blocks import Z
 from ssmlang.analysis.stability_domain import Domain
 from ssmlang.analysis.stability_modes import ON_CIRCLE, Mode, of_roots
-from ssmlang.analysis.stability_numbers import LONG, opaque, rational
+from ssmlang.analysis.stability_numbers import LONG, opaque, rational, rough
 from ssmlang.analysis.stability_polynomials import (
     MAX_DEGREE,
     cyclotomic_order,
@@ -122,8 +122,10 @@ def _of_numbers(coefficients: tuple[sp.Expr, ...], multiplicity: int) -> Factor:
         place = "outside"
     elif is_reciprocal(coefficients) and all(m.kind == "marginal" for m in found):
         place = "circle"
+    elif any(rough(c) for c in coefficients):
+        # Within rounding of the circle, and the numbers are rounded.
+        place = "circle"
     else:
-        # Within rounding of the circle, and no algebra that says on which side.
         place = "inside" if is_schur(exact) else "unknown"
     return Factor(coefficients, multiplicity, place, order, found)
 

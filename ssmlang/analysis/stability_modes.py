@@ -64,8 +64,8 @@ class Mode:
             turn = "changes sign every row"
         if self.kind == "marginal":
             if period is None:
-                return "a unit root at frequency zero"
-            return f"a unit root at period {figure(period)}" if rational_period(period) else f"{turn}, undamped"
+                return "has a unit root at frequency zero"
+            return f"has a unit root at period {figure(period)}" if rational_period(period) else f"{turn}, undamped"
         if self.kind == "explosive":
             percent, doubling = figure(100 * (self.modulus - 1)), figure(self.doubling_time or 0)
             grows = f"grows by {percent}% a row, doubling in {doubling} rows"

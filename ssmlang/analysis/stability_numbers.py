@@ -10,17 +10,28 @@ import sympy as sp
 
 SIMPLE = 10_000
 """Denominators up to this are simple."""
+FEW = 100
+"""The same for what doubles were multiplied into."""
+WRITTEN = 10**12
+"""A person writes no fraction with a larger denominator."""
 LONG = 10**30
 
 
 def settled(number: sp.Rational) -> sp.Rational:
-    """A fraction that irrational numbers of sixty digits were multiplied into, with their rounding taken off where a
-    simple one is meant."""
-    if number.q <= LONG:
+    """A coefficient that irrational numbers of sixty digits, or doubles that stand for nothing simple, were multiplied
+    into, with their rounding taken off where a simple one is meant: cos(0.3)^2 + sin(0.3)^2 is 1."""
+    if number.q <= WRITTEN:
         return number
-    near = Fraction(int(number.p), int(number.q)).limit_denominator(SIMPLE)
-    close = abs(number - sp.Rational(near.numerator, near.denominator)) <= sp.Rational(1, 10**40)
-    return sp.Rational(near.numerator, near.denominator) if close else number
+    near = Fraction(int(number.p), int(number.q)).limit_denominator(SIMPLE if number.q > LONG else FEW)
+    close = abs(number - sp.Rational(near.numerator, near.denominator))
+    precise = number.q > LONG and close <= sp.Rational(1, 10**40)
+    return sp.Rational(near.numerator, near.denominator) if precise or (
+        near.denominator <= FEW and close <= sp.Rational(4, 10**15)) else number  # fmt: skip
+
+
+def rough(number: sp.Expr) -> bool:
+    """Whether a number has more digits than a person writes, so that its last ones may be rounding."""
+    return bool(number.is_Rational and number.q > WRITTEN)
 
 
 def rational(number: sp.Expr) -> Fraction:

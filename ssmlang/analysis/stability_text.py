@@ -104,14 +104,14 @@ def why_inside(found: Sequence[Judged], domain: Domain) -> str:
 
 def bad_mode(modes: Sequence[Mode]) -> str:
     """The worst mode in words."""
-    return max(modes, key=lambda m: m.modulus).describe() if modes else "a root outside the unit circle"
+    return max(modes, key=lambda m: m.modulus).describe() if modes else "has a root outside the unit circle"
 
 
 def witness_text(f: Factor) -> str:
-    """`phi = 1.4: grows by 40% a row`."""
+    """`at phi = 1.4 it grows by 40% a row`."""
     assert f.witness is not None
     values = point([(str(s), v) for s, v in sorted(f.witness.items(), key=lambda kv: str(kv[0])) if s in f.symbols])
-    return f"{values}: {bad_mode(f.modes)}"
+    return f"at {values} it {bad_mode(f.modes)}"
 
 
 def modes_at(judged: Judged, values: Mapping[sp.Symbol, float]) -> tuple[Mode, ...]:

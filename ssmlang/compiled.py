@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jax import Array
 
     from ssmlang.data import Bound
+    from ssmlang.data.recent import Recent
     from ssmlang.inference.priors import Priors
     from ssmlang.inference.simulate import Simulator
     from ssmlang.results.control_plot import Weights
@@ -82,6 +83,8 @@ class Model:
         self.constants = dict(constants or {})
         self.augment = dict(augment or {})
         self._executions: dict[Any, Execution] = {}
+        if self.spec.assertions:
+            self.check().require()
 
     @property
     def name(self) -> str:
@@ -137,9 +140,13 @@ class Model:
             z = jax.numpy.zeros(self.priors.size)
             return {n: np.asarray(v) for n, v in self.priors.constrain(self.priors.unravel(z))[0].items()}
 
-    def check(self) -> Report:
-        """What is known of the model before any data."""
-        return report(self.spec, self.form, self.diagnostics)
+    def check(self, data: Any = None, *, rows: int | None = None, time: Any = None) -> Report:
+        """What is known of the model before any data: observability, stability, identifiability, engines.
+
+        `data`, or the number of `rows` that are to come: also what these can inform.
+        """
+        bound = None if data is None else self.bind(data, time=time)
+        return report(self.spec, self.form, self.diagnostics, rows=rows, data=bound)
 
     def why(self) -> Advice:
         """The engine that `auto` takes, and why not each of the others."""
@@ -182,9 +189,13 @@ class Model:
 
     def bind(self, data: Any, *, time: Any = None) -> tuple[Bound, ...]:
         """Data sets in the model's terms, checked. Raises E4xx."""
-        from ssmlang.data import bind
+        return self._recent.bind(data, time=time)
 
-        return bind(self.spec, data, time=time)
+    @cached_property
+    def _recent(self) -> Recent:
+        from ssmlang.data.recent import Recent
+
+        return Recent(self.spec)
 
     def execution(self, engine: EngineName = "auto", task: Task = Task()) -> Execution:  # noqa: B008
         """What runs `engine` on this model, for what is asked of it. Raises E301 to E306 where it cannot."""
@@ -194,12 +205,16 @@ class Model:
         name = engine if isinstance(engine, str) else getattr(engine, "name", None)
         if not isinstance(name, str):
             raise SsmError(Diagnostic("E301", f"engine={engine!r} is neither a name nor an engine"))
-        chosen = choose(self.spec, name, self.form, task)
+        chosen = self._choice(name, task)
         assert isinstance(self.form, LinearForm)
         made = engines.engine_class(chosen)() if isinstance(engine, str) else engine
         if made not in self._executions:
             self._executions[made] = Execution(self.spec, self.form, made)
         return self._executions[made]
+
+    @cached_property
+    def _choice(self) -> Callable[[str, Task], str]:
+        return lru_cache(maxsize=64)(lambda name, task: choose(self.spec, name, self.form, task))
 
     def _task(self, verb: Verb, bounds: Sequence[Bound], dtype: str, device: str | None, ahead: int = 0) -> Task:
         from ssmlang.running.execution import on_gpu
@@ -278,17 +293,13 @@ class Model:
     def _moments(self, verb: Literal["filter", "smooth"], data: Any, params: Mapping[str, Any], engine: EngineName,
                  time: Any, keep: Literal["all", "last"], dtype: str, device: str | None, paths: int = 0,
                  seed: int = 0) -> Any:  # fmt: skip
-        from ssmlang.running.execution import running
-        from ssmlang.running.verbs import Moments
+        from ssmlang.running.moments import datasets
 
         one_of("keep", keep, ("all", "last"))
         bounds = self.bind(data, time=time)
         execution = self.execution(engine, self._task(verb, bounds, dtype, device))
-        values = self.params_of(params)
-        with running(dtype, device):
-            one = lambda i, bound: Moments(self, execution, verb, bound).at(
-                values, keep, paths=paths, seed=seed, first=i * paths)  # fmt: skip
-            found = [one(i, bound) for i, bound in enumerate(bounds)]
+        found = datasets(self, execution, verb, bounds, self.params_of(params), dtype, device, keep=keep, paths=paths,
+                         seed=seed)  # fmt: skip
         return found if isinstance(data, (list, tuple)) else found[0]
 
     def residuals(
@@ -360,17 +371,14 @@ class Model:
         device: str | None = None,
     ) -> xr.Dataset | list[xr.Dataset]:
         """Moments of the `steps` rows after the data; `future` gives their inputs. Of a list of data sets, a list."""
-        from ssmlang.running.execution import running
-        from ssmlang.running.verbs import Moments
+        from ssmlang.running.moments import datasets
 
         del seed
         steps = rows(steps, "a forecast")
         bounds = self.bind(data, time=time)
         execution = self.execution(engine, self._task("forecast", bounds, dtype, device, steps))
-        values = self.params_of(params)
-        with running(dtype, device):
-            one = lambda bound: Moments(self, execution, "forecast", bound, steps=steps, future=future)
-            found = [one(bound).at(values) for bound in bounds]
+        found = datasets(self, execution, "forecast", bounds, self.params_of(params), dtype, device, steps=steps,
+                         future=future)  # fmt: skip
         return found if isinstance(data, (list, tuple)) else found[0]
 
     # --------------------------------------------------------------------------------------------- row by row

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,3 +39,25 @@ def precision_is_left_as_it_was() -> Iterator[None]:
 def nile() -> str:
     """The path of the Nile's model."""
     return str(Path(__file__).resolve().parent.parent / "stdlib" / "models" / "nile.ssm")
+
+
+@pytest.fixture
+def compilations() -> Callable[[], AbstractContextManager[list[str]]]:
+    """`with compilations() as found`: the names of the functions that XLA compiles meanwhile, kept on disk or not."""
+    from jax import monitoring
+
+    @contextmanager
+    def watch() -> Iterator[list[str]]:
+        found: list[str] = []
+
+        def listen(event: str, seconds: float, **more: Any) -> None:
+            if event == "/jax/core/compile/backend_compile_duration":
+                found.append(str(more.get("fun_name")))
+
+        monitoring.register_event_duration_secs_listener(listen)
+        try:
+            yield found
+        finally:
+            monitoring.unregister_event_duration_listener(listen)
+
+    return watch

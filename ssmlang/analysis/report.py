@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from ssmlang.analysis.advice import Advice, advise
-from ssmlang.language.diagnostics import Diagnostic
-from ssmlang.model import expr
-from ssmlang.model.autoregression import autoregressions
+from ssmlang.analysis.findings import Finding, Outcome
+from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.model.blocks import described
-from ssmlang.model.elaborate.structure import roots
 from ssmlang.model.linear import LinearForm
 from ssmlang.model.model import Model
 from ssmlang.model.obstacles import Obstacle
 
-Outcome = Literal["proved", "refuted", "unknown"]
+__all__ = ["Finding", "Outcome", "Report", "report"]
 
-
-@dataclass(frozen=True)
-class Finding:
-    """One property of a model with its verdict and the reason in one line."""
-
-    property: str
-    verdict: Outcome
-    reason: str
-    line: int | None = None
+SCHEMA = 1
+"""The version of `Report.to_dict()`, described in docs/checks.md."""
 
 
 @dataclass(frozen=True)
@@ -37,29 +29,36 @@ class Report:
     findings: tuple[Finding, ...]
     advice: Advice
     diagnostics: tuple[Diagnostic, ...] = ()
+    matrices: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The state-space form of a small linear program in LaTeX, by letter"""
 
     @property
     def ok(self) -> bool:
         """Whether nothing is an error and nothing asserted was refuted."""
         return not any(d.severity == "error" for d in self.diagnostics)
 
+    def require(self) -> None:
+        """Raise SsmError with everything said where something asserted was refuted."""
+        if not self.ok:
+            raise SsmError(self.diagnostics)
+
     def to_dict(self) -> dict[str, Any]:
         from ssmlang.language.render import diagnostic_to_dict
 
         return {
+            "schema": SCHEMA,
             "model": self.model,
+            "ok": self.ok,
             "facts": list(self.facts),
-            "checks": [
-                {"property": f.property, "verdict": f.verdict, "reason": f.reason, "line": f.line}
-                for f in self.findings
-            ],
+            "checks": [f.to_dict() for f in self.findings],
             **{k: v for k, v in self.advice.to_dict().items() if k != "model"},
+            "matrices": dict(self.matrices),
             "diagnostics": [diagnostic_to_dict(d) for d in self.diagnostics],
         }
 
     def __str__(self) -> str:
-        width = max((len(f.property) for f in self.findings), default=0)
-        rows = [f"  {f.property:<{width}}  {f.verdict:<8} {f.reason}" for f in self.findings]
+        width = min(max((len(f.property) for f in self.findings), default=0), 30)
+        rows = [line for f in self.findings for line in _lines(f, width)]
         parts = [f"model {self.model}", *(f"  {fact}" for fact in self.facts), "checks", *rows, str(self.advice)]
         if self.diagnostics:
             from ssmlang.language.render import render_text
@@ -75,14 +74,63 @@ class Report:
         return report_html(self.to_dict())
 
 
-def report(model: Model, form: LinearForm | tuple[Obstacle, ...], diagnostics: tuple[Diagnostic, ...] = ()) -> Report:
-    """Everything that is known of a model without data."""
-    findings = [*_linearity(form), *_assertions(model)]
+def _lines(f: Finding, width: int) -> list[str]:
+    """A finding as text: its verdict with the reason, and what belongs to it further in."""
+    rows = [f"  {f.property:<{width}}  {f.verdict:<8} {f.reason}"]
+    further = [*(f"unless {u}" for u in f.unless), *f.details]
+    if f.witness is not None:
+        further.append(_told_apart(f))
+    if f.fix and f.verdict != "proved":
+        further.append(f"fix: {f.fix}")
+    indent = " " * (width + 13)
+    return rows + [indent + line for line in further]
+
+
+def _told_apart(f: Finding) -> str:
+    assert f.witness is not None
+    return "witness: " + f.witness.told
+
+
+def report(
+    model: Model,
+    form: LinearForm | tuple[Obstacle, ...],
+    diagnostics: tuple[Diagnostic, ...] = (),
+    *,
+    rows: int | None = None,
+    data: tuple[Any, ...] | None = None,
+    seconds: float | None = None,
+) -> Report:
+    """Everything that is known of a model before data; `rows` of them, or the bound `data` themselves, where known.
+
+    `seconds`: processor time that each check may take (budget.SECONDS).
+    """
+    from ssmlang.analysis.asserting import diagnostics as of_findings
+    from ssmlang.analysis.budget import SECONDS, Budget
+    from ssmlang.analysis.checks import run_checks
+    from ssmlang.analysis.context import Context
+
+    if rows is None and data:
+        rows = max(b.steps for b in data)
+    context = Context(model, form, Budget(SECONDS if seconds is None else seconds), rows, data)
+    findings = run_checks(context)
     facts = _facts(model)
     apart = described(form) if isinstance(form, LinearForm) else None
     if apart is not None:
         facts.append(f"in {apart}, each run as a model of its own")
-    return Report(model.name, tuple(facts), tuple(findings), advise(model, form), diagnostics)
+    known = {(d.code, d.span) for d in diagnostics}
+    found = tuple(d for d in of_findings(context, findings) if (d.code, d.span) not in known)
+    return Report(model.name, tuple(facts), tuple(findings), advise(model, form), (*diagnostics, *found),
+                  _matrices(context))  # fmt: skip
+
+
+def _matrices(context: Any) -> dict[str, Any]:
+    import sys
+
+    if "sympy" not in sys.modules or context.system is None:
+        return {}
+    from ssmlang.analysis.latex import matrices
+
+    return matrices(context.system)
 
 
 def _facts(model: Model) -> list[str]:
@@ -108,39 +156,3 @@ def _facts(model: Model) -> list[str]:
 def _sized(v: Any) -> str:
     dims = [a.name if a is not None else str(n) for a, n in zip(v.axes, v.shape)]
     return v.name + (f"[{', '.join(dims)}]" if dims else "")
-
-
-def _linearity(form: LinearForm | tuple[Obstacle, ...]) -> list[Finding]:
-    if isinstance(form, LinearForm):
-        return [Finding("linear and Gaussian", "proved", "every equation is affine in states and noises, by structure")]
-    found = []
-    for o in form:
-        line = o.span.source.position(o.span.start)[0] if o.span is not None else None
-        where = f" (line {line})" if line is not None else ""
-        found.append(Finding("linear and Gaussian", "refuted", f"{o.message}: {o.label}{where}", line))
-    return found
-
-
-def _assertions(model: Model) -> list[Finding]:
-    found = []
-    stable = _stable_by_prior(model)
-    for a in model.assertions:
-        line = a.span.source.position(a.span.start)[0]
-        name = f"{a.property}({', '.join(a.arguments)})"
-        verdict: Outcome = "unknown"
-        reason = "this version has no proof of it"
-        if a.property in ("stable", "stationary") and set(a.arguments) <= stable:
-            verdict, reason = "proved", "its coefficients are declared `stationary`"
-        found.append(Finding(name, verdict, reason, line))
-    return found
-
-
-def _stable_by_prior(model: Model) -> set[str]:
-    """States that read no state but themselves, with coefficients declared `stationary`."""
-    found = set()
-    for parameter, state in autoregressions(model).items():
-        equations = [e for e in model.equations if any(t.name == state for t in e.targets)]
-        read = {name for sort, name, _ in expr.references(n for e in equations for n in roots(e)) if sort == "state"}
-        if read == {state} and model.parameters[parameter].support.declared:
-            found.add(state)
-    return found

@@ -10,6 +10,7 @@ HOMES = {
     "check": "checking",
     "info": "checking",
     "expand": "checking",
+    "lift": "lifting",
     "fmt": "formatting",
     "explain": "explaining",
     "simulate": "running",
@@ -145,6 +146,23 @@ def _expand(commands: Parsers) -> None:
     )
     p.add_argument("file", metavar="FILE", help="a model file, or - for standard input")
     p.add_argument("--out", metavar="FILE", help="write there instead of printing")
+
+
+def _lift(commands: Parsers) -> None:
+    p = _add(
+        commands,
+        "lift",
+        "look for functions of the states in which a model is linear, and print the lift statement",
+        "  ssmlang lift koopman.ssm --degree 4",
+        "Look for Koopman coordinates: the fewest functions, up to a degree, that hold the states (or the functions of "
+        "the model's lift) and become combinations of themselves from row to row. Prints a statement to paste into the "
+        "file, with its matrix as comments; exit code 1 where there is none.",
+    )
+    p.add_argument("file", metavar="FILE", help="a model file, or - for standard input")
+    p.add_argument("--degree", type=_positive, default=4, help="the highest degree of a function (default 4)")
+    p.add_argument("--seconds", type=float, default=20.0, help="processor time that it may take (default 20)")
+    _const(p)
+    p.add_argument("--json", action="store_true", help="as JSON")
 
 
 def _fmt(commands: Parsers) -> None:
@@ -298,6 +316,7 @@ _COMMANDS: dict[str, Callable[[Parsers], None]] = {
     "check": _check,
     "info": _info,
     "expand": _expand,
+    "lift": _lift,
     "fmt": _fmt,
     "explain": _explain,
     "simulate": _simulate,

@@ -23,7 +23,7 @@ class Bound:
     `observations`, `inputs`: by name, float64 of shape (steps, *shape); NaN is a missing value. An observation with
     labels or a range holds positions on its axis, or the integers. `notes`: what was done on the way (rows inserted
     for gaps). `derived_dt`: the input `dt` was not in the data, and is the difference of the times. All arrays are
-    copies.
+    copies; those of `Model.bind` may be read-only.
     """
 
     steps: int

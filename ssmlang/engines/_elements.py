@@ -55,7 +55,7 @@ class Law(NamedTuple):
         return Element(pad(self.D, 0, N - d), self.m, self.U, pad(self.eta, N - d, 0), pad(self.Z, N - d, N - d))
 
 
-class _Meeting(NamedTuple):
+class Meeting(NamedTuple):
     """s_i = D s + m + U e when a later stretch has been seen: e is renewed, and s is seen through."""
 
     gain: Float[Array, "N N *T"]
@@ -67,7 +67,7 @@ class _Meeting(NamedTuple):
     """of what is seen of s_i beyond its own noise"""
 
 
-def _meet(m: Float[Array, "N K *T"], U: Float[Array, "N N *T"], seen: Element | Sight) -> _Meeting:
+def meet(m: Float[Array, "N K *T"], U: Float[Array, "N N *T"], seen: Element | Sight) -> Meeting:
     """s = m + U e meets what later rows say of it: as if w = Z' s + noise had been seen."""
     N = U.shape[0]
     Zt = transposed(seen.Z)
@@ -77,12 +77,12 @@ def _meet(m: Float[Array, "N K *T"], U: Float[Array, "N N *T"], seen: Element | 
     found = condition(noise, below(beside(U, zero), beside(zero, seen.Z)), jnp.zeros((N, 0, *noise.shape[2:]), U.dtype))
     along, through = found.along[:N], found.along[N:]
     gain = eye.reshape(N, N, *(1,) * (along.ndim - 2)) - product(along, transposed(through))
-    return _Meeting(gain, seen.eta - product(seen.Z, product(Zt, m)), found.left[:N], through)
+    return Meeting(gain, seen.eta - product(seen.Z, product(Zt, m)), found.left[:N], through)
 
 
 def join(left: Element, right: Element) -> Element:
     """The element of two stretches, one after the other. No matrix is inverted, none needs full rank."""
-    met = _meet(left.b, left.U, right)
+    met = meet(left.b, left.U, right)
     b = product(right.A, left.b + product(square(met.U), met.surprise)) + right.b
     through = product(met.gain, left.A)
     U, Z = _compressed(beside(product(right.A, met.U), right.U), beside(product(transposed(left.A), met.Z), left.Z))
@@ -92,7 +92,7 @@ def join(left: Element, right: Element) -> Element:
 
 def advance(past: Element, right: Element, d: int) -> Law:
     """The law after one more stretch, `past` being that of a law with d coefficients in use."""
-    met = _meet(past.b, past.U, right)
+    met = meet(past.b, past.U, right)
     m = product(right.A, past.b + product(square(met.U), met.surprise)) + right.b
     U = compress(beside(product(right.A, met.U), right.U))
     D = product(met.gain, past.A[:, :d])
@@ -104,7 +104,7 @@ def advance(past: Element, right: Element, d: int) -> Law:
 
 def look_back(left: Element, seen: Element) -> Sight:
     """What a stretch and all that follows it say of the row before it."""
-    met = _meet(left.b, left.U, seen)
+    met = meet(left.b, left.U, seen)
     back = transposed(product(met.gain, left.A))
     Z = compress(beside(product(transposed(left.A), met.Z), left.Z))
     return Sight(left.eta + product(back, met.surprise), Z)
@@ -112,7 +112,7 @@ def look_back(left: Element, seen: Element) -> Sight:
 
 def look_ahead(law: Law, seen: Sight) -> Law:
     """The law of the same row given what was seen of it later; what that says of delta is left out."""
-    met = _meet(law.m, law.U, seen)
+    met = meet(law.m, law.U, seen)
     m = law.m + product(square(met.U), met.surprise)
     return law._replace(D=product(met.gain, law.D), m=m, U=met.U)
 

@@ -67,14 +67,22 @@ def gained(settled: Settled) -> Float[Array, " K *T"]:
     return 0.5 * jnp.sum(found.whitened**2, axis=0) - found.logdet - settled.constant
 
 
-def estimate(settled: Settled) -> Float[Array, "d K *T"]:
-    """The mean of delta, zero in directions that nothing has seen; never differentiated."""
+def law(settled: Settled) -> tuple[Float[Array, "d K *T"], Float[Array, "d d *T"]]:
+    """The mean of delta, zero in directions that nothing has seen, and a root of its covariance; never differentiated.
+
+    Along what nothing has seen the covariance is any number.
+    """
     fixed = jax.lax.stop_gradient(settled)
-    d = fixed.unit.shape[0]
+    d, K = fixed.unit.shape[0], fixed.eta.shape[1]
     unit = jnp.broadcast_to(_diagonal(1.0 / fixed.unit), fixed.X[:, :d].shape)
     found = condition(fixed.X, _no_rows(fixed.X), beside(fixed.eta, unit))
-    K = fixed.eta.shape[1]
-    return product(transposed(found.whitened[:, K:]), found.whitened[:, :K])
+    root = transposed(found.whitened[:, K:])
+    return product(root, found.whitened[:, :K]), root
+
+
+def estimate(settled: Settled) -> Float[Array, "d K *T"]:
+    """The mean of delta, zero in directions that nothing has seen; never differentiated."""
+    return law(settled)[0]
 
 
 def spread(settled: Settled, D: Float[Array, "N d *T"]) -> tuple[Float[Array, "N K *T"], Float[Array, "N d *T"]]:

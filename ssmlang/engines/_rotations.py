@@ -97,7 +97,7 @@ def _compress_rule(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array
     n, k = M.shape[:2]
     if k <= n:
         return compress(M), compress(dM)
-    turned = _once(reflect(below(M, identity(k, M)), n))
+    turned = once(reflect(below(M, identity(k, M)), n))
     return turned[:n, :n], product(dM, turned[n:, :n])
 
 
@@ -120,7 +120,7 @@ def _condition_rule(
     observed, rest, rhs = primals
     dobserved, drest, drhs = tangents
     (m, k), n = observed.shape[:2], rest.shape[0]
-    turned = _once(reflect(below(observed, rest, identity(k, observed)), m))
+    turned = once(reflect(below(observed, rest, identity(k, observed)), m))
     Q1, Q2 = turned[m + n :, :m], turned[m + n :, m:]
     X, out = _split(turned[: m + n], rhs)
     # Q moves by dQ1 = Q2 S', dQ2 = -Q1 S with S = X^{-1} dM1 Q2, up to rotations of the coordinates within each.
@@ -159,6 +159,12 @@ def solve_lower(X: Float[Array, "m m *T"], rhs: Float[Array, "m q *T"]) -> Float
     return jax.lax.fori_loop(0, m, substitute, jnp.zeros_like(rhs))
 
 
+def solve_lower_transposed(X: Float[Array, "m m *T"], rhs: Float[Array, "m q *T"]) -> Float[Array, "m q *T"]:
+    """X'^{-1} rhs for lower-triangular X."""
+    turned = jnp.flip(transposed(X), (0, 1))
+    return jnp.flip(solve_lower(turned, jnp.flip(rhs, 0)), 0)
+
+
 def reflect(M: Float[Array, "n k *T"], rows: int) -> Float[Array, "n k *T"]:
     """M Q with Q orthogonal, such that the first `rows` rows are lower triangular: Householder reflections.
 
@@ -194,11 +200,11 @@ def _over(mask: Array, like: Array) -> Array:
 
 
 @jax.custom_jvp
-def _once(x: Array) -> Array:
+def once(x: Array) -> Array:
     """x, which is not to be differentiated: the rules above hold for one derivative."""
     return x
 
 
-@_once.defjvp
+@once.defjvp
 def _twice(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     raise NotImplementedError("factored covariances have first derivatives only; differentiate the engine 'kalman'")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,31 +11,20 @@ from jaxtyping import Array, Float, Key
 
 from ssmlang.engines import _flat as flat
 from ssmlang.engines._at_once import affine_paths, reach
-from ssmlang.engines._elements import Element, Law, Sight, advance, join, look_ahead, look_back, nothing
-from ssmlang.engines._first_row import FirstRow, first_row
+from ssmlang.engines._elements import Law, look_ahead
+from ssmlang.engines._first_row import first_row
 from ssmlang.engines._flat import Settled
-from ssmlang.engines._rotations import beside, product, square
-from ssmlang.engines._rows_last import RowsLast, elements, row_densities, rows_last
-from ssmlang.engines._stretches import backwards, forwards
+from ssmlang.engines._past import Past, gone_through, predicted, settled_at, settled_at_last, sights, terms
+from ssmlang.engines._rotations import product, square
+from ssmlang.engines._rows_last import RowsLast, rows_last
+from ssmlang.engines._score import Start, log_density
 from ssmlang.engines._univariate import zero_tolerance
 from ssmlang.engines.base import EngineBase, Filtered, Smoothed, register
 from ssmlang.engines.companion import initial
 from ssmlang.engines.layout import Layout
 from ssmlang.engines.paths import without_flat_part, without_means
-from ssmlang.engines.program import LinearGaussian
+from ssmlang.engines.program import Initial, LinearGaussian
 from ssmlang.engines.requirements import Requirements
-
-
-class _Past(NamedTuple):
-    """The rows, and each given the rows up to it."""
-
-    layout: Layout
-    rows: RowsLast
-    elements: Element
-    """of rows 1, 2, ..."""
-    first: FirstRow
-    laws: Law
-    """of all rows"""
 
 
 @register
@@ -65,12 +53,9 @@ class Parallel(EngineBase):
 
     def log_likelihood(self, program: LinearGaussian, y: Float[Array, "T m"]) -> Float[Array, ""]:
         """Log-density of what was observed; -inf where row 0 contradicts its law or there is no initial law."""
-        past = self._past(program, y[None])
-        delta = _estimate(past)
-        total = jnp.sum(_densities(past, delta))
-        if delta is not None:
-            total = total + flat.gained(_settled_at_last(past, delta))[0]
-        return jnp.where(program.initial.exists, total, -jnp.inf)
+        layout, rows, start = self._begun(program, y[None])
+        value = log_density(layout, self.block, rows, Start(*start[:4]))
+        return jnp.where(program.initial.exists, value, -jnp.inf)
 
     def log_likelihood_terms(self, program: LinearGaussian, y: Float[Array, "T m"]) -> Float[Array, " T"]:
         """Log-density of each row given the rows before it; sums to `log_likelihood`."""
@@ -83,10 +68,10 @@ class Parallel(EngineBase):
         """
         past = self._past(program, y[None], memory)
         rows, n, size = past.rows, past.layout.structure.n, past.layout.program_size
-        ahead = _predicted(past)
+        ahead = predicted(past)
         settled = known = reached = None
         if past.laws.D.shape[1]:
-            settled, known = _settled(past, past.laws), _settled(past, ahead, before=True)
+            settled, known = settled_at(past, past.laws), settled_at(past, ahead, before=True)
             reached = reach(past.first.law.D, rows.A[..., 1:], self.block)
         begun = past.first.before.D
         before = None if reached is None else jnp.concatenate([begun[..., None], reached[..., 1:]], axis=-1)
@@ -134,95 +119,31 @@ class Parallel(EngineBase):
         x, drawn = affine_paths(rows, begun, key, draws, self.block)
         return x[..., : layout.structure.n] + self.smoothed_means(without_means(program), y - drawn)
 
-    def _past(self, program: LinearGaussian, ys: Float[Array, "K T m"], whole: bool = False) -> _Past:
+    def _begun(
+        self, program: LinearGaussian, ys: Float[Array, "K T m"], whole: bool = False
+    ) -> tuple[Layout, RowsLast, Initial]:
         layout = Layout(program.structure, whole)
         if ys.ndim != 3 or ys.shape[2] != layout.structure.m:
             raise ValueError(f"y has shape {ys.shape[1:]}, the program {layout.structure.m} observations a row")
         if layout.can_be_predicted_exactly:
             raise ValueError("an observation can be known exactly from the row before: the engine 'parallel' cannot")
         rows = rows_last(program, layout, jnp.asarray(ys, jnp.asarray(program.d).dtype))
-        tolerance = zero_tolerance(layout, rows.W.dtype)
-        first = first_row(initial(jax.tree.map(jnp.asarray, program), layout), rows, layout, tolerance)
-        steps = elements(rows.part(1, rows.y.shape[-1]), tolerance)
-        none = nothing(layout.size, len(ys), rows.W)
-        finish = partial(advance, d=first.law.D.shape[1])
-        laws = forwards(first.law.element(), steps, join, finish, none, self.block)
-        laws = jax.tree.map(lambda a, b: jnp.concatenate([a[..., None], b], axis=-1), first.law, laws)
-        return _Past(layout, rows, steps, first, laws)
+        return layout, rows, initial(jax.tree.map(jnp.asarray, program), layout)
 
-    def _given_all(self, past: _Past) -> tuple[Law, Settled | None]:
+    def _past(self, program: LinearGaussian, ys: Float[Array, "K T m"], whole: bool = False) -> Past:
+        layout, rows, start = self._begun(program, ys, whole)
+        return gone_through(layout, self.block, rows, start)
+
+    def _given_all(self, past: Past) -> tuple[Law, Settled | None]:
         """Each row's law given all rows and the flat coefficients; what is known of these in the end."""
-        N, K = past.laws.m.shape[:2]
-        none = nothing(N, K, past.laws.U)
-        seen = backwards(none, past.elements, join, look_back, none, self.block)
-        last = Sight(none.eta, none.Z)
-        seen = jax.tree.map(lambda a, b: jnp.concatenate([a, b[..., None]], axis=-1), seen, last)
         settled = None
         if past.laws.D.shape[1]:
-            settled = jax.tree.map(lambda a: a[..., None], _settled_at_last(past))
-        return look_ahead(past.laws, seen), settled
+            settled = jax.tree.map(lambda a: a[..., None], settled_at_last(past))
+        return look_ahead(past.laws, sights(past, self.block)), settled
 
 
-def _predicted(past: _Past) -> Law:
-    """The law of each row before its own observations; its factor is wide."""
-    rows, first = past.rows.part(1, past.rows.y.shape[-1]), past.first.before
-    laws: Law = jax.tree.map(lambda a: a[..., :-1], past.laws)
-    m = product(rows.A, laws.m) + rows.a
-    U = beside(product(rows.A, laws.U), rows.B)
-    rest = laws._replace(D=product(rows.A, laws.D), m=m, U=U)
-    wide = first._replace(U=jnp.pad(first.U, ((0, 0), (0, U.shape[1] - first.U.shape[1]))))
-    return jax.tree.map(lambda a, b: jnp.concatenate([a[..., None], b], axis=-1), wide, rest)
-
-
-def _settled(past: _Past, laws: Law, delta: Float[Array, "d K"] | None = None, *, before: bool = False) -> Settled:
-    """What is known of the flat coefficients by each row, or before it; counted from `delta`."""
-    size = _sizes(past)
-    if before:
-        size = jnp.pad(size[..., :-1], ((0, 0), (1, 0)))
-    return flat.settle(_counted(laws, delta), laws.Z, size, past.first.before.D)
-
-
-def _settled_at_last(past: _Past, delta: Float[Array, "d K"] | None = None) -> Settled:
-    """The same by the last row."""
-    last: Law = jax.tree.map(lambda a: a[..., -1], past.laws)
-    return flat.settle(_counted(last, delta), last.Z, _sizes(past)[..., -1], past.first.before.D)
-
-
-def _counted(laws: Law, delta: Float[Array, "d K"] | None) -> Float[Array, "d K *T"]:
-    """eta of the flat coefficients less `delta`."""
-    return laws.eta if delta is None else laws.eta - product(laws.Z, product(jnp.swapaxes(laws.Z, 0, 1), delta))
-
-
-def _sizes(past: _Past) -> Float[Array, "d T"]:
-    """How much the rows up to each would say of each flat coefficient if nothing cancelled: a bound for rounding."""
-    ahead, rows = jax.lax.stop_gradient((_predicted(past), past.rows))
-    Z = rows.seen_Z
-    variance = jnp.sum(product(Z, ahead.U) ** 2, axis=1) + jnp.sum(rows.seen_W**2, axis=1)
-    loads = product(jnp.abs(Z), jnp.abs(ahead.D)) ** 2 / jnp.where(variance > 0, variance, 1.0)[:, None]
-    said = jnp.sum(loads, axis=0).at[..., 0].set(0.0)
-    return jnp.sqrt(jnp.cumsum(said, axis=-1))
-
-
-def _estimate(past: _Past) -> Float[Array, "d K"] | None:
-    """The flat coefficients that densities are counted from: any would do, these leave no big numbers to cancel."""
-    return flat.estimate(_settled_at_last(past)) if past.laws.D.shape[1] else None
-
-
-def _densities(past: _Past, delta: Float[Array, "d K"] | None) -> Float[Array, " T"]:
-    """Log-density of each row given the rows before it and the flat coefficients."""
-    before: Law = jax.tree.map(lambda a: a[..., :-1], past.laws)
-    if delta is not None:
-        before = before._replace(m=before.m + product(before.D, delta))
-    rest = row_densities(past.rows.part(1, past.rows.y.shape[-1]), before)
-    return jnp.concatenate([past.first.density[:, None], rest], axis=1)[0]
-
-
-def _terms(program: LinearGaussian, past: _Past) -> Float[Array, " T"]:
-    delta = _estimate(past)
-    terms = _densities(past, delta)
-    if delta is not None:
-        terms = terms + jnp.diff(flat.gained(_settled(past, past.laws, delta))[0], prepend=0.0)
-    return jnp.where(program.initial.exists, terms, -jnp.inf)
+def _terms(program: LinearGaussian, past: Past) -> Float[Array, " T"]:
+    return jnp.where(program.initial.exists, terms(past), -jnp.inf)
 
 
 def _moments(

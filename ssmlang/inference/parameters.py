@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import jax
 import numpy as np
@@ -124,22 +126,54 @@ def _label(key: Any, labels: tuple[Any, ...]) -> Any:
     return key
 
 
-def _check_supports(found: Findings, priors: Priors, values: Mapping[str, np.ndarray]) -> None:
+@dataclass(frozen=True)
+class _Region:
+    """Where the values of a parameter may lie: between ends, or where a constraint of whole vectors holds."""
+
+    constraint: Any
+    low: np.ndarray
+    high: np.ndarray
+    everywhere: bool
+
+
+_KNOWN: WeakKeyDictionary[Priors, dict[str, _Region]] = WeakKeyDictionary()
+"""The regions that depend on no parameter, found once."""
+
+
+def _region(priors: Priors, site: Site, values: Mapping[str, np.ndarray]) -> _Region | None:
+    """The region of a parameter given the others; None where one that it depends on has no value."""
+    known = _KNOWN.setdefault(priors, {})
+    if site.name in known:
+        return known[site.name]
+    reads = site.depends_on() & priors.parameters.keys()
+    if not reads <= values.keys():
+        return None
     with jax.enable_x64(True):
-        for name, site in priors.sites.items():
-            if name not in values or not (site.depends_on() & priors.parameters.keys()) <= values.keys():
-                continue
-            problem = _outside(site, values[name], values)
-            if problem is not None:
-                entry, reason = problem
-                found.add("E444", f"the value of '{entry}' is outside its support", site.parameter.span, reason)
+        constraint: Any = support_of(site.law(values))
+        low = np.asarray(getattr(constraint, "lower_bound", -np.inf), float)
+        high = np.asarray(getattr(constraint, "upper_bound", np.inf), float)
+    everywhere = constraint.event_dim == 0 and bool(np.isneginf(low).all() and np.isposinf(high).all())
+    found = _Region(constraint, low, high, everywhere)
+    if not reads:
+        known[site.name] = found
+    return found
 
 
-def _outside(site: Site, value: np.ndarray, values: Mapping[str, np.ndarray]) -> tuple[str, str] | None:
-    parameter = site.parameter
-    constraint = support_of(site.law(values))
+def _check_supports(found: Findings, priors: Priors, values: Mapping[str, np.ndarray]) -> None:
+    for name, site in priors.sites.items():
+        region = _region(priors, site, values) if name in values else None
+        if region is None or region.everywhere:
+            continue
+        problem = _outside(site, values[name], region)
+        if problem is not None:
+            entry, reason = problem
+            found.add("E444", f"the value of '{entry}' is outside its support", site.parameter.span, reason)
+
+
+def _outside(site: Site, value: np.ndarray, region: _Region) -> tuple[str, str] | None:
+    parameter, constraint = site.parameter, region.constraint
     if constraint.event_dim == 0:
-        low, high = _numeric_ends(site, values)
+        low, high = region.low, region.high
         closed = not parameter.support.declared and parameter.prior is not None and parameter.prior.name in _CLOSED
         inside = (value >= low) & (value <= high) if closed else (value > low) & (value < high)
         inside |= np.isinf(low) & np.isinf(high)
@@ -156,13 +190,7 @@ def _outside(site: Site, value: np.ndarray, values: Mapping[str, np.ndarray]) ->
         fine = lower and bool(np.all(np.abs(np.sum(value**2, axis=-1) - 1) <= _SUM_TOLERANCE))
         reason = "must be lower triangular, with a positive diagonal and rows of norm 1"
     else:
-        fine = bool(np.all(np.asarray(constraint(value))))
+        with jax.enable_x64(True):
+            fine = bool(np.all(np.asarray(constraint(value))))
         reason = "must be the coefficients of a stationary autoregression"
     return None if fine else (parameter.name, reason)
-
-
-def _numeric_ends(site: Site, values: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    constraint: Any = support_of(site.law(values))
-    low = getattr(constraint, "lower_bound", -np.inf)
-    high = getattr(constraint, "upper_bound", np.inf)
-    return np.asarray(low, float), np.asarray(high, float)

@@ -108,17 +108,44 @@ _VERDICTS = {"proved": "good", "refuted": "bad", "unknown": "dim"}
 
 
 def checks_table(checks: Sequence[Mapping[str, Any]]) -> str:
-    """Rows with `property`, `verdict` (proved, refuted or unknown), `reason`, `line`."""
+    """Rows with `property`, `verdict` (proved, refuted or unknown), `reason`, `line`, and where known `unless`,
+    `details`, `witness`, `fix`."""
     rows = [
         [
             Html(f"<code>{escape(str(c['property']))}</code>"),
             Html(f'<span class="{_VERDICTS.get(str(c["verdict"]), "dim")}">{escape(str(c["verdict"]))}</span>'),
-            c.get("reason", ""),
+            Html(_reasons(c)),
             f"line {c['line']}" if c.get("line") else "",
         ]
         for c in checks
     ]
     return table(["property", "verdict", "reason", ""], rows)
+
+
+def _reasons(check: Mapping[str, Any]) -> str:
+    """The reason, and below it the sets where it does not hold, details, the witness and the fix."""
+    lines = [f"unless {u}" for u in check.get("unless") or ()] + [str(d) for d in check.get("details") or ()]
+    witness = check.get("witness")
+    if witness:
+        lines.append(f"witness: {witness['told']}")
+    if check.get("fix") and check.get("verdict") != "proved":
+        lines.append(f"fix: {check['fix']}")
+    below = "".join(f'<div class="dim">{escape(line)}</div>' for line in lines)
+    return escape(str(check.get("reason", ""))) + below
+
+
+def matrices_block(matrices: Mapping[str, Any]) -> str:
+    """The state-space form of a small program: `state`, `observation`, and LaTeX of `F`, `H` and where known `G`."""
+    if not matrices:
+        return ""
+    stacked = ", ".join(f"<code>{escape(str(name))}</code>" for name in matrices["state"])
+    observed = ", ".join(f"<code>{escape(str(name))}</code>" for name in matrices["observation"])
+    given = "".join(f"<p>${escape(f'{letter} = {matrices[letter]}')}$</p>" for letter in ("F", "H", "G")
+                    if letter in matrices)  # fmt: skip
+    noise = f" + G e_t$, with e = ({', '.join(map(escape, matrices['noise']))})" if "noise" in matrices else " + ...$"
+    return (
+        f"<p>$z_t = F z_{{t-1}}{noise}; $y_t = H z_t + ...$</p><p>z = ({stacked}), y = ({observed})</p>{given}"
+    )
 
 
 def engine_block(
@@ -186,12 +213,13 @@ def _estimate(column: str, value: Any) -> Any:
 
 
 def report_blocks(data: Mapping[str, Any]) -> list[str]:
-    """The blocks of a report: `facts`, `checks`, `engine`, `engines`, `diagnostics`."""
+    """The blocks of a report: `facts`, `checks`, `matrices`, `engine`, `engines`, `diagnostics`."""
     facts = "".join(f"<li>{escape(str(f))}</li>" for f in data.get("facts", ()))
     return [
         f"<ul>{facts}</ul>" if facts else "",
         diagnostics_block(data.get("diagnostics", ())),
         section("checks", checks_table(data.get("checks", ()))),
+        section("matrices", matrices_block(data.get("matrices") or {}), open_=False),
         engine_block(data.get("engine"), data.get("engines", ()), data.get("notes", ())),
     ]
 

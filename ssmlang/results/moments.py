@@ -92,6 +92,27 @@ def moments(
     return dataset
 
 
+class Template:
+    """The labels of a Dataset, for further arrays of the same names and shapes: to make them costs more than a short
+    filter."""
+
+    def __init__(self, labelled: xr.Dataset) -> None:
+        empty = {name: np.broadcast_to(0.0, values.shape) for name, values in labelled.data_vars.items()}
+        self._empty, self._names = labelled.copy(data=empty), list(empty)
+
+    @classmethod
+    def of(cls, labelled: xr.Dataset, arrays: Mapping[Any, np.ndarray]) -> Template | None:
+        """The template of a Dataset made of `arrays`; None where some variable is not one of them as it stands."""
+        fits = all(name in arrays and arrays[name].shape == v.shape for name, v in labelled.data_vars.items())
+        return cls(labelled) if fits else None
+
+    def dataset(self, arrays: Mapping[Any, np.ndarray], attrs: Mapping[str, Any]) -> xr.Dataset:
+        """The Dataset of further `arrays`; `attrs` beside what was said of the first ones."""
+        out = self._empty.copy(data={name: arrays[name] for name in self._names})
+        out.attrs = {**attrs, **self._empty.attrs}
+        return out
+
+
 _FIELDS: dict[str, tuple[str, str]] = {
     "mean": ("state", "mean"),
     "cov": ("state", "cov"),

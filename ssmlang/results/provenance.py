@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 _PACKAGES = ("ssmlang", "jax", "numpyro")
 
 
+@lru_cache(maxsize=64)
 def source_hash(text: str) -> str:
     """The first 16 hexadecimal digits of SHA-256 of a model's text."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -51,9 +52,12 @@ def plain(attrs: Mapping[Any, Any]) -> dict[str, Any]:
         elif isinstance(value, str | int | float | np.number):
             out[key] = value
         else:
-            out[key] = json.dumps(value, default=_jsonable)
+            out[key] = _JSON.encode(value)
     return out
 
 
 def _jsonable(value: Any) -> Any:
     return np.asarray(value).tolist()
+
+
+_JSON = json.JSONEncoder(default=_jsonable)

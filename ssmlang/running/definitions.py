@@ -51,11 +51,13 @@ def definitions(
     joint Gaussian law, row by row. For an engine that takes no such entries (they have no noise) what is read of the
     row itself is integrated over, and what reads further back is left out.
     """
-    found = {}
+    found: dict[str, Series] = {}
+    wanted = [d for d in model.definitions.values() if d.series and d.value is not None]
+    if not wanted:
+        return found
     affine = set(affine_definitions(model))
-    for d in model.definitions.values():
-        if not d.series or d.value is None:
-            continue
+    for d in wanted:
+        assert d.value is not None
         if d.name in lowering.form.definitions:
             first, last = lowering.form.definitions[d.name]
             shape = (len(arrays["mean"]), *d.shape)

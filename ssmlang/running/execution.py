@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -26,10 +27,12 @@ from ssmlang.model import expr
 from ssmlang.model.linear import LinearForm, linear_form
 from ssmlang.model.model import Model
 from ssmlang.running.blocks import asked as in_blocks
-from ssmlang.running.blocks import assembled, blocks_of, known_of
+from ssmlang.running.blocks import blocks_of, known_of
 from ssmlang.running.definitions import with_reads
-from ssmlang.running.gaps import blanked, missing_data
+from ssmlang.running.gaps import missing_data
 from ssmlang.running.heads import known_head, seen
+from ssmlang.running.kept import Kept
+from ssmlang.running.plain import PlainDefinitions
 
 Series = dict[str, dict[str, Any]]
 """One or several series of one padded length: {"observations": {name: (S, T, *shape)}, "inputs": {...}}."""
@@ -120,6 +123,8 @@ class Execution:
         self._lowerings: dict[tuple[tuple[str, ...], bool], GaussianLowering] = {}
         self._compiled: dict[Any, Callable[..., Any]] = {}
         self._blocks: dict[GaussianLowering, BlockLowering | None] = {}
+        self.kept = Kept()
+        """What the verbs made ready for data bound lately."""
 
     # --------------------------------------------------------------------------------------------------- data
 
@@ -200,6 +205,11 @@ class Execution:
 
     # ---------------------------------------------------------------------------------------------- functions
 
+    @cached_property
+    def plain(self) -> PlainDefinitions:
+        """The definitions that follow from parameters alone."""
+        return PlainDefinitions(self.model)
+
     def lowering(self, latent: tuple[str, ...], definitions: bool) -> GaussianLowering:
         # As states, definitions have no noise of their own.
         definitions = definitions and not self.engine.requires.process_noise
@@ -277,34 +287,10 @@ class Execution:
             self._compiled[key] = jax.jit(function)
         return self._compiled[key]
 
-    # ------------------------------------------------------------------------------------------------ results
-
-    def moments(self, verb: Verb, setting: Setting, series: Series, bound: Bound, params: Params
-                ) -> dict[str, np.ndarray]:  # fmt: skip
-        """Arrays of an engine's moments for one series (`series`, without the leading axis), cut to its own rows.
-
-        The last states are the definitions. Raises E721 where a moment is not a number.
-        """
-        found = self.compiled(verb, setting)(floats(params), series)
-        blocks = self.blocks(self.lowering(setting.latent, True))
-        if blocks is not None:
-            arrays = assembled(blocks, found, bound.steps)
-        else:
-            arrays = {k: np.asarray(v)[: bound.steps] for k, v in found._asdict().items() if v is not None}
-        self._check_numbers(arrays, bound)
-        return blanked(arrays, self.lowering(setting.latent, True), bound)
-
     def single(self, bound: Bound) -> Series:
         """The arrays of one series, without the leading axis."""
         (series,) = self.series([bound])
         return jax.tree.map(lambda a: jnp.asarray(a[0]), series)
-
-    def _check_numbers(self, arrays: Mapping[str, np.ndarray], bound: Bound) -> None:
-        for name, values in arrays.items():
-            bad = np.isnan(values).reshape(len(values), -1).any(axis=1)
-            if bad.any():
-                row = int(np.flatnonzero(bad)[0])
-                raise SsmError(not_a_number(name, bound.time.label(row)))
 
 
 def not_a_number(what: str, row: str) -> Diagnostic:
@@ -358,5 +344,6 @@ def _extend(values: np.ndarray, length: int, fill: float | None) -> np.ndarray:
     return np.concatenate([values, np.repeat(last, extra, axis=0)])
 
 
-def floats(params: Params) -> dict[str, Array]:
-    return {name: jnp.asarray(value, float) for name, value in params.items()}
+def floats(params: Params) -> dict[str, np.ndarray]:
+    """Values as arrays of numbers; what is compiled takes them over in the precision of the call."""
+    return {name: np.asarray(value, float) for name, value in params.items()}

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import numpy as np
@@ -22,7 +22,7 @@ from ssmlang.results.provenance import provenance
 from ssmlang.running import groups
 from ssmlang.running.calls import draws_wanted, paths_wanted, rows
 from ssmlang.running.estimate import Estimate, estimate
-from ssmlang.running.verbs import Moments, plain_definitions
+from ssmlang.running.moments import Moments, ready
 
 if TYPE_CHECKING:
     from ssmlang.compiled import Model
@@ -98,13 +98,7 @@ class Fit:
         """Draws (chain, draw, ...) of the parameters and of the definitions that follow from them alone; the one point
         as one draw for `mle` and `map`."""
         draws = self.found.draws or {n: np.asarray(v)[None, None] for n, v in self.params.items()}
-        return groups.parameters(self.model.spec, {**draws, **self._defined(draws)})
-
-    def _defined(self, draws: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        with jax.enable_x64(True):
-            each = jax.jit(jax.vmap(jax.vmap(lambda params: plain_definitions(self.model, params))))
-            found = each({n: np.asarray(v, float) for n, v in draws.items()})
-        return {n: np.asarray(v) for n, v in found.items()}
+        return groups.parameters(self.model.spec, {**draws, **self._runner.plain.each(draws)})
 
     def summary(self) -> pd.DataFrame:
         """A row for each entry of each parameter.
@@ -134,7 +128,7 @@ class Fit:
         `paths`: how many paths to draw, as `paths` (path, time, state): each for another draw of the parameters, spread
         over the posterior (and repeated where there are fewer draws); for `mle` and `map` all at the point.
         """
-        made = [Moments(self.model, self._runner, "smooth", bound) for bound in self.bounds]
+        made = [self._ready("smooth", bound) for bound in self.bounds]
         count = paths_wanted(paths)
         mixed = [self._mixed(one, draws)[0] for one in made]
         return self._for_each([self._with_paths(m, one, count, i) for i, (m, one) in enumerate(zip(mixed, made))])
@@ -169,8 +163,14 @@ class Fit:
         per cent. `future`: the inputs of the coming rows.
         """
         steps = rows(steps, "a forecast")
-        ready = lambda bound: Moments(self.model, self._runner, "forecast", bound, steps=steps, future=future)
-        return self._for_each([_with_quantiles(*self._mixed(ready(bound), draws)) for bound in self.bounds])
+        made = [self._ready("forecast", bound, steps=steps, future=future) for bound in self.bounds]
+        return self._for_each([_with_quantiles(*self._mixed(one, draws)) for one in made])
+
+    def _ready(self, verb: Literal["smooth", "forecast"], bound: Bound, **more: Any) -> Moments:
+        from ssmlang.running.execution import running
+
+        with running(self.dtype, self.device):
+            return ready(self.model, self._runner, verb, bound, self.dtype, self.device, **more)
 
     def _for_each(self, found: list[xr.Dataset]) -> Any:
         return found if len(self.bounds) > 1 else found[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -62,9 +62,15 @@ def _missing(name: str, row: str, why: str, help: str) -> Diagnostic:
     return Diagnostic("E413", f"`{name}` is missing at {row}, and is needed as a number", why=(why,), help=(help,))
 
 
-def blanked(arrays: Mapping[str, np.ndarray], lowering: GaussianLowering, bound: Bound) -> dict[str, np.ndarray]:
-    """Moments with NaN where a value does not exist: states and definitions that reach before the first row, and what
-    needs an input that is missing."""
+class Absent(NamedTuple):
+    """Values that do not exist: entries of the state, (T, n), and of the observations, (T, m); None where all exist."""
+
+    states: np.ndarray | None
+    observed: np.ndarray | None
+
+
+def absent(lowering: GaussianLowering, bound: Bound) -> Absent:
+    """States and definitions that reach before the first row, and what needs an input that is missing."""
     form, steps = lowering.form, bound.steps
     states = np.zeros((steps, lowering.n), bool)
     seen = np.zeros((steps, lowering.m), bool)
@@ -78,9 +84,14 @@ def blanked(arrays: Mapping[str, np.ndarray], lowering: GaussianLowering, bound:
         for name in form.stacking.latent:
             size, x, y = lowering.model.observations[name].size, form.stacking.x[name], form.stacking.y[name]
             seen[:, y : y + size] |= unknown[:, x : x + size] & np.isnan(bound.observations[name].reshape(steps, size))
+    return Absent(states if states.any() else None, seen if seen.any() else None)
+
+
+def blanked(arrays: Mapping[str, np.ndarray], absent: Absent) -> dict[str, np.ndarray]:
+    """Moments with NaN where a value does not exist."""
     out: dict[str, np.ndarray] = dict(arrays)
-    for mark, names in ((states, ("mean", "predicted_mean")), (seen, ("observed_mean",))):
-        if not mark.any():
+    for mark, names in ((absent.states, ("mean", "predicted_mean")), (absent.observed, ("observed_mean",))):
+        if mark is None:
             continue
         for name in names:
             for what in ("mean", "sd", "cov"):

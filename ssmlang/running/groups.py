@@ -76,7 +76,8 @@ def data(model: Model, bound: Bound, suffix: str) -> dict[str, xr.Dataset]:
 
 
 def _dataset(variables: Mapping[str, Variable], values: Mapping[str, np.ndarray], time: TimeBase) -> xr.Dataset:
-    arrays = {n: series(n, v, variables[n].shape, variables[n].axes) for n, v in values.items()}
+    # Copies, for what a caller does to a Dataset is nothing to the data of the fit.
+    arrays = {n: series(n, np.array(v), variables[n].shape, variables[n].axes) for n, v in values.items()}
     return xr.Dataset(arrays).assign_coords(time=time.coordinate())
 
 

@@ -12,8 +12,8 @@ from jaxtyping import Float
 
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.running.execution import floats, not_a_number
+from ssmlang.running.moments import Moments
 from ssmlang.running.on_data import OnData
-from ssmlang.running.verbs import Moments
 
 
 def with_paths(

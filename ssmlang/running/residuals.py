@@ -22,9 +22,9 @@ from ssmlang.results.provenance import provenance
 from ssmlang.results.residuals import residuals as dataset
 from ssmlang.results.residuals import standardized
 from ssmlang.running.execution import Execution, floats, not_a_number, running
-from ssmlang.running.gaps import blanked
+from ssmlang.running.gaps import absent, blanked
+from ssmlang.running.moments import Moments
 from ssmlang.running.on_data import OnData
-from ssmlang.running.verbs import Moments
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -106,7 +106,8 @@ class Noises:
             bad = np.isnan(values).reshape(len(values), -1).any(axis=1)
             if bad.any():
                 raise SsmError(not_a_number("the noises", bound.time.label(int(np.flatnonzero(bad)[0]))))
-        arrays = blanked({k: v for k, v in found.items() if k in ("mean", "cov", "sd")}, lowering, bound)
+        kept = {k: v for k, v in found.items() if k in ("mean", "cov", "sd")}
+        arrays = blanked(kept, absent(lowering, bound))
         at = [i for law in self.laws for i in range(*lowering.form.definitions[law.definition])]
         sds = arrays.get("sd")
         variance = np.diagonal(arrays["cov"], axis1=1, axis2=2)[:, at] if sds is None else sds[:, at] ** 2

@@ -12,12 +12,30 @@ from ssmlang.language.codes import (
     e4_parameters,
     e5,
     e6,
+    e6_identifiability,
+    e6_observability,
+    e6_stability,
     e7,
     e7_inference,
 )
 from ssmlang.language.codes.entry import Code, Example
 
-_MODULES = (e1, e2, e2_components, e3, e3_inference, e4, e4_parameters, e5, e6, e7, e7_inference)
+_MODULES = (
+    e1,
+    e2,
+    e2_components,
+    e3,
+    e3_inference,
+    e4,
+    e4_parameters,
+    e5,
+    e6,
+    e6_identifiability,
+    e6_observability,
+    e6_stability,
+    e7,
+    e7_inference,
+)
 
 REGISTRY: dict[str, Code] = {entry.code: entry for module in _MODULES for entry in module.CODES}
 

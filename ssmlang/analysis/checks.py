@@ -1,0 +1,36 @@
+"""The checks of a model, in the order in which the report shows them. Each is `check(context) -> list[Finding]`.
+
+A check is imported when it runs: sympy is loaded only where one needs it, JAX never.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from ssmlang.analysis.asserting import unanswered
+from ssmlang.analysis.budget import OutOfTime
+from ssmlang.analysis.context import Context
+from ssmlang.analysis.findings import Finding
+
+CHECKS = (
+    "ssmlang.analysis.structure",
+    "ssmlang.analysis.observability",
+    "ssmlang.analysis.lie",
+    "ssmlang.analysis.stability",
+    "ssmlang.analysis.filter_stability",
+    "ssmlang.analysis.identifiability",
+    "ssmlang.analysis.closure",
+)
+"""Modules that hold a `check`."""
+
+
+def run_checks(context: Context) -> list[Finding]:
+    """What every check finds; assertions that none answers are unknown."""
+    found: list[Finding] = []
+    for name in CHECKS:
+        context.budget.restart()
+        try:
+            found += import_module(name).check(context)
+        except OutOfTime as late:
+            found.append(Finding(name.rpartition(".")[2].replace("_", " "), "unknown", str(late)))
+    return found + unanswered(context.model, found)

@@ -1,0 +1,88 @@
+"""Whether the modes of a lift die out, for which parameters, and with what prior probability."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import sympy as sp
+
+from ssmlang.analysis.closure_operator import Part, discrete
+from ssmlang.analysis.context import Context
+from ssmlang.analysis.findings import Outcome
+from ssmlang.analysis.stability_domain import Domain
+from ssmlang.analysis.stability_factors import judge
+from ssmlang.analysis.stability_words import conditions
+
+DRAWS = 400
+
+
+@dataclass(frozen=True)
+class Stable:
+    """`said`: the region, in words that go after the eigenvalues."""
+
+    verdict: Outcome
+    said: str
+    details: tuple[str, ...] = ()
+
+
+def stable(context: Context, parts: Sequence[Part], continuous: bool) -> Stable:
+    """Whether every eigenvalue but that of the constant function dies out, under the declared supports."""
+    supports = context.supports
+    domain = Domain(supports.intervals, supports.stationary, supports.simplexes)
+    known = set(supports.owner)
+    undecided: list[str] = []
+    open_conditions: list[sp.Expr] = []
+    for part in parts:
+        if part.constant:
+            continue
+        context.budget.check()
+        c = part.coefficients
+        if c is None or any(not set(e.free_symbols) <= known for e in c):
+            undecided.append(str(part))
+            continue
+        if not all(e.is_polynomial() for e in c):
+            undecided.append(str(part))
+            continue
+        factor = judge(discrete(c, continuous), part.multiplicity, domain)
+        if factor.place == "inside":
+            continue
+        if factor.place in ("unity", "circle", "outside", "not inside"):
+            return Stable("refuted", f"not stable: {part} {_stays(factor.place, continuous)}")
+        if factor.place == "depends":
+            open_conditions += factor.conditions
+        else:
+            undecided.append(str(part))
+    if open_conditions:
+        region = ", ".join(conditions(open_conditions))
+        probability = _probability(context, parts, continuous)
+        more = f", and of {', '.join(undecided)} nothing is proved" if undecided else ""
+        return Stable("refuted", f"stable only where {region}{more}", probability)
+    if undecided:
+        said = f"of {', '.join(undecided)} nothing is proved"
+        return Stable("unknown", said, _probability(context, parts, continuous))
+    return Stable("proved", "stable for every parameter allowed")
+
+
+def _stays(place: str, continuous: bool) -> str:
+    if place in ("unity", "circle"):
+        return "neither grows nor dies out"
+    return "grows" if place == "outside" else "does not die out"
+
+
+def _probability(context: Context, parts: Sequence[Part], continuous: bool) -> tuple[str, ...]:
+    """The prior probability of the region, by draws."""
+    symbols = sorted({s for p in parts for e in p.coefficients or () for s in e.free_symbols}, key=str)
+    if any(p.coefficients is None for p in parts) or not set(symbols) <= set(context.supports.owner):
+        return ()
+    functions = [sp.lambdify(symbols, list(p.coefficients or ()), "numpy") for p in parts if not p.constant]
+    inside = 0
+    for draw in context.draws(DRAWS):
+        at = context.at(draw)
+        values = [at[s] for s in symbols]
+        roots = np.concatenate([np.roots(np.asarray(f(*values), float)) for f in functions])
+        inside += bool((roots.real < 0).all() if continuous else (np.abs(roots) < 1).all())
+    share = inside / DRAWS
+    error = max((share * (1 - share) / DRAWS) ** 0.5, 1 / DRAWS)
+    return (f"prior probability that it is stable: {share:.3g} (to about {error:.1g}, {DRAWS} draws)",)

@@ -1,0 +1,274 @@
+"""The two arithmetics in which the law of the observations is differentiated: a prime field, and real numbers.
+
+In the field every number is exact, so that a rank is a rank: a matrix of full rank at one random point is of full rank
+at almost every point (Schwartz 1980, Zippel 1979), which is a proof. Functions that are not algebraic (exp, cos, ...)
+have a random value for each argument, with the derivatives and the relations that identities between them demand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, Protocol
+
+import numpy as np
+
+P = 2**31 - 1
+"""The prime; p = 3 (mod 4), so that a square root is a power."""
+_HALF = 16
+Array = np.ndarray
+
+
+class NoRoot(Exception):
+    """A number has no square root in the field: the random point is drawn again."""
+
+
+class Unsupported(Exception):
+    """Something has no meaning in this arithmetic; the reason in a few words."""
+
+
+class Ring(Protocol):
+    """What the law of the observations needs of numbers."""
+
+    exact: bool
+
+    def number(self, x: Any) -> Array: ...
+    def reduce(self, x: Array) -> Array: ...
+    def mul(self, a: Array, b: Array) -> Array: ...
+    def matmul(self, a: Array, b: Array) -> Array: ...
+    def reciprocal(self, a: Array) -> Array: ...
+    def inverse(self, a: Array) -> Array: ...
+    def function(self, name: str, u: Array) -> tuple[Array, Array]: ...
+
+
+class Reals:
+    """Double precision."""
+
+    exact = False
+
+    def number(self, x: Any) -> Array:
+        return np.asarray(x, float)
+
+    def reduce(self, x: Array) -> Array:
+        return x
+
+    def mul(self, a: Array, b: Array) -> Array:
+        return a * b
+
+    def matmul(self, a: Array, b: Array) -> Array:
+        return a @ b
+
+    def reciprocal(self, a: Array) -> Array:
+        with np.errstate(all="ignore"):
+            return 1.0 / a
+
+    def inverse(self, a: Array) -> Array:
+        try:
+            return np.linalg.inv(a)
+        except np.linalg.LinAlgError as trouble:
+            raise NoRoot from trouble
+
+    def function(self, name: str, u: Array) -> tuple[Array, Array]:
+        """Value and derivative."""
+        from scipy import special
+
+        table: dict[str, Callable[[Array], tuple[Array, Array]]] = {
+            "exp": lambda u: (np.exp(u), np.exp(u)),
+            "log": lambda u: (np.log(u), 1 / u),
+            "sqrt": lambda u: (np.sqrt(u), 0.5 / np.sqrt(u)),
+            "sin": lambda u: (np.sin(u), np.cos(u)),
+            "cos": lambda u: (np.cos(u), -np.sin(u)),
+            "asin": lambda u: (np.arcsin(u), 1 / np.sqrt(1 - u**2)),
+            "acos": lambda u: (np.arccos(u), -1 / np.sqrt(1 - u**2)),
+            "atan": lambda u: (np.arctan(u), 1 / (1 + u**2)),
+            "lgamma": lambda u: (special.gammaln(u), special.digamma(u)),
+            "gamma": lambda u: (special.gamma(u), special.gamma(u) * special.digamma(u)),
+            "normal_cdf": lambda u: (special.ndtr(u), np.exp(-(u**2) / 2) / np.sqrt(2 * np.pi)),
+        }
+        with np.errstate(all="ignore"):
+            return table[name](np.asarray(u, float))
+
+
+class PrimeField:
+    """Integers modulo `P`, with seeded random values for what is not algebraic."""
+
+    exact = True
+
+    def __init__(self, seed: int) -> None:
+        self.random = np.random.default_rng(seed)
+        self._exp: dict[int, int] = {0: 1}
+        self._log: dict[int, int] = {1: 0}
+        self._angle: dict[int, tuple[int, int]] = {0: (0, 1)}
+        self._other: dict[tuple[str, int], tuple[int, int]] = {}
+
+    def draw(self) -> int:
+        return int(self.random.integers(2, P - 2))
+
+    def number(self, x: Any) -> Array:
+        """Floats as the fractions they are, short ones as the decimal or fraction that was meant."""
+        x = np.asarray(x)
+        if x.dtype == bool or np.issubdtype(x.dtype, np.integer):
+            return np.mod(x.astype(np.int64), P)
+        unique, where = np.unique(x, return_inverse=True)
+        known = np.array([_residue(float(v)) for v in unique], np.int64)
+        return known[where].reshape(x.shape)
+
+    def reduce(self, x: Array) -> Array:
+        return np.mod(x, P)
+
+    def mul(self, a: Array, b: Array) -> Array:
+        return np.mod(a * b, P)
+
+    def matmul(self, a: Array, b: Array) -> Array:
+        """Exact by halves of 16 bits in double precision: sums of up to 2^20 products stay below 2^53."""
+        a1, a0 = (a >> _HALF).astype(float), (a & 0xFFFF).astype(float)
+        b1, b0 = (b >> _HALF).astype(float), (b & 0xFFFF).astype(float)
+        high = np.mod((a1 @ b1).astype(np.int64), P)
+        middle = np.mod((a1 @ b0 + a0 @ b1).astype(np.int64), P)
+        low = np.mod((a0 @ b0).astype(np.int64), P)
+        upper = np.mod((high << _HALF) + middle, P)
+        return np.mod((upper << _HALF) + low, P)
+
+    def reciprocal(self, a: Array) -> Array:
+        if np.any(a == 0):
+            raise NoRoot
+        return power(a, P - 2)
+
+    def inverse(self, a: Array) -> Array:
+        """Gauss-Jordan elimination."""
+        n = a.shape[-1]
+        work = np.concatenate([a, np.eye(n, dtype=np.int64)], axis=1)
+        for k in range(n):
+            pivots = np.flatnonzero(work[k:, k])
+            if not len(pivots):
+                raise NoRoot
+            i = k + int(pivots[0])
+            if i != k:
+                work[[k, i]] = work[[i, k]]
+            work[k] = work[k] * pow(int(work[k, k]), P - 2, P) % P
+            factors = work[:, k].copy()
+            factors[k] = 0
+            rows = np.flatnonzero(factors)
+            work[rows] = np.mod(work[rows] - factors[rows, None] * work[k] % P, P)
+        return work[:, n:]
+
+    def function(self, name: str, u: Array) -> tuple[Array, Array]:
+        """Value and derivative, entry by entry."""
+        one = getattr(self, f"_one_{name}", None) or (lambda v: self._unrelated(name, v))
+        pairs = np.array([one(int(v)) for v in u.reshape(-1)], np.int64).reshape(*u.shape, 2)
+        return pairs[..., 0], pairs[..., 1]
+
+    def _one_exp(self, u: int) -> tuple[int, int]:
+        if u not in self._exp:
+            found = next((value * self._exp[u - v] % P for v, value in self._exp.items() if u - v in self._exp), None)
+            found = found or self._exp_of_part(u)
+            self._exp[u] = found
+            self._log.setdefault(found, u)
+        return self._exp[u], self._exp[u]
+
+    def _exp_of_part(self, u: int) -> int:
+        """From exp(-u), or anew, with exp(u / 2) and exp(u / 4) known too so that they agree when they are met."""
+        if P - u in self._exp:
+            return pow(self._exp[P - u], P - 2, P)
+        value, quarter = self.draw(), u * pow(4, P - 2, P) % P
+        for v in (quarter, 2 * quarter % P):
+            self._exp.setdefault(v, value)
+            value = value * value % P
+        return value
+
+    def _one_log(self, u: int) -> tuple[int, int]:
+        if u == 0:
+            raise NoRoot
+        below = pow(u, P - 2, P)
+        if u not in self._log:
+            found = next((v + self._log[u * pow(w, P - 2, P) % P] for w, v in self._log.items()
+                          if w != 1 and u * pow(w, P - 2, P) % P in self._log), None)  # fmt: skip
+            if found is None and below in self._log:
+                found = -self._log[below]
+            self._log[u] = found % P if found is not None else self.draw()
+            self._exp.setdefault(self._log[u], u)
+        return self._log[u], below
+
+    def _one_sqrt(self, u: int) -> tuple[int, int]:
+        root = pow(u, (P + 1) // 4, P)
+        if root * root % P != u or u == 0:
+            raise NoRoot
+        return root, pow(2 * root % P, P - 2, P)
+
+    def _circle(self, u: int) -> tuple[int, int]:
+        """(sin, cos) of an angle: a random rational point of the circle, the same as sums of known angles give."""
+        if u not in self._angle:
+            self._angle[u] = self._sum_of_angles(u) or self._new_angle(u)
+        return self._angle[u]
+
+    def _sum_of_angles(self, u: int) -> tuple[int, int] | None:
+        for v, (s, c) in self._angle.items():
+            for sign in (1, -1):
+                rest = sign * (u - v) % P
+                if v and rest and rest in self._angle:
+                    s2, c2 = self._angle[rest][0] * sign, self._angle[rest][1]
+                    return (s * c2 + c * s2) % P, (c * c2 - s * s2) % P
+        if P - u in self._angle:
+            s, c = self._angle[P - u]
+            return -s % P, c
+        return None
+
+    def _new_angle(self, u: int) -> tuple[int, int]:
+        slope, quarter = self.draw(), u * pow(4, P - 2, P) % P
+        below = pow((1 + slope * slope) % P, P - 2, P)
+        s, c = 2 * slope * below % P, (1 - slope * slope) * below % P
+        for v in (quarter, 2 * quarter % P):
+            self._angle.setdefault(v, (s, c))
+            s, c = 2 * s * c % P, (c * c - s * s) % P
+        return s, c
+
+    def _one_sin(self, u: int) -> tuple[int, int]:
+        s, c = self._circle(u)
+        return s, c
+
+    def _one_cos(self, u: int) -> tuple[int, int]:
+        s, c = self._circle(u)
+        return c, -s % P
+
+    def _one_atan(self, u: int) -> tuple[int, int]:
+        below = (1 + u * u) % P
+        if not below:
+            raise NoRoot
+        return self._unrelated("atan", u)[0], pow(below, P - 2, P)
+
+    def _unrelated(self, name: str, u: int) -> tuple[int, int]:
+        """A function that has no relation to others here: value and derivative at random."""
+        if (name, u) not in self._other:
+            self._other[name, u] = (self.draw(), self.draw())
+        return self._other[name, u]
+
+
+def power(a: Array, n: int) -> Array:
+    """a^n modulo P, n >= 0."""
+    result, base = np.ones_like(a), a
+    while n:
+        if n & 1:
+            result = np.mod(result * base, P)
+        base = np.mod(base * base, P)
+        n >>= 1
+    return result
+
+
+def _residue(x: float) -> int:
+    if not np.isfinite(x):
+        raise Unsupported("a number is not finite")
+    exact = Fraction(x)
+    short = exact.limit_denominator(100_000)
+    meant = short if abs(short - exact) <= abs(exact) * Fraction(1, 2**50) else exact
+    return meant.numerator % P * pow(meant.denominator % P, P - 2, P) % P
+
+
+def fraction(residue: int, limit: int = 2**15) -> Fraction | None:
+    """The fraction with numerator and denominator below `limit` that a residue stands for (Wang 1981), if one does."""
+    a, b, u, v = P, residue % P, 0, 1
+    while b > limit:
+        q = a // b
+        a, b, u, v = b, a - q * b, v, u - q * v
+    if v == 0 or abs(v) > limit:
+        return None
+    return Fraction(b if v > 0 else -b, abs(v))

@@ -1,0 +1,161 @@
+"""Changes of the parameters that are not small and leave the law as it is: signs turned, labels exchanged.
+
+Each is tried at a random point of a prime field, where two laws are the same exactly or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ssmlang.analysis.identifiability_law import Law, laws
+from ssmlang.analysis.identifiability_rank import echelon, null_space
+from ssmlang.analysis.identifiability_rings import NoRoot, P, PrimeField
+from ssmlang.analysis.identifiability_study import Study
+from ssmlang.analysis.values import Unreadable, evaluate
+from ssmlang.model.model import Parameter
+
+Array = np.ndarray
+Change = Callable[[dict[str, Array]], dict[str, Array]]
+MOST_SIGNS = 40
+
+
+@dataclass(frozen=True)
+class Symmetry:
+    """`kind`: "sign" of the entries (parameter, position), or "labels" i and j of an axis exchanged in all `names`."""
+
+    kind: str
+    entries: frozenset[tuple[str, int]]
+    text: str
+
+
+def symmetries(study: Study, skip: frozenset[tuple[str, int]] = frozenset()) -> list[Symmetry]:
+    """Those found, each not made of those before it; entries in `skip` are left alone."""
+    found: list[Symmetry] = []
+    steps = study.lengths[0]
+    try:
+        before = _prints(study, steps, lambda v: v)
+    except NoRoot:
+        return []
+    for candidate, change in [*_signs(study, skip), *_labels(study, skip)]:
+        study.budget.check()
+        if any(s.entries <= candidate.entries and s.kind == candidate.kind for s in found):
+            continue
+        try:
+            if _prints(study, steps, change) == before:
+                found.append(candidate)
+        except NoRoot:
+            continue
+    return found
+
+
+def _prints(study: Study, steps: int, change: Change) -> list[tuple]:
+    """The laws of a random point after a change, in a form that is the same for the same law."""
+    point, _, _ = study.exact_point(study.rooted_seed, [], steps=steps, change=change)
+    return [_print(law) for law in laws(study.model, study.form, point, steps, "given", study.blocks)]
+
+
+def _print(law: Law) -> tuple:
+    mean, cov = law.mean.value, law.cov.value
+    if not law.flat.value.size:
+        return mean.tobytes(), cov.tobytes()
+    field = PrimeField(0)
+    beyond = null_space(law.flat.value.T).T
+    cov = field.matmul(field.matmul(beyond, cov), beyond.T)
+    return echelon(law.flat.value.T)[0].tobytes(), field.matmul(beyond, mean[:, None]).tobytes(), cov.tobytes()
+
+
+# -------------------------------------------------------------------------------------------------------- signs
+
+
+def _signs(study: Study, skip: frozenset[tuple[str, int]]) -> Iterator[tuple[Symmetry, Change]]:
+    """Single entries, whole arrays, slices of arrays along an axis, then pairs of numbers."""
+    both = [p for p in study.model.parameters.values() if p.name in study.read and both_signs(p, study)]
+    groups: list[tuple[list[tuple[str, int]], str]] = []
+    for p in both:
+        names = p.entry_names()
+        if p.size <= 8:
+            groups += [([(p.name, i)], names[i]) for i in range(p.size)]
+        if p.shape:
+            at = np.arange(p.size).reshape(p.shape)
+            for axis in reversed(range(len(p.shape))):
+                if len(p.shape) > 1 and p.shape[axis] <= 8:
+                    groups += [([(p.name, int(i)) for i in np.take(at, k, axis).reshape(-1)], _slice(p, axis, k))
+                               for k in range(p.shape[axis])]  # fmt: skip
+            groups.append(([(p.name, i) for i in range(p.size)], p.name))
+    whole = lambda p: [(p.name, i) for i in range(p.size)]
+    groups += [([*whole(a), *whole(b)], f"{a.name} and {b.name}") for i, a in enumerate(both) for b in both[i + 1 :]]
+    for entries, text in groups[:MOST_SIGNS]:
+        chosen = frozenset(entries)
+        if not chosen & skip:
+            yield Symmetry("sign", chosen, f"the sign of {text}"), _turned(chosen)
+
+
+def both_signs(p: Parameter, study: Study) -> bool:
+    if p.support.kind not in ("real", "interval"):
+        return False
+    value = study.floats(1)[p.name]
+    for end, sign in ((p.support.lower, 1), (p.support.upper, -1)):
+        if end is not None:
+            try:
+                if (sign * np.asarray(evaluate(end, study.floats(1))) >= 0).any():
+                    return False
+            except Unreadable:
+                return False
+    return value.size > 0
+
+
+def _slice(p: Parameter, axis: int, k: int) -> str:
+    own = p.axes[axis]
+    label = own.labels[k] if own is not None else k
+    inside = [str(label) if d == axis else ":" for d in range(len(p.shape))]
+    return f"{p.name}[{', '.join(inside)}]"
+
+
+def _turned(entries: frozenset[tuple[str, int]]) -> Change:
+    def change(values: dict[str, Array]) -> dict[str, Array]:
+        found = {k: v.copy() for k, v in values.items()}
+        for name, i in entries:
+            found[name].reshape(-1)[i] = -found[name].reshape(-1)[i] % P
+        return found
+
+    return change
+
+
+# ------------------------------------------------------------------------------------------------------- labels
+
+
+def _labels(study: Study, skip: frozenset[tuple[str, int]]) -> Iterator[tuple[Symmetry, Change]]:
+    """Two labels of an axis exchanged in every parameter that has it (bare sizes: the last dimension of that size)."""
+    used = [p for p in study.model.parameters.values() if p.name in study.read and p.support.kind != "stationary"]
+    axes: dict[object, list[tuple[Parameter, int]]] = {}
+    for p in used:
+        for d, (size, axis) in enumerate(zip(p.shape, p.axes)):
+            if size > 1:
+                axes.setdefault(axis.name if axis is not None else size, []).append((p, d))
+    for key, where in axes.items():
+        size = where[0][0].shape[where[0][1]]
+        if size > 6 or any((p.name, i) in skip for p, _ in where for i in range(p.size)):
+            continue
+        p, d = where[0]
+        own = p.axes[d]
+        label = lambda k, own=own: str(own.labels[k]) if own is not None else str(k)
+        names = ", ".join(dict.fromkeys(p.name for p, _ in where))
+        entries = frozenset((p.name, i) for p, _ in where for i in range(p.size))
+        for j in range(1, size):
+            what = f"labels {label(0)} and {label(j)}" + (f" of {key}" if own is not None else "")
+            yield Symmetry(f"labels {j}", entries, f"{what} exchanged in {names}"), _exchanged(where, j)
+
+
+def _exchanged(where: Sequence[tuple[Parameter, int]], j: int) -> Change:
+    def change(values: dict[str, Array]) -> dict[str, Array]:
+        found = dict(values)
+        for p, d in where:
+            order = np.arange(p.shape[d])
+            order[[0, j]] = order[[j, 0]]
+            found[p.name] = np.take(found[p.name], order, axis=d)
+        return found
+
+    return change

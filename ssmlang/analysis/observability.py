@@ -1,0 +1,87 @@
+"""Whether the states can be known from the observations of later rows, for all parameters that the file allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ssmlang.analysis.context import Context
+from ssmlang.analysis.findings import Finding, asserted
+from ssmlang.model.linear import LinearForm
+
+PROPERTY = "observable"
+CODE = "W602"
+MOST_FINDINGS = 5
+MOST_UNLESS = 6
+
+
+def check(context: Context) -> list[Finding]:
+    """A finding for each block that loses something, or one for the whole model; and one for each assertion."""
+    form = context.form
+    if not context.model.states or not isinstance(form, LinearForm):
+        return []
+    if form.whole_past:
+        reason = "a sum over the whole past has no finite state whose rank could be looked at"
+        return _answers(context, [Finding(PROPERTY, "unknown", reason, _line(form.whole_past[0]))], None)
+    system = context.system
+    if system is None:
+        reason = f"{context.coefficients:,} coefficients are more than algebra is good for here"
+        return _answers(context, [Finding(PROPERTY, "unknown", reason)], None)
+    from ssmlang.analysis.observability_findings import findings
+
+    found, lost = findings(context, system)
+    return _answers(context, found, lost)
+
+
+def _line(span: object) -> int | None:
+    return span.source.position(span.start)[0] if span is not None else None  # type: ignore[attr-defined]
+
+
+def _answers(context: Context, found: list[Finding], lost: dict[str, Finding] | None) -> list[Finding]:
+    """What was found, with an answer to each assertion. `lost`: the entries of states that are not known, each with the
+    finding that says so; None where nothing is known of any."""
+    answers = []
+    for text, arguments, line in asserted(context.model, "observable", "detectable"):
+        answers.append(_answer(context, text, arguments, line, found, lost))
+    return [*found, *answers]
+
+
+def _answer(
+    context: Context,
+    text: str,
+    arguments: Sequence[str],
+    line: int,
+    found: list[Finding],
+    lost: dict[str, Finding] | None,
+) -> Finding:
+    names = [n for a in arguments for n in _entries(context, a)]
+    strange = [a for a in arguments if not _entries(context, a)]
+    if strange:
+        reason = f"{strange[0]} is no state: for a parameter, `assert identifiable({strange[0]})`"
+        return Finding(text, "unknown", reason, line, asserted=True)
+    if lost is None or any(f.verdict == "unknown" for f in found):
+        why = next(f for f in found if f.verdict == "unknown")
+        return Finding(text, "unknown", why.reason, line, details=why.details, asserted=True)
+    hit = next((lost[n] for n in names if n in lost), None)
+    if hit is None:
+        proved = next((f for f in found if f.verdict == "proved"), None)
+        reason = proved.reason if proved is not None else "nothing of it is lost"
+        return Finding(text, "proved", reason, line, unless=proved.unless if proved else (), asserted=True)
+    if text.startswith("detectable") and any(d.startswith("detectable") for d in hit.details):
+        return Finding(text, "proved", next(d for d in hit.details if d.startswith("detectable")), line, asserted=True)
+    if text.startswith("detectable") and not any(d.startswith("not detectable") for d in hit.details):
+        return Finding(text, "unknown", hit.reason, line, details=hit.details, asserted=True)
+    return Finding(text, "refuted", hit.reason, line, (), hit.witness, hit.fix, "E602", hit.details, True,
+                   hit.headline, hit.label)  # fmt: skip
+
+
+def _entries(context: Context, argument: str) -> list[str]:
+    """The entries of states that an argument (`x`, `x[t]`, `x[0]`, `trend.level`) names."""
+    base, _, inside = argument.replace(" ", "").partition("[")
+    state = context.model.states.get(base)
+    if state is None:
+        return []
+    names = state.entry_names()
+    labels = [p for p in inside.rstrip("]").split(",") if p and not p.startswith("t")]
+    return [n for n in names if n == f"{base}[{','.join(labels)}]"] if labels else names
+
+

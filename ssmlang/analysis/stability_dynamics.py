@@ -1,0 +1,196 @@
+"""The dynamics of a model's states: the recursion of their means, by equation where the model is not linear."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import sympy as sp
+
+from ssmlang.analysis.context import Context
+from ssmlang.analysis.skeleton import LOCATED
+from ssmlang.analysis.stability_blocks import Dynamics
+from ssmlang.analysis.symbolic import TIME, TooLarge, Translator
+from ssmlang.model import expr
+from ssmlang.model.affine import Affine
+from ssmlang.model.entries import entry
+from ssmlang.model.linear import LinearForm, linear_form
+from ssmlang.model.model import Dist, Equation, Model
+from ssmlang.model.reading import Reader
+from ssmlang.model.rows import Rows, scatter, solved
+
+MAX_SPLIT = 8
+MAX_NODES = 400
+"""Vector equations of more entries or operations are not taken apart."""
+MAX_ENTRIES = 4_000
+"""Transitions of more coefficients are not taken apart."""
+
+
+def dynamics_of(context: Context) -> Dynamics | str:
+    """The dynamics of all states, or why there are none to speak of."""
+    model, form = context.model, context.form
+    if not model.states:
+        return "the model has no states"
+    if isinstance(form, LinearForm):
+        if form.whole_past:
+            return "a state reads its whole past, which no matrix of fixed size moves on"
+        if form.read_back:
+            closed = linear_form(model, form.read_back)
+            if not isinstance(closed, LinearForm):
+                return f"{form.read_back[0]} is read back, and not linear in the states"
+            form = closed
+        names = [n for name in form.stacking.x for n in {**model.states, **model.observations}[name].entry_names()]
+        return _dynamics(names, form.transition, context.translate, _data_readers(form.transition))
+    return _by_equation(context)
+
+
+def _dynamics(names: list[str], rows: Rows, translate: Translator, opaque: dict[int, str],
+              reads: Iterable[tuple[int, int]] = ()) -> Dynamics | str:  # fmt: skip
+    if sum(m.nnz for m in rows.terms.values()) > MAX_ENTRIES:
+        return "its transition has too many coefficients for algebra"
+    terms: dict[int, dict[tuple[int, int], sp.Expr]] = {}
+    hidden = dict(opaque)
+    for (kind, lag), m in rows.terms.items():
+        if kind != "x" or not m.nnz:
+            continue
+        try:
+            values = translate(m.values).reshape(-1)
+        except TooLarge as trouble:
+            return f"its transition holds {trouble}"
+        for i, j, value in zip(m.rows.tolist(), m.cols.tolist(), values):
+            if value == 0:
+                continue
+            if any(s == TIME or "[t" in s.name for s in value.free_symbols):
+                hidden.setdefault(i, f"its coefficient of {names[j]} changes with the row")
+            elif not value.is_finite and value.is_number:
+                hidden.setdefault(i, f"its coefficient of {names[j]} is not finite")
+            terms.setdefault(lag, {})[i, j] = value
+    return Dynamics(tuple(names), terms, hidden, frozenset(reads))
+
+
+def _data_readers(rows: Rows) -> dict[int, str]:
+    """Entries that read observations in another way than through the states that stand for them."""
+    found: dict[int, str] = {}
+    for (kind, _), m in rows.terms.items():
+        if kind in ("y", "ypast"):
+            found.update({int(i): "it reads an observation" for i in m.rows})
+    read = [n for n in expr.walk([rows.constant]) if n.op == "ref" and n.attrs[0] == "obs"]
+    if read:
+        # Which entries read it is lost in the stacked offset: none is spoken of.
+        found.update({i: f"it reads {read[0].attrs[1]} otherwise than linearly" for i in range(rows.size)})
+    return found
+
+
+# ------------------------------------------------------------------------------------------------- not linear
+
+
+def _by_equation(context: Context) -> Dynamics | str:
+    """Equations of the means one by one: those that are affine as they stand, the others as things unknown."""
+    model = context.model
+    if model.missing_constants:
+        return f"constant `{model.missing_constants[0]}` has no value"
+    flat = skeleton(model)
+    reader = Reader(flat)
+    s = reader.stacking
+    names = [n for v in reader.stacked for n in v.entry_names()]
+    placed: list[tuple[np.ndarray, Rows]] = []
+    opaque: dict[int, str] = {}
+    reads: set[tuple[int, int]] = set()
+    given: set[int] = set()
+    transitions = [e for e in model.equations if e.role == "transition"]
+    for e, source in [(part, m) for f, m in zip(flat.equations, transitions) for part in _entries(f, flat)]:
+        at = reader.places([(t.name, t.entries) for t in e.targets])
+        given |= {int(i) for i in at}
+        why = _opaque(model, source)
+        before, seen = len(reader.obstacles), dict(reader.data_reads)
+        rows = reader.equation(e) if why is None else None
+        if rows is not None and len(reader.data_reads) > len(seen):
+            name = next(n for n, _ in reader.data_reads if (n, _) not in seen)
+            why = f"it reads {name} otherwise than linearly"
+        elif rows is not None and any(k == "y" for k, _ in rows.terms):
+            why = "it reads an observation whose law is not linear"
+        elif rows is None and why is None:
+            why = reader.obstacles[before].label if len(reader.obstacles) > before else "it is not linear"
+        node = e.value
+        assert node is not None
+        # What moves the spread of a noise matters to it, though its mean does not read it.
+        known = rows is not None and why is None
+        for sort, name, _ in expr.references([*_spread(source).values(), *([] if known else [node])]):
+            if sort == "state":
+                reads |= {(int(i), s.x[name] + j) for i in at for j in range(model.states[name].size)}
+        if rows is None or why is not None:
+            opaque.update({int(i): why or "it is not linear" for i in at})
+        else:
+            placed.append((at, rows))
+    for d in model.differentials:
+        at = s.x[d.target.name] + np.asarray(d.target.entries, int)
+        given |= {int(i) for i in at}
+        opaque.update({int(i): "it is in continuous time" for i in at})
+        for sort, name, _ in expr.references([d.value]):
+            if sort == "state":
+                reads |= {(int(i), s.x[name] + j) for i in at for j in range(model.states[name].size)}
+    opaque.update({i: "it has no equation" for i in range(s.n) if i not in given})
+    system = scatter(placed, s.n, s.widths)
+    now = system.terms.get(("x", 0))
+    if now is not None:
+        reads |= {(int(i), int(j)) for i, j in zip(now.rows, now.cols) if int(j) in opaque}
+    moved = solved(system, ("x", 0))
+    if moved is None:
+        return "values of one row need each other"
+    return _dynamics(names, moved, context.translate, opaque, reads)
+
+
+def _entries(e: Equation, flat: Model) -> list[Equation]:
+    """The equation itself, or, where it is not affine as a whole, one for each entry: some of them may be."""
+    assert e.value is not None
+    size = sum(len(t.entries) for t in e.targets)
+    if isinstance(Reader(flat).affine(e.value, "transition"), Affine) or size != e.value.size or size > MAX_SPLIT:
+        return [e]
+    if sum(1 for _ in expr.walk([e.value])) > MAX_NODES:
+        return [e]
+    places = [replace(t, entries=(i,)) for t in e.targets for i in t.entries]
+    return [replace(e, targets=(t,), value=expr.reshape(entry(e.value, k), (1,))) for k, t in enumerate(places)]
+
+
+def _spread(e: Equation) -> dict[str, expr.Node]:
+    """The arguments of a law that are not its middle."""
+    return {k: v for k, v in e.law.args.items() if k != "loc"} if e.law is not None else {}
+
+
+def _opaque(model: Model, e: Equation) -> str | None:
+    """Why the mean of an equation is no linear recursion, by what it is rather than by its algebra."""
+    states = [model.states[t.name] for t in e.targets if t.name in model.states]
+    if any(v.values is not None for v in states):
+        return "it is discrete"
+    if any(v.order is None for v in states):
+        return "it reads its whole past"
+    if e.law is not None and e.law.name not in LOCATED:
+        return f"it is drawn from {e.law.name}, which is no mean plus noise"
+    node = e.value if e.value is not None else e.law.args[LOCATED[e.law.name]]  # type: ignore[union-attr]
+    for sort, name, _ in expr.references([node]):
+        if sort == "augment":
+            return f"it reads {name}, which is learned as a state"
+        if sort == "state" and model.states[name].values is not None:
+            return f"it reads {name}, which is discrete"
+    return None
+
+
+def skeleton(model: Model) -> Model:
+    """The transitions alone, each as the value of its mean; named noises as standard normals."""
+    equations = []
+    for e in model.equations:
+        if e.role != "transition":
+            continue
+        value = e.value
+        if value is None:
+            assert e.law is not None
+            middle = e.law.args.get(LOCATED.get(e.law.name, "loc"), expr.const(0.0))
+            size = sum(len(t.entries) for t in e.targets)
+            shape = e.law.shape if int(np.prod(e.law.shape, dtype=int)) == size else (size,)
+            value = expr.broadcast(middle, shape) if e.law.name in LOCATED else expr.zeros(shape)
+        equations.append(replace(e, law=None, value=value))
+    standard = {n: replace(v, law=Dist("Normal", {"loc": expr.const(0.0), "scale": expr.const(1.0)}, v.shape, 0))
+                for n, v in model.noises.items()}  # fmt: skip
+    return replace(model, equations=tuple(equations), initials=(), noises=standard, lifts=(), assertions=(),
+                   differentials=())  # fmt: skip

@@ -1,0 +1,62 @@
+"""What to type so that a state becomes stable for every value allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sympy as sp
+
+from ssmlang.analysis.context import Context
+from ssmlang.analysis.stability_domain import Domain
+from ssmlang.analysis.stability_factors import Factor
+from ssmlang.analysis.stability_text import informative
+from ssmlang.analysis.stability_words import conditions, written
+
+
+def fix_for(factors: Sequence[Factor], context: Context, domain: Domain) -> str | None:
+    """One line that would make these factors stable, where there is one."""
+    open_ = [f for f in factors if f.place in ("depends", "unknown", "not inside") and f.symbols]
+    if not open_:
+        return None
+    owner = context.supports.owner
+    f = open_[0]
+    group = [-c for c in f.coefficients[1:]]
+    names = {owner[s][0] for s in group if isinstance(s, sp.Symbol) and s in owner}
+    whole = [s for s in group if isinstance(s, sp.Symbol)]
+    if f.degree > 1 and len(whole) == len(group) and len(names) == 1:
+        p = context.model.parameters[next(iter(names))]
+        places = [owner[s][1] % p.shape[-1] for s in whole] if p.shape else []
+        if places == list(range(len(group))) and p.shape[-1] == len(group):
+            return f"declare them stationary: `param {_declared(p)} in stationary ~ ...`"
+    if f.degree == 1 and len(f.symbols) == 1:
+        (s,) = f.symbols
+        if s in owner:
+            found = _interval(f, s, domain)
+            if found is not None:
+                name = _declared(context.model.parameters[owner[s][0]])
+                return f"give it an interval: `param {name} in {found} ~ ...`"
+    where = conditions(informative(f))
+    return f"give the parameters supports in which {', '.join(where)}" if 0 < len(where) <= 4 else None
+
+
+def _declared(p: object) -> str:
+    from ssmlang.analysis.report import _sized
+
+    return _sized(p)
+
+
+def _interval(f: Factor, s: sp.Symbol, domain: Domain) -> str | None:
+    """The values of one parameter that put the root of a linear factor inside, met with its own interval."""
+    ends = []
+    for bound in (-1, 1):
+        roots = sp.solve(sp.Eq(f.coefficients[0] * bound + f.coefficients[1], 0), s)
+        ends += [r for r in roots if r.is_real]
+    if len(ends) != 2:
+        return None
+    low, high = sorted(ends)
+    own = domain.intervals.get(s, (-sp.oo, sp.oo))
+    if own[0].is_number:
+        low = max(low, own[0])
+    if own[1].is_number:
+        high = min(high, own[1])
+    return f"({written(low)}, {written(high)})" if low < high else None

@@ -1,0 +1,99 @@
+"""When every root of a polynomial lies inside the unit circle: as conditions on its coefficients, and at exact numbers.
+
+A polynomial is written by its coefficients, that of the highest power first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import sympy as sp
+
+MAX_DEGREE = 6
+"""Conditions are formed up to this degree; they are polynomials of about this degree in the coefficients."""
+
+
+def is_schur(coefficients: Sequence[Fraction]) -> bool:
+    """Whether every root lies strictly inside the unit circle, by the Schur-Cohn recursion in exact numbers: p is
+    Schur iff |p(0)| < |leading| and (a_n p - a_0 p*) / z is (Jury 1964, section 3)."""
+    p = list(coefficients)
+    while p and p[0] == 0:
+        p = p[1:]
+    if not p:
+        return False
+    while len(p) > 1:
+        first, last = p[0], p[-1]
+        if abs(last) >= abs(first):
+            return False
+        p = [first * a - last * b for a, b in zip(p[:-1], reversed(p[1:]))]
+        p = [a / p[0] for a in p]
+    return True
+
+
+def schur_conditions(coefficients: Sequence[sp.Expr]) -> list[sp.Expr]:
+    """Expressions that are all positive iff every root lies inside the unit circle, for a positive leading coefficient.
+
+    Up to degree 3 Jury's conditions, written as for an autoregression; beyond, those of Lienard and Chipart for
+    (1 - s)^n p((1 + s) / (1 - s)) (Gantmacher 1959, vol. II, ch. XV, section 13): about half as many determinants as
+    Schur, Cohn, Routh or Hurwitz need. Raises ValueError beyond MAX_DEGREE.
+    """
+    p = [sp.sympify(c) for c in coefficients]
+    n = len(p) - 1
+    if n > MAX_DEGREE:
+        raise ValueError(f"no conditions beyond degree {MAX_DEGREE}")
+    if n == 0:
+        return []
+    if n == 1:
+        return _expanded([p[0] + p[1], p[0] - p[1]])
+    at_one = sum(p)
+    at_minus_one = sum(c if k % 2 == 0 else -c for k, c in enumerate(p))
+    if n == 2:
+        return _expanded([p[0] - p[2], p[0] + p[2], at_one, at_minus_one])
+    if n == 3:
+        inner = p[0] ** 2 - p[3] ** 2 - (p[0] * p[2] - p[3] * p[1])
+        return _expanded([p[0] - p[3], p[0] + p[3], at_one, at_minus_one, inner])
+    c = half_plane(p)
+    minors = [_hurwitz(c, k) for k in range(n - 1, 0, -2)]
+    return _expanded([c[0], *(c[k] for k in range(n, 0, -2)), *reversed(minors)])
+
+
+def half_plane(p: Sequence[sp.Expr]) -> list[sp.Expr]:
+    """Coefficients of (1 - s)^n p((1 + s) / (1 - s)), whose roots lie in the left half plane iff those of p lie in the
+    unit circle."""
+    n, s = len(p) - 1, sp.Dummy("s")
+    basis = [sp.Poly((1 + s) ** (n - k) * (1 - s) ** k, s).all_coeffs() for k in range(n + 1)]
+    return [sum((c * row[i] for c, row in zip(p, basis)), sp.Integer(0)) for i in range(n + 1)]
+
+
+def _hurwitz(c: Sequence[sp.Expr], k: int) -> sp.Expr:
+    """The leading principal minor of order k of the Hurwitz matrix."""
+    n = len(c) - 1
+    entry = lambda i, j: c[2 * j - i + 1] if 0 <= 2 * j - i + 1 <= n else sp.Integer(0)
+    return sp.Matrix(k, k, entry).det(method="berkowitz")
+
+
+def _expanded(conditions: Sequence[sp.Expr]) -> list[sp.Expr]:
+    return [sp.expand(g) for g in conditions]
+
+
+def is_reciprocal(coefficients: Sequence[sp.Expr]) -> bool:
+    """Whether the roots come in pairs z, 1/z whatever the parameters are: then not all are inside the circle."""
+    p = list(coefficients)
+    return any(all(sp.expand(a - sign * b) == 0 for a, b in zip(p, reversed(p))) for sign in (1, -1))
+
+
+def cyclotomic_order(coefficients: Sequence[sp.Expr]) -> int | None:
+    """n where the polynomial is the n-th cyclotomic one (its roots are the primitive n-th roots of one), else None."""
+    p = [sp.sympify(c) for c in coefficients]
+    if not all(c.is_Integer for c in p) or p[0] != 1 or abs(p[-1]) != 1:
+        return None
+    z, degree = sp.Dummy("z"), len(p) - 1
+    wanted = [int(c) for c in p]
+    # Euler's totient of n is at least n / (e^gamma log log n + 3 / log log n): n <= 6 degree + 30 is ample.
+    for n in range(1, 6 * degree + 31):
+        if int(sp.totient(n)) != degree:
+            continue
+        if [int(c) for c in sp.cyclotomic_poly(n, z, polys=True).all_coeffs()] == wanted:
+            return n
+    return None

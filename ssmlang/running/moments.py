@@ -1,0 +1,160 @@
+"""Filtered, smoothed and forecast moments of one series, made ready for any parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ssmlang.data import Bound, future_rows
+from ssmlang.language.diagnostics import SsmError
+from ssmlang.results.labels import series as labelled_series
+from ssmlang.results.moments import Series, Template
+from ssmlang.results.moments import moments as labelled
+from ssmlang.results.provenance import plain, provenance
+from ssmlang.running.blocks import assembled
+from ssmlang.running.definitions import definitions
+from ssmlang.running.execution import Execution, floats, not_a_number, running
+from ssmlang.running.gaps import absent, blanked
+from ssmlang.running.kept import Kept, keepable
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from ssmlang.compiled import Model
+
+Arrays = dict[str, np.ndarray]
+Verb = Literal["filter", "smooth", "forecast"]
+Keep = Literal["all", "last"]
+
+
+def ready(
+    model: Model, execution: Execution, verb: Verb, bound: Bound, dtype: str, device: str | None, *, steps: int = 0,
+    future: Any = None,
+) -> Moments:  # fmt: skip
+    """`Moments`, those of data bound lately made once; within `running(dtype, device)`."""
+    make = lambda: Moments(model, execution, verb, bound, steps=steps, future=future)
+    if future is not None or not keepable([bound]):
+        return make()
+    return execution.kept.get(("moments", verb, bound, steps, dtype, device), make)
+
+
+def datasets(
+    model: Model, execution: Execution, verb: Verb, bounds: Sequence[Bound], params: Mapping[str, Any], dtype: str,
+    device: str | None, *, keep: Keep = "all", paths: int = 0, seed: int = 0, steps: int = 0, future: Any = None,
+) -> list[xr.Dataset]:  # fmt: skip
+    """The Dataset of each series for checked parameters, with so many `paths` drawn for each."""
+    with running(dtype, device):
+        made = (ready(model, execution, verb, b, dtype, device, steps=steps, future=future) for b in bounds)
+        return [one.at(params, keep, paths=paths, seed=seed, first=i * paths) for i, one in enumerate(made)]
+
+
+class Moments:
+    """One verb on one series, made ready: `arrays` for any parameters, and the Dataset of such arrays."""
+
+    def __init__(
+        self, model: Model, execution: Execution, verb: Verb, bound: Bound, *, steps: int = 0, future: Any = None
+    ) -> None:
+        self.model, self.execution, self.verb = model, execution, verb
+        ahead = verb == "forecast"
+        self.first = bound.steps if ahead else 0
+        self.bound = extended(model, bound, steps, future) if ahead else bound
+        self.setting = execution.setting([self.bound], ahead=ahead)
+        self.series = execution.single(self.bound)
+        self.lowering = execution.lowering(self.setting.latent, True)
+        self._function = execution.compiled("smooth" if verb == "smooth" else "filter", self.setting)
+        self._blocks = execution.blocks(self.lowering)
+        self._absent = absent(self.lowering, self.bound)
+        self._time = replace(self.bound.time, index=self.bound.time.index[self.first :])
+        self._left_out = ("predicted_mean", "predicted_cov", "log_likelihood") if ahead else ()
+        self._observed = len(self.lowering.observations)
+        self._states = self.lowering.states[: sum(v.size for v in model.spec.states.values())]
+        self._about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb)
+        self._templates = Kept(4)
+
+    def arrays(self, params: Mapping[str, Any]) -> Arrays:
+        """Moments by name, of the model's own states and observations; definitions as NAME and NAME_sd.
+
+        Raises E721 where a moment is not a number.
+        """
+        return self._cut(self._fetched(self._function(floats(params), self.series)), params)
+
+    def _fetched(self, found: Any) -> Arrays:
+        """What was computed, on the host and in the series' own rows."""
+        steps = self.bound.steps
+        if self._blocks is not None:
+            arrays = assembled(self._blocks, found, steps)
+        else:
+            arrays = {name: np.asarray(v)[:steps] for name, v in found._asdict().items() if v is not None}
+        for name, values in arrays.items():
+            if np.isnan(np.min(values, initial=0.0)):
+                bad = np.isnan(values).reshape(len(values), -1).any(axis=1)
+                raise SsmError(not_a_number(name, self.bound.time.label(int(np.flatnonzero(bad)[0]))))
+        return blanked(arrays, self._absent)
+
+    def _cut(self, found: Arrays, params: Mapping[str, Any]) -> Arrays:
+        """The model's own entries in the rows asked for, and its definitions."""
+        kept = {}
+        for name, values in found.items():
+            if name in self._left_out:
+                continue
+            size = self._observed if name.startswith("observed") else len(self._states)
+            if values.ndim > 1 and values.shape[1] != size:
+                values = values[:, :size] if values.ndim == 2 else values[:, :size, :size]
+            kept[name] = values[self.first :] if self.first else values
+        for name, let in definitions(self.model.spec, self.lowering, found, self.bound, params).items():
+            kept[name] = let.mean[self.first :]
+            if let.sd is not None:
+                kept[f"{name}_sd"] = let.sd[self.first :]
+        return kept
+
+    def dataset(self, arrays: Mapping[str, np.ndarray], *, keep: Keep = "all", **attrs: Any) -> xr.Dataset:
+        """The labelled Dataset of `arrays`."""
+        return self._labelled(arrays, {}, keep, self._about | plain(attrs))
+
+    def _labelled(
+        self, arrays: Mapping[str, np.ndarray], constant: Mapping[str, np.ndarray], keep: Keep, attrs: dict[str, Any]
+    ) -> xr.Dataset:
+        """Moments, and definitions without a row, under their labels; labels of the same shapes are made once."""
+        if keep == "all":
+            both = {**arrays, **constant}
+            shapes = tuple((name, values.shape) for name, values in both.items())
+            template = self._templates.get(shapes, lambda: Template.of(self._made(arrays, constant, keep, {}), both))
+            if template is not None:
+                return template.dataset(both, attrs)
+        return self._made(arrays, constant, keep, attrs)
+
+    def _made(self, arrays: Any, constant: Any, keep: Keep, attrs: dict[str, Any]) -> xr.Dataset:
+        known = self.model.spec.definitions
+        lets = {n: Series(arrays[n], d.axes, arrays.get(f"{n}_sd")) for n, d in known.items() if n in arrays}
+        made = labelled(arrays, states=self._states, observations=self.lowering.observations, time=self._time,
+                        definitions=lets, attrs=attrs, keep=keep)  # fmt: skip
+        for name, value in constant.items():
+            made[name] = labelled_series(name, value, known[name].shape, known[name].axes, lead=())
+        return made
+
+    def at(self, params: Mapping[str, Any], keep: Keep = "all", *, paths: int = 0, seed: int = 0, first: int = 0
+           ) -> xr.Dataset:  # fmt: skip
+        """The Dataset for these parameters, with so many `paths` drawn, of which `first` is the first one's number."""
+        started = self._function(floats(params), self.series)
+        # What the computation need not be waited for.
+        said = plain({"params": {name: np.asarray(value).tolist() for name, value in params.items()}})
+        constant = self.execution.plain.at(params)
+        arrays = self._cut(self._fetched(started), params)
+        found = self._labelled(arrays, constant, keep, self._about | said)
+        if paths:
+            from ssmlang.running.paths import with_paths
+
+            found = with_paths(found, self, arrays, [(params, paths)], seed, first)
+        return found
+
+
+def extended(model: Model, bound: Bound, steps: int, future: Any) -> Bound:
+    """A series with the rows to forecast: their inputs given, their observations missing unless known already."""
+    coming = future_rows(model.spec, bound, steps, future)
+    join = lambda a, b: {n: np.concatenate([a[n], b[n]]) for n in a}
+    time = type(bound.time)(bound.time.index.append(coming.time.index), bound.time.step)
+    return replace(bound, steps=bound.steps + steps, observations=join(bound.observations, coming.observations),
+                   inputs=join(bound.inputs, coming.inputs), time=time)  # fmt: skip

@@ -1,0 +1,185 @@
+"""Identifiability against models with known answers, numeric ranks, and planted deficiencies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import ssmlang
+from ssmlang.analysis.budget import Budget
+from ssmlang.analysis.context import Context
+from ssmlang.analysis.findings import Finding
+from ssmlang.analysis.identifiability import check
+from ssmlang.analysis.identifiability_rank import float_rank, jacobian
+from ssmlang.analysis.identifiability_rings import Reals
+from ssmlang.analysis.identifiability_study import Study, same_law
+from ssmlang.frontend import check_text
+from ssmlang.language.diagnostics import SsmError
+from ssmlang.model.linear import LinearForm, linear_form
+from tests.analysis.identifiability_models import KNOWN
+
+
+def findings(text: str, seconds: float = 30.0) -> tuple[list[Finding], Context]:
+    model = check_text(text).require()
+    context = Context(model, linear_form(model), Budget(seconds))
+    return check(context), context
+
+
+def study_of(text: str) -> Study:
+    model = check_text(text).require()
+    form = linear_form(model)
+    assert isinstance(form, LinearForm)
+    return Study(model, form, Budget(60))
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_known(name: str) -> None:
+    known = KNOWN[name]
+    found, _ = findings(known.text)
+    if known.unknown:
+        assert [f.verdict for f in found] == ["unknown"]
+        return
+    lost = [f for f in found if f.verdict == "refuted" and f.property.startswith("identified")]
+    early = [f for f in found if f.property.startswith("beyond the first row")]
+    proved = [f for f in found if f.verdict == "proved"]
+    moved = lambda f: frozenset(f.witness.first) if f.witness is not None else frozenset()
+    if lost and lost[0].witness is not None:
+        assert {moved(f) for f in lost} == set(known.lost)
+    assert len(lost) == len(known.lost)
+    assert not any(f.verdict == "unknown" for f in found)
+    assert {moved(f) for f in early} == set(known.first_row)
+    for text in known.kept:
+        assert any(text in f.reason for f in lost), [f.reason for f in lost]
+    if known.lost and not known.kept and len(known.lost[0]) == 1:
+        assert "does not change with" in lost[0].reason
+    if proved:
+        assert set(known.unless) == set(proved[0].unless)
+        said = " ".join(proved[0].details)
+        assert all(note in said for note in known.notes), said
+    for f in [*lost, *early]:
+        assert f.code in ("W620", "W621") and f.fix
+
+
+@pytest.mark.parametrize("name", [n for n, k in KNOWN.items() if (k.lost or k.first_row) and "Poisson" not in k.text])
+def test_witness_has_one_law(name: str) -> None:
+    """Both settings of a witness give the same law of more rows than the check looked at, and differ."""
+    found, context = findings(KNOWN[name].text)
+    witnessed = [f for f in found if f.witness is not None]
+    assert witnessed
+    study = Study(context.model, context.form, Budget(30))  # type: ignore[arg-type]
+    for f in witnessed:
+        w = f.witness
+        assert w is not None and w.first != w.second and w.kind == "parameters"
+        start = "free" if f.code == "W621" else "given"
+        laws = []
+        for setting in (w.first, w.second):
+            every = {**(w.at or {}), **setting}
+            params = {p.name: np.array([every[n] for n in p.entry_names()]).reshape(p.shape)
+                      for p in context.model.parameters.values() if p.entry_names()[0] in every}  # fmt: skip
+            laws.append(study.float_laws(params, study.lengths[-1] + 5, start=start))
+        assert same_law(*laws, 1e-6)
+
+
+def test_assertion_refuted_fails_compilation() -> None:
+    text = KNOWN["scale of a factor"].text + "assert identifiable(a, phi)\n"
+    with pytest.raises(SsmError) as failed:
+        ssmlang.compile(text)
+    [error] = [d for d in failed.value.diagnostics if d.severity == "error"]
+    assert error.code == "E620" and error.message == "a and s cannot be told apart"
+    assert error.why == ("only a * s is identified",) and "const s = 1" in error.help[0]
+
+
+def test_assertions_proved_and_unknown() -> None:
+    text = KNOWN["scale of a factor"].text + "assert identifiable(phi)\n"
+    found, _ = findings(text)
+    [answer] = [f for f in found if f.asserted]
+    assert answer.verdict == "proved" and answer.property == "identifiable(phi)"
+    found, _ = findings(KNOWN["regimes"].text + "assert identifiable(growth)\n")
+    assert [f.verdict for f in found if f.asserted] == ["unknown"]
+
+
+def test_entries_of_an_array_are_asserted_one_by_one() -> None:
+    text = (
+        "param b[2] ~ Normal(0, 1)\nparam c ~ Normal(0, 1)\nparam sd ~ HalfNormal(1)\ninput u, v\nobs y\n"
+        "y[t] ~ Normal((b[0] + c) * u[t] + b[1] * v[t], sd)\nassert identifiable(b[1])\nassert identifiable(b)\n"
+    )
+    found, _ = findings(text)
+    answers = {f.property: f.verdict for f in found if f.asserted}
+    assert answers == {"identifiable(b[1])": "proved", "identifiable(b)": "refuted"}
+
+
+def test_parameters_of_priors_are_said_to_be_that() -> None:
+    found, _ = findings(
+        "param mu ~ Normal(0, 1)\nparam b[3] ~ Normal(mu, 1)\nparam sd ~ HalfNormal(1)\ninput u[3]\nobs y\n"
+        "y[t] ~ Normal(dot(b, u[t]), sd)\n"
+    )
+    assert any("mu: of priors alone" in d for d in found[0].details)
+
+
+def test_out_of_time_is_unknown_with_what_numbers_say() -> None:
+    found, _ = findings(KNOWN["trend and season"].text, seconds=0.0)
+    assert [f.verdict for f in found] == ["unknown"] and "took longer than 0 s" in found[0].reason
+
+
+# --------------------------------------------------------------------------------- random models, planted losses
+
+
+def random_model(seed: int, planted: str | None) -> str:
+    """A system of one to three states, all coefficients parameters in a canonical form; `planted` makes some of them
+    unidentifiable."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 4))
+    lines = [f"param phi[{n}] in stationary ~ Normal(0, 0.5)" if n > 1 else "param phi in (-1, 1) ~ Normal(0, 0.5)",
+             "param s, sd ~ HalfNormal(1)", "state x", "obs y", "init x ~ Stationary()"]  # fmt: skip
+    terms = " + ".join(f"phi[{k}] * x[t-{k + 1}]" for k in range(n)) if n > 1 else "phi * x[t-1]"
+    mean, scale, gain, noise = "", "s", "", "sd"
+    if rng.random() < 0.5:
+        lines.append("param mu ~ Normal(0, 1)")
+        mean = "mu + "
+    if planted == "product":
+        lines.append("param a ~ Normal(0, 1)")
+        gain = "a * "
+    elif planted == "sum":
+        lines.append("param q ~ HalfNormal(1)")
+        noise = "sqrt(sd^2 + q^2)"
+    elif planted == "scale":
+        lines.append("param c ~ HalfNormal(1)")
+        scale = "s * c"
+    elif planted == "unseen":
+        lines += ["param q ~ HalfNormal(1)", "state z", "init z ~ Normal(0, 1)", "z[t] ~ Normal(0.5 * z[t-1], q)"]
+    elif planted == "mean":
+        lines += ["param mu1, mu2 ~ Normal(0, 1)"]
+        mean = "mu1 + mu2 + "
+    return "\n".join([*lines, f"x[t] ~ Normal({terms}, {scale})", f"y[t] ~ Normal({mean}{gain}x[t], {noise})"]) + "\n"
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 10**6), st.sampled_from([None, "product", "sum", "scale", "unseen", "mean"]))
+def test_exact_rank_is_numeric_rank(seed: int, planted: str | None) -> None:
+    """The exact null space has the dimension that finite precision finds at random points."""
+    study = study_of(random_model(seed, planted))
+    steps, sample = study.unseen()
+    exact = len(study.coords) - sample.null.shape[1]
+    values = study.floats(seed % 97)
+    jac = jacobian(study.float_laws(values, steps, study.coords), Reals(), len(study.coords), 0)
+    rank, _ = float_rank(jac, np.ones(len(study.coords)))
+    assert rank == exact
+    assert (planted is None) == (exact == len(study.coords))
+
+
+@pytest.mark.slow
+def test_no_false_proof_among_a_thousand() -> None:
+    """No model with a planted deficiency is proved."""
+    plants = ["product", "sum", "scale", "unseen", "mean"]
+    for seed in range(1000):
+        study = study_of(random_model(seed, plants[seed % 5]))
+        assert study.unseen()[1].null.shape[1] >= 1, random_model(seed, plants[seed % 5])
+
+
+def test_no_false_proof_among_sixty() -> None:
+    plants = ["product", "sum", "scale", "unseen", "mean"]
+    for seed in range(2000, 2060):
+        study = study_of(random_model(seed, plants[seed % 5]))
+        assert study.unseen()[1].null.shape[1] >= 1

@@ -139,21 +139,22 @@ def _backwards(
         def block(carry: Carry, x: tuple) -> tuple[Carry, tuple[dict[str, Array], Array]]:
             varying, row_y, (P, m, used) = x
 
-            def again(now: tuple[Array, Array], x: tuple) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+            def again(now: tuple[Array, Array], x: tuple) -> tuple[tuple[Array, Array], _Kept]:
                 here = rows.row(x[0])
                 t = row_update.taken(*now, here, x[1], layout, x[2])
-                after = univariate.time_update(row_update.moved(*now, t, layout), here, layout)
-                return (after.P, after.m), now
+                filtered = row_update.moved(*now, t, layout)
+                after = univariate.time_update(filtered, here, layout)
+                return (after.P, after.m), _Kept(*now, t, filtered.P, filtered.m)
 
             def back(carry: Carry, x: tuple) -> tuple[Carry, tuple[dict[str, Array], Array]]:
-                (P_bar, m_bar, total), (varying, row_y, used, (P, m)) = carry, x
+                (P_bar, m_bar, total), (varying, row_y, kept) = carry, x
                 row = rows.row(varying)
-                P_bar, m_bar, here, y_bar = _row_back(P_bar, m_bar, g, row, row_y, P, m, used, layout)
+                P_bar, m_bar, here, y_bar = _row_back(P_bar, m_bar, g, row, row_y, kept, layout)
                 total = total._replace(**{n: getattr(total, n) + getattr(here, n) for n in rows.constant})
                 return (P_bar, m_bar, total), ({n: getattr(here, n) for n in rows.varying}, y_bar)
 
             _, found = jax.lax.scan(again, (P, m), (varying, row_y, used))
-            return jax.lax.scan(back, carry, (varying, row_y, used, found), reverse=True)
+            return jax.lax.scan(back, carry, (varying, row_y, found), reverse=True)
 
         def skipped(carry: Carry, x: tuple) -> tuple[Carry, tuple[dict[str, Array], Array]]:
             return carry, jax.tree.map(jnp.zeros_like, (x[0], x[1]))
@@ -194,28 +195,30 @@ def _settled(before: Float[Array, "N N"], after: Float[Array, "N N"]) -> Bool[Ar
     return jnp.all((after - before) ** 2 <= SETTLED**2 * scale[:, None] * scale)
 
 
+class _Kept(NamedTuple):
+    """Of a row: predicted moments, its observations eliminated, filtered moments."""
+
+    P: Float[Array, "N N"]
+    m: Float[Array, N * S]
+    t: row_update.Taken
+    P_filtered: Float[Array, "N N"]
+    m_filtered: Float[Array, N * S]
+
+
 def _row_back(
-    P_bar: Float[Array, "N N"],
-    m_bar: Float[Array, N * S],
-    g: Float[Array, ""],
-    row: Row,
-    y: Float[Array, m * S],
-    P: Float[Array, "N N"],
-    m: Float[Array, N * S],
-    used: Bool[Array, " m"],
-    layout: Layout,
-) -> tuple[Float[Array, "N N"], Float[Array, N * S], Row, Float[Array, m * S]]:
+    P_bar: Float[Array, "N N"], m_bar: Float[Array, N * S], g: Float[Array, ""], row: Row, y: Float[Array, m * S],
+    kept: _Kept, layout: Layout,
+) -> tuple[Float[Array, "N N"], Float[Array, N * S], Row, Float[Array, m * S]]:  # fmt: skip
     """From the cotangents of the next row's predicted moments to those of this row's."""
     n, read, flat = layout.structure.n, layout.read, univariate.columns
-    t = row_update.taken(P, m, row, y, layout, used)
-    now = row_update.moved(P, m, t, layout)
+    shape = m_bar.shape
 
     Q_bar, a_bar = P_bar, jnp.sum(flat(m_bar), axis=1)
-    AP = univariate.advance_rows(now.P, row.top, layout)
+    AP = univariate.advance_rows(kept.P_filtered, row.top, layout)
     top_bar = 2 * product(P_bar[:n], AP[:, :read], layout.fused)
-    top_bar = top_bar + product_transposed(flat(m_bar)[:n], flat(now.m)[:read], layout.fused)
+    top_bar = top_bar + product_transposed(flat(m_bar)[:n], flat(kept.m_filtered)[:read], layout.fused)
     P_bar = univariate.retreat(univariate.retreat(P_bar, row.top, layout).T, row.top, layout)
-    m_bar = univariate.retreat(flat(m_bar), row.top, layout).reshape(m.shape)
+    m_bar = univariate.retreat(flat(m_bar), row.top, layout).reshape(shape)
 
-    P_bar, m_bar, bars, y_bar = row_update.back(P_bar, m_bar, g, row, y, P, m, t, layout)
-    return P_bar, m_bar, Row(top_bar, Q_bar, a_bar, **bars), y_bar
+    P_bar, m_bar, bars = row_update.back(P_bar, m_bar, g, row, y, *kept[:3], layout)
+    return P_bar, m_bar, Row(top_bar, Q_bar, a_bar, *bars[:4]), bars.y

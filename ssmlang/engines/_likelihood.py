@@ -20,7 +20,7 @@ from ssmlang.engines._univariate import Finite
 from ssmlang.engines.companion import Markov, companion
 from ssmlang.engines.layout import Layout
 from ssmlang.engines.program import LinearGaussian
-from ssmlang.engines.routes import Route
+from ssmlang.engines.routes import ROW_BLOCK, Route
 
 
 def log_likelihood(
@@ -66,6 +66,11 @@ def innovations(step: Step) -> tuple[Array, Array, Array]:
     return step.innovations.v, step.innovations.F, step.innovations.kind
 
 
+SLOPES_BY_ROW, SLOPES_WORK = 2000, 16_000
+"""Up to so many rows, and so many entries of covariances in all, the derivative is taken row by row where the gain
+settles, too: that costs no more time (measured for n = 1 and n = 4), and compiles in a fraction."""
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def settling(layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m"], state: Finite) -> Float[Array, ""]:
     """`log_density` of rows with one and the same transition and emission and no missing entry: row by row until the
@@ -77,7 +82,12 @@ def settling(layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m"], sta
 def _derivative(
     layout: Layout, plan: Plan, primals: tuple[Rows, Array, Finite], tangents: tuple[Rows, Array, Finite]
 ) -> tuple[Array, Array]:
-    value, slopes = jax.value_and_grad(partial(_settling, layout, plan), (0, 1, 2))(*primals)
+    rows = primals[0]
+    if rows.steps <= SLOPES_BY_ROW and rows.steps * layout.size**2 <= SLOPES_WORK:
+        whole = lambda *a: taken_in(layout, Plan(ROW_BLOCK), *a).log_likelihood
+    else:
+        whole = partial(_settling, layout, plan)
+    value, slopes = jax.value_and_grad(whole, (0, 1, 2))(*primals)
     return value, inner(slopes, tangents)
 
 

@@ -50,6 +50,16 @@ class Taken(NamedTuple):
     kind: Int[Array, " m"]
 
 
+class Bars(NamedTuple):
+    """Cotangents of what a row's update reads besides the moments."""
+
+    Z: Float[Array, "m N"]
+    d: Float[Array, " m"]
+    R: Float[Array, " m"]
+    C: Float[Array, "m m"] | None
+    y: Float[Array, m * S]
+
+
 def taken(
     P: Float[Array, "N N"], m: Float[Array, N * S], row: Row, y: Float[Array, m * S], layout: Layout,
     used: Bool[Array, " m"] | None = None,
@@ -147,8 +157,8 @@ def _members(y: Float[Array, m * S]) -> Float[Array, " m"] | float:
 def back(
     P_bar: Float[Array, "N N"], m_bar: Float[Array, N * S], g: Float[Array, ""], row: Row, y: Float[Array, m * S],
     P: Float[Array, "N N"], m: Float[Array, N * S], t: Taken, layout: Layout,
-) -> tuple[Array, Array, dict[str, Array | None], Float[Array, m * S]]:  # fmt: skip
-    """From the cotangents of the filtered moments to those of the predicted ones, of Z, d, R and C, and of y."""
+) -> tuple[Float[Array, "N N"], Float[Array, N * S], Bars]:  # fmt: skip
+    """From the cotangents of the filtered moments to those of the predicted ones and of the row's numbers."""
     fused, Z, m_bars = layout.fused, row.Z, columns(m_bar)
     there = columns(~jnp.isnan(y))
     members = jnp.max(_members(y)) if y.ndim > 1 else 1.0
@@ -165,4 +175,4 @@ def back(
     m_bar = m_bar - product(Z.T, v_bar, fused).reshape(m.shape)
     C_bar = None if row.C is None else S_bar
     R_bar = jnp.sum(S_bar * np.eye(len(Z)), axis=1)
-    return P_bar, m_bar, {"Z": Z_bar, "d": -jnp.sum(v_bar, axis=1), "R": R_bar, "C": C_bar}, v_bar.reshape(y.shape)
+    return P_bar, m_bar, Bars(Z_bar, -jnp.sum(v_bar, axis=1), R_bar, C_bar, v_bar.reshape(y.shape))

@@ -58,7 +58,7 @@ def tail(
     `start` counts blocks of `length` rows, a power of two.
     """
     entries, steps = y.shape[1], len(y)
-    made = kernel(lambda row, P: _block(layout, length, row, P), layout.fused)(row._replace(Q=None, d=None), P)
+    made = kernel(lambda row, P: _block(layout, length, row, P), layout.fused)(row, P)
     count = -(-steps // length)
     seen = ~jnp.isnan(y[:, 0])
     padding = ((0, count * length - steps), (0, 0))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import lru_cache
 
 import sympy as sp
 
@@ -61,9 +62,20 @@ def schur_conditions(coefficients: Sequence[sp.Expr]) -> list[sp.Expr]:
 def half_plane(p: Sequence[sp.Expr]) -> list[sp.Expr]:
     """Coefficients of (1 - s)^n p((1 + s) / (1 - s)), whose roots lie in the left half plane iff those of p lie in the
     unit circle."""
-    n, s = len(p) - 1, sp.Dummy("s")
-    basis = [sp.Poly((1 + s) ** (n - k) * (1 - s) ** k, s).all_coeffs() for k in range(n + 1)]
-    return [sum((c * row[i] for c, row in zip(p, basis)), sp.Integer(0)) for i in range(n + 1)]
+    basis = _bilinear(len(p) - 1)
+    return [sum((c * row[i] for c, row in zip(p, basis)), sp.Integer(0)) for i in range(len(p))]
+
+
+@lru_cache
+def _bilinear(n: int) -> list[list[int]]:
+    """Coefficients of (1 + s)^(n-k) (1 - s)^k, highest power first, for k = 0, ..., n."""
+    found = []
+    for k in range(n + 1):
+        row = [1]
+        for sign in [1] * (n - k) + [-1] * k:
+            row = [sign * a + b for a, b in zip([*row, 0], [0, *row])]
+        found.append(row)
+    return found
 
 
 def _hurwitz(c: Sequence[sp.Expr], k: int) -> sp.Expr:

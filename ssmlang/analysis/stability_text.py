@@ -79,7 +79,7 @@ def region(found: Sequence[Judged], domain: Domain) -> list[str]:
 def informative(f: Factor) -> list[sp.Expr]:
     """Conditions that do not hold for all real values of the parameters."""
     if len(f.conditions) > 1 and f.degree <= 2 and f.place == "inside":
-        return [g for g in f.conditions if not positive(g, Domain()).positive]
+        return [g for g in f.conditions if not positive(g, Domain()).positive] or list(f.conditions)
     return list(f.conditions)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from ssmlang.analysis.context import Context
 from ssmlang.analysis.filter_stability_blocks import Part, parts
 from ssmlang.analysis.filter_stability_riccati import (
+    UNIT,
     LostMode,
     Plant,
     advance,
@@ -109,6 +110,8 @@ def settle(plant: Plant, start: np.ndarray | None) -> Settled | None:
             return None
         final, _ = gain(plant, limit)
         radius = float(np.abs(np.linalg.eigvals(closed_loop(plant, final))).max(initial=0.0))
+        if radius > 1 - UNIT:
+            return None
         size = float(np.abs(final).max(initial=0.0))
         wide = SETTLED * max(size, 1e-300)
         P, last, near = first, 0, 0

@@ -136,7 +136,8 @@ def _finding(
         doubt = "of full rank for the constants as rounded, but not at the prior draws tried"
     if doubt:
         return Finding(name, "unknown", doubt, line, asserted=claimed, details=tuple(details))
-    unless = [_zero(study, group, lost) for group, lost in study.zeros]
+    of = {k for k in keys if base(k) in wanted}
+    unless = [_zero(study, group, lost) for group, lost in study.zeros if of & {keys[j] for j in lost}]
     return Finding(name, "proved", _rank_reason(study), line, unless=tuple(unless), details=tuple(details),
                    asserted=claimed)  # fmt: skip
 

@@ -126,7 +126,9 @@ def modes_at(judged: Judged, values: Mapping[sp.Symbol, float]) -> tuple[Mode, .
 
 
 def timescales(modes: Sequence[Mode], most: int = 3) -> str:
-    """The slowest modes in words."""
+    """The slowest modes in words; nothing where all are gone within a row or two."""
+    if all(m.modulus <= 0.5 for m in modes):
+        return ""
     shown = [m.describe() for m in modes[:most]]
     more = f"; {len(modes) - most} faster" if len(modes) > most else ""
     return "; ".join(dict.fromkeys(shown)) + more

@@ -39,8 +39,8 @@ CODES: tuple[Code, ...] = (
         "prior-paths-explode",
         "paths drawn from the prior explode",
         "A good part of the paths drawn from the prior grow by orders of magnitude within the length of the data (or "
-        "60 rows, where it is not known). Such a prior spends most of its mass on worlds that cannot be, a sampler starts "
-        "in them, and the likelihood overflows there. Keep the coefficients of the state where it is stable.",
+        "60 rows, where it is not known). Such a prior spends most of its mass on worlds that cannot be, a sampler "
+        "starts in them, and the likelihood overflows there. Keep the coefficients of the state where it is stable.",
         Example(_WALK),
         Example(_WALK.replace("param a ~ Normal(0, 2)", "param a in (-1, 1) ~ Normal(0.5, 0.3)")),
     ),

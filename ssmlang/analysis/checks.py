@@ -19,6 +19,8 @@ CHECKS = (
     "ssmlang.analysis.stability",
     "ssmlang.analysis.filter_stability",
     "ssmlang.analysis.identifiability",
+    "ssmlang.analysis.information",
+    "ssmlang.analysis.prior_sense",
     "ssmlang.analysis.closure",
 )
 """Modules that hold a `check`."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import sympy as sp
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from ssmlang.analysis.closure_algebra import Element
 from ssmlang.analysis.closure_lift import Closure, constant_position
 from ssmlang.analysis.closure_words import Words, text
 
@@ -52,7 +54,7 @@ def matrix_of(closure: Closure, words: Words) -> sp.Matrix:
     return found
 
 
-def spectrum(matrix: sp.Matrix, closure: Closure) -> list[Part]:
+def spectrum(matrix: sp.Matrix, closure: Closure, words: Words) -> list[Part]:
     """The eigenvalues of K: it is block triangular once coordinates that read each other stand together."""
     size = matrix.rows
     pattern = csr_array(np.array([[matrix[i, j] != 0 for j in range(size)] for i in range(size)], dtype=np.int8))
@@ -65,22 +67,52 @@ def spectrum(matrix: sp.Matrix, closure: Closure) -> list[Part]:
         if rows == (constant,):
             found.append(Part(rows, (sp.S.One, -matrix[constant, constant]), constant=True))
         else:
-            found += _parts(matrix, rows)
+            found += _parts(matrix, rows, closure, words)
     return found
 
 
-def _parts(matrix: sp.Matrix, rows: tuple[int, ...]) -> list[Part]:
+def _parts(matrix: sp.Matrix, rows: tuple[int, ...], closure: Closure, words: Words) -> list[Part]:
     if len(rows) == 1:
         return [Part(rows, (sp.S.One, -matrix[rows[0], rows[0]]))]
     if len(rows) > MAX_BLOCK:
         return [Part(rows, None)]
-    block = matrix.extract(list(rows), list(rows))
-    polynomial = sp.together(block.charpoly(Z).as_expr())
-    numerator = sp.fraction(polynomial)[0]
-    if not numerator.is_polynomial():
-        return [Part(rows, tuple(sp.simplify(c) for c in block.charpoly(Z).all_coeffs()))]
-    factors = [(f, m) for f, m in sp.factor_list(numerator)[1] if f.has(Z)]
-    return [Part(rows, tuple(sp.Poly(f, Z).all_coeffs()), m) for f, m in factors]
+    coefficients = [words.coefficient(c) for c in characteristic(closure, rows)]
+    polynomial = sp.Add(*(c * Z**k for k, c in enumerate(reversed(coefficients))))
+    numerator = sp.fraction(sp.together(polynomial))[0]
+    factors = [(sp.Poly(f, Z), m) for f, m in sp.factor_list(numerator)[1] if f.has(Z)]
+    return [Part(rows, tuple(f.all_coeffs()), m) for f, m in factors]
+
+
+def characteristic(closure: Closure, rows: Sequence[int]) -> list[Element]:
+    """The characteristic polynomial of a block of K, highest power first, in the algebra that knows that
+    cos^2 + sin^2 = 1: by the Faddeev-LeVerrier recursion, which divides by whole numbers alone."""
+    algebra, n = closure.koopman.algebra, len(rows)
+    zero, one = algebra.constant(0), algebra.constant(1)
+    block = [[closure.matrix[i].get(j, zero) for j in rows] for i in rows]
+    found = [one]
+    current = [[zero] * n for _ in range(n)]
+    for k in range(1, n + 1):
+        current = _product(block, current, zero)
+        for i in range(n):
+            current[i][i] = current[i][i] + found[-1]
+        moved = _product(block, current, zero)
+        trace = zero
+        for i in range(n):
+            trace = trace + moved[i][i]
+        found.append(trace.scaled(Fraction(-1, k)))
+    return found
+
+
+def _product(a: list[list[Element]], b: list[list[Element]], zero: Element) -> list[list[Element]]:
+    n = len(a)
+    made = [[zero] * n for _ in range(n)]
+    for i in range(n):
+        for k in range(n):
+            if a[i][k].terms:
+                for j in range(n):
+                    if b[k][j].terms:
+                        made[i][j] = made[i][j] + a[i][k] * b[k][j]
+    return made
 
 
 def spoken(parts: Sequence[Part]) -> str:
@@ -90,11 +122,8 @@ def spoken(parts: Sequence[Part]) -> str:
     return ", ".join(dict.fromkeys(shown)) + constant if shown else constant.removeprefix(", and ")
 
 
-def discrete(coefficients: Sequence[sp.Expr], continuous: bool) -> tuple[sp.Expr, ...]:
-    """A polynomial whose roots are inside the unit circle iff those of the given one die out: itself, or in continuous
-    time (z + 1)^n p((z - 1) / (z + 1))."""
-    if not continuous:
-        return tuple(coefficients)
+def discrete(coefficients: Sequence[sp.Expr]) -> tuple[sp.Expr, ...]:
+    """(z + 1)^n p((z - 1) / (z + 1)): its roots are inside the unit circle iff those of p have negative real parts."""
     n = len(coefficients) - 1
     z = sp.Dummy("z")
     whole = sp.Add(*(c * (z - 1) ** (n - k) * (z + 1) ** k for k, c in enumerate(coefficients)))

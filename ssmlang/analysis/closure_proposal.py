@@ -114,5 +114,6 @@ def _found(context: Context, koopman: Koopman, words: Words, name: str, what: st
     said = [f"{what}: closed by {count}, d({name}) = L {name} dt" if rate else
             f"{what}: closed by {count}, {name}[t] = K {name}[t-1]"]  # fmt: skip
     said += [f"  {row}" for row in rows_of(closure, words, names)]
-    said.append(f"  eigenvalues of {'L' if rate else 'K'}: {spoken(spectrum(matrix_of(closure, words), closure))}")
+    parts = spectrum(matrix_of(closure, words), closure, words)
+    said.append(f"  eigenvalues of {'L' if rate else 'K'}: {spoken(parts)}")
     return Proposal(words.statement(name, names), (*notes, *said))

@@ -37,8 +37,8 @@ def proved(context: Context, lift: Lift, closure: Closure, words: Words, line: i
     names = words.functions(closure.functions)
     matrix = matrix_of(closure, words)
     continuous = closure.koopman.continuous
-    parts = spectrum(matrix, closure)
-    verdict = stable(context, parts, continuous)
+    parts = spectrum(matrix, closure, words)
+    verdict = stable(context, parts, closure, words)
     unless = _unless(matrix, context)
     details = rows_of(closure, words, names)
     details.append(f"eigenvalues of {'the generator' if continuous else 'K'}: {spoken(parts)}; {verdict.said}")

@@ -44,7 +44,7 @@ def search(koopman: Koopman, functions: Sequence[Element], limit: int) -> Search
 
 def _grown(koopman: Koopman, functions: Sequence[Element], limit: int, apart: bool) -> Search:
     """Add what is left over until nothing is: each function of it by itself (`apart`), or all of it as one."""
-    known = list(functions)
+    known = Span(functions)
     added: list[Element] = []
     waiting = list(functions)
     while waiting:
@@ -53,7 +53,7 @@ def _grown(koopman: Koopman, functions: Sequence[Element], limit: int, apart: bo
             image = koopman.after(waiting.pop(0))
         except Unsupported as trouble:
             return Search(None, trouble.reason)
-        _, rest = Span(known).coordinates(image)
+        _, rest = known.coordinates(image)
         if not rest:
             continue
         algebra = koopman.algebra
@@ -65,10 +65,9 @@ def _grown(koopman: Koopman, functions: Sequence[Element], limit: int, apart: bo
                 return Search(None, "what is left over is no sum of powers, exponentials, sines and cosines", function)
             if any(degree(t) > limit for t in function.terms):
                 return Search(None, f"what is left over has a degree above {limit}", function)
-            if len(known) >= MAX_FUNCTIONS:
+            if known.count >= MAX_FUNCTIONS:
                 return Search(None, f"more than {MAX_FUNCTIONS} functions would be needed", function)
-            if Span(known).coordinates(function)[1]:
-                known.append(function)
+            if known.add(function):
                 added.append(function)
                 waiting.append(function)
     return Search(tuple(added))

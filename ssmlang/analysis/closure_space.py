@@ -25,18 +25,25 @@ class Span:
 
     def __init__(self, functions: Sequence[Element]) -> None:
         self.algebra = functions[0].algebra
-        self.functions = list(functions)
+        self.count = 0
         self.rows: list[_Row] = []
         self.redundant: list[int] = []
-        for j, function in enumerate(functions):
-            values, combination = self._reduced(split(function))
-            # A row says: values = function j - (a combination of the functions before it).
-            combination = {k: -c for k, c in combination.items()}
-            combination[j] = self.algebra.constant(1)
-            if not values:
-                self.redundant.append(j)
-                continue
-            self.rows.append(_Row(_pivot(values), values, combination))
+        for function in functions:
+            self.add(function)
+
+    def add(self, function: Element) -> bool:
+        """Add a function; False where it is a combination of those before it."""
+        j = self.count
+        self.count += 1
+        values, combination = self._reduced(split(function))
+        if not values:
+            self.redundant.append(j)
+            return False
+        # A row says: values = function j - (a combination of the functions before it).
+        combination = {k: -c for k, c in combination.items()}
+        combination[j] = self.algebra.constant(1)
+        self.rows.append(_Row(_pivot(values), values, combination))
+        return True
 
     def coordinates(self, target: Element) -> tuple[dict[int, Element], Vector]:
         """Coefficients of the functions by position, and what is left over, as functions with coefficients."""

@@ -7,6 +7,7 @@ factors that hold z are equations in the parameters alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
@@ -18,6 +19,8 @@ from ssmlang.analysis.polynomials import Polynomials
 
 MOST_CHOICES = 300
 """Partial choices that are followed before giving up."""
+MOST_PRODUCTS = 60
+"""Sets that one choice may come to."""
 NeverZero = Callable[[PolyElement], bool]
 Apart = Callable[[PolyElement, PolyElement], bool]
 """Whether two polynomials in the lag are known to share no zero, whatever the parameters are."""
@@ -112,6 +115,8 @@ def _equations(
     alternatives: list[list[PolyElement]] = [[f] for f in choice if not polynomials.in_lag(f)]
     for other in with_lag[1:]:
         eliminant = polynomials.resultant(with_lag[0], other)
+        if eliminant is None:
+            return None
         if not eliminant:
             continue
         own = polynomials.factors(eliminant)
@@ -121,6 +126,8 @@ def _equations(
         if not own:
             return []
         alternatives.append(own)
+    if math.prod(map(len, alternatives)) > MOST_PRODUCTS:
+        return None
     return [_needed(tuple(dict.fromkeys(each))) for each in product(*alternatives)] if alternatives else [()]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from ssmlang.analysis.context import Context
 from ssmlang.analysis.filter_stability_blocks import Part, parts
 from ssmlang.analysis.filter_stability_riccati import (
+    UNIT,
     LostMode,
     Plant,
     advance,
@@ -109,6 +110,8 @@ def settle(plant: Plant, start: np.ndarray | None) -> Settled | None:
             return None
         final, _ = gain(plant, limit)
         radius = float(np.abs(np.linalg.eigvals(closed_loop(plant, final))).max(initial=0.0))
+        if radius > 1 - UNIT:
+            return None
         size = float(np.abs(final).max(initial=0.0))
         wide = SETTLED * max(size, 1e-300)
         P, last, near = first, 0, 0
@@ -132,15 +135,15 @@ def _settled(form: LinearForm, found: Sequence[Part], settled: Sequence[Settled]
     radius = worst.radius
     steps = None if any(s.steps is None for s in settled) else max(s.steps or 0 for s in settled)
     if radius < FINITE:
-        pace = "its error is gone after a finite number of rows"
+        pace = "at the prior median its error is gone after a finite number of rows"
     else:
         half = math.log(0.5) / math.log(radius)
         slow = f"half of it is left after {figure(half)} rows" if half >= 1 else "more than halved every row"
-        pace = f"its error shrinks by {figure(100 * (1 - radius))}% a row ({slow})"
-    after = f"the gain has settled (to 1e-8) after {steps:,} rows" if steps is not None else (
+        pace = f"at the prior median its error shrinks by {figure(100 * (1 - radius))}% a row ({slow})"
+    after = f"the gain has settled (to 1e-8) after {steps:,} row{'' if steps == 1 else 's'}" if steps is not None else (
         f"the gain has not settled (to 1e-8) after {MAX_STEPS:,} rows")  # fmt: skip
     shown = 0 if radius < FINITE else radius
-    details = [f"rho(F - F K H) = {shown:.4g} at the prior median, K the gain of the algebraic Riccati equation"]
+    details = [f"rho(F - F K H) = {shown:.4g}, K the gain of the algebraic Riccati equation"]
     if certain(form):
         details.append("`kalman` goes row by row all the same, for an observation can be predicted without error")
     elif steps is not None:
@@ -167,6 +170,7 @@ def _unsolved(part: Part) -> str:
 
 
 def _unseen(context: Context, hidden: list[tuple[Part, LostMode]]) -> Finding:
+    """No diagnostic is made of it: observability has one for the same direction."""
     part, mode = hidden[0]
     what = direction(part, mode.vector)
     kind = Mode(mode.value).describe()
@@ -176,8 +180,7 @@ def _unseen(context: Context, hidden: list[tuple[Part, LostMode]]) -> Finding:
     more = f"; {len(hidden) - 1} more such" if len(hidden) > 1 else ""
     return Finding(
         PROPERTY, "refuted", f"{what} is never seen and does not die out ({kind}): its variance {grows}{more}",
-        context.line_of(name), code=NOT_SETTLING, span_of=name, headline="the filter's uncertainty does not settle",
-        label=f"{what} is never seen",
+        context.line_of(name), span_of=name,
         details=("transition and emission are no detectable pair: the Riccati equation has no stabilising solution",
                  "`kalman` works out the covariance of every row, for it never settles"),
         fix="observe it, drop it, or give it dynamics that die out",

@@ -53,7 +53,11 @@ def start_covariance(form: LinearForm, system: NumericSystem, point: Mapping[str
             law = _stationary(form, system)
             if law is None:
                 return None
-            cov[:rows, :rows] += m @ law @ m.T
+            values, cross = law
+            cov[:rows, :rows] += m @ values @ m.T
+            known = rows + cross.shape[1]
+            cov[:rows, rows:known] += m @ cross
+            cov[rows:known, :rows] += (m @ cross).T
     cov += W @ W.T
     found = base @ cov @ base.T
     return found if np.isfinite(found).all() else None
@@ -65,8 +69,9 @@ def _dense(m: Sparse, point: Mapping[str, np.ndarray]) -> np.ndarray:
     return found
 
 
-def _stationary(form: LinearForm, system: NumericSystem) -> np.ndarray | None:
-    """Covariance of rows 0, -1, ..., of the states in their stationary law, the others zero."""
+def _stationary(form: LinearForm, system: NumericSystem) -> tuple[np.ndarray, np.ndarray] | None:
+    """Covariance of rows 0, -1, ..., of the states in their stationary law, the others zero, and that with the noises
+    in memory."""
     group, n = form.stationary, system.n
     if group is None:
         return None
@@ -85,5 +90,7 @@ def _stationary(form: LinearForm, system: NumericSystem) -> np.ndarray | None:
     found = np.zeros((rows, rows))
     shared = min(rows, kept)
     found[:shared, :shared] = law[:shared, :shared]
+    cross = np.zeros((rows, len(law) - kept))
+    cross[:shared] = law[:shared, kept:]
     # Rows further back than the companion form holds are not read by it.
-    return found
+    return found, cross

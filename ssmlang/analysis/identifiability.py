@@ -202,7 +202,8 @@ class _Answer:
 
     def _witness(self, x: Loss) -> Witness | None:
         try:
-            found = pair(self.study, x.coords, x.kept, x.dimension, min(self.steps, 12), x.start)
+            found = pair(self.study, x.coords, x.kept, x.dimension, min(self.steps, 12), x.start,
+                         x.rotation is not None)  # fmt: skip
         except (OutOfTime, Unsupported, NoRoot):
             return None
         if found is None:

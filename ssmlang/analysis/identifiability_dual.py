@@ -114,6 +114,14 @@ class Calculus:
                 for p in parts]  # fmt: skip
         return Dual(value, np.concatenate([np.zeros((d, 1), first.dtype), *flat], axis=1)[:, places])
 
+    def concatenate(self, parts: Sequence[Dual]) -> Dual:
+        """Along the first dimension."""
+        value = np.concatenate([p.value for p in parts])
+        if all(p.tangent is None for p in parts):
+            return Dual(value)
+        zero = lambda p: np.zeros((self.directions, *p.shape), value.dtype)
+        return Dual(value, np.concatenate([zero(p) if p.tangent is None else p.tangent for p in parts], axis=1))
+
     def take(self, a: Dual, at: object) -> Dual:
         """Entries by an index of NumPy."""
         places = np.arange(1, a.value.size + 1).reshape(a.shape)[at]  # type: ignore[call-overload]

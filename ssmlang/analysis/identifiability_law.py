@@ -18,14 +18,18 @@ from ssmlang.analysis.identifiability_blocks import Part, parts
 from ssmlang.analysis.identifiability_dual import Calculus, Dual, Expressions
 from ssmlang.analysis.identifiability_rings import Ring, Unsupported
 from ssmlang.analysis.identifiability_stationary import autocovariances, responses
+from ssmlang.model import expr
 from ssmlang.model.linear import LinearForm
 from ssmlang.model.model import Model
 from ssmlang.model.rows import Rows
+from ssmlang.model.sparse import Sparse
 
 Array = np.ndarray
 Start = Literal["given", "free"]
 """`free`: the first rows are unknown numbers, so that what only their law tells is not counted."""
 MAX_BASIS = 1200
+FEW = 8
+"""Directions that are not worth being told apart by block."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class Law:
     cov: Dual
     seen: Array
     """(k,): position of each in the stacked observations, rows * m + entry"""
+    active: Array
+    """The directions that the tangents are about, of all those of the point"""
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,8 @@ def laws(
     """The law of rows 0..steps-1 of each block (or of those named), with the point's directions."""
     calculus = Calculus(point.ring, point.directions)
     values = _Values(model, form, point, calculus, Expressions(calculus, point.params, point.floats))
-    return [_Block(form, values, part, steps, start).law() for part in (parts(form) if only is None else only)]
+    blocks = parts(form) if only is None else only
+    return [_Block(form, values, part, steps, start).law() for part in blocks]
 
 
 class _Values:
@@ -73,6 +80,7 @@ class _Values:
                  ) -> None:  # fmt: skip
         self.model, self.form, self.point = model, form, point
         self.calculus, self.expressions = calculus, expressions
+        self._varying: dict[str, bool] = {}
         self._known: dict[tuple[str, int, int], tuple[Dual, dict[tuple[str, int], Dual]]] = {}
 
     def read(self, t: int):  # type: ignore[no-untyped-def]
@@ -83,6 +91,38 @@ class _Values:
 
         return one
 
+    def _varies(self, which: str, system: Rows) -> bool:
+        if which not in self._varying:
+            self._varying[which] = expr.varies([system.constant, *(m.values for m in system.terms.values())])
+        return self._varying[which]
+
+    def active(self, part: Part, steps: int) -> Array:
+        """Directions in which any number of a block moves in these rows."""
+        form, d = self.form, self.calculus.directions
+        if form.whole_past or d <= FEW:
+            return np.arange(d)
+        hit = np.zeros(d, bool)
+        s = form.stacking
+        early = (np.arange(form.depth)[:, None] * s.n + part.x).reshape(-1)
+        own = {"transition": _inverse(part.x, s.n), "emission": _inverse(part.y, s.m),
+               "first": _inverse(early, form.depth * s.n)}  # fmt: skip
+        systems = {"transition": form.transition, "emission": form.emission, "first": form.first}
+        if form.stationary is not None:
+            systems["stationary"] = form.stationary.transition
+            own["stationary"] = own["transition"][form.stationary.entries]
+        for which, system in systems.items():
+            once = which in ("first", "stationary") or not self._varies(which, system)
+            for t in [0] if once else range(steps):
+                constant, terms = self.rows(which, t)
+                inside = np.flatnonzero(own[which] >= 0)
+                pieces = [(constant, inside)]
+                for slot, m in system.terms.items():
+                    pieces.append((terms[slot], np.flatnonzero(_at(own[which], m.rows) >= 0)))
+                for dual, at in pieces:
+                    if dual.tangent is not None:
+                        hit |= (dual.tangent[:, at] != 0).any(axis=1)
+        return np.flatnonzero(hit)
+
     def rows(self, which: str, t: int, bound: int = 0) -> tuple[Dual, dict[tuple[str, int], Dual]]:
         """The constant and the values of each term of a system in row t."""
         form = self.form
@@ -90,7 +130,7 @@ class _Values:
         if form.stationary is not None:
             systems["stationary"] = form.stationary.transition
         system = systems[which]
-        key = (which, t, bound)
+        key = (which, t if self._varies(which, system) else -1, bound)
         if key not in self._known:
             slots = [k for k in system.terms if bool(bound) == (k[0] in ("past", "ypast"))]
             nodes = [system.constant, *(system.terms[k].values for k in slots)]
@@ -104,7 +144,9 @@ class _Block:
 
     def __init__(self, form: LinearForm, values: _Values, part: Part, steps: int, start: Start) -> None:
         self.form, self.values, self.part, self.steps, self.start = form, values, part, steps, start
-        self.c = values.calculus
+        self.active = values.active(part, steps)
+        self.c = Calculus(values.calculus.ring, len(self.active))
+        self._sliced: dict[int, tuple[Dual, Dual]] = {}
         s = form.stacking
         self.x_at, self.y_at, self.e_at = (_inverse(at, size) for at, size in
                                            ((part.x, s.n), (part.y, s.m), (part.e, s.r)))  # fmt: skip
@@ -114,7 +156,7 @@ class _Block:
         self.group = np.intersect1d(group.entries, part.x) if group is not None else np.zeros(0, int)
         self.depth = form.depth
         g = len(self.group)
-        first, terms = values.rows("first", 0)
+        first, terms = self._numbers("first", 0)
         self.stat_size = self.depth * g
         self.offset = {"one": 0, "stat": 1, "xi": 1 + self.stat_size}
         self.offset["e"] = self.offset["xi"] + len(part.xi)
@@ -124,8 +166,22 @@ class _Block:
         self.columns = self.offset["flat"] + self.q
         if self.columns > MAX_BASIS:
             raise Unsupported("too large for this check")
+        self._matrices: dict[tuple[str, str, int], tuple[Dual, Dual | None]] = {}
         self.x = self._first(first, terms)
         self.y: dict[int, Dual] = {}
+
+    def _numbers(self, which: str, t: int, bound: int = 0) -> tuple[Dual, dict[tuple[str, int], Dual]]:
+        """The numbers of a system's row, with this block's directions alone."""
+        constant, terms = self.values.rows(which, t, bound)
+        return self._slice(constant), {k: self._slice(v) for k, v in terms.items()}
+
+    def _slice(self, whole: Dual) -> Dual:
+        if whole.tangent is None or len(self.active) == len(whole.tangent):
+            return whole
+        if id(whole) not in self._sliced:
+            tangent = whole.tangent[self.active]
+            self._sliced[id(whole)] = whole, Dual(whole.value, tangent if len(self.active) else None)
+        return self._sliced[id(whole)][1]
 
     # ---------------------------------------------------------------------------------------------- first rows
 
@@ -193,14 +249,13 @@ class _Block:
             if t < len(form.conditioned) and form.conditioned[t, self.part.y].any():
                 self.y[t] = self._known_rows(t, form.conditioned[t, self.part.y])
             at = np.flatnonzero(scored)
-            stacked.append(self.c.take(self.y[t], at))
+            stacked.append(self.y[t] if len(at) == self.m else self.c.take(self.y[t], at))
             seen.append(t * m_all + self.part.y[at])
-        total = sum(len(s) for s in seen)
-        whole = self.c.move(stacked, np.arange(1, total * self.columns + 1).reshape(total, self.columns))
+        whole = self.c.concatenate(stacked)
         flat = self.offset["flat"]
         loadings = self.c.take(whole, (slice(None), slice(1, flat)))
         return Law(self.c.take(whole, (slice(None), 0)), self.c.take(whole, (slice(None), slice(flat, None))),
-                   self._covariance(loadings), np.concatenate(seen))  # fmt: skip
+                   self._covariance(loadings), np.concatenate(seen), self.active)  # fmt: skip
 
     def _covariance(self, loadings: Dual) -> Dual:
         c = self.c
@@ -226,50 +281,56 @@ class _Block:
         return self.c.take(flat, self.part.y)
 
     def _row(self, which: str, t: int, own: Array, size: int) -> Dual:
-        c = self.c
         system = self.form.transition if which == "transition" else self.form.emission
-        constant, terms = self.values.rows(which, t)
-        here = np.flatnonzero(own >= 0)
-        lead = np.zeros((size, self.columns), int)
-        lead[own[here], 0] = np.arange(1, len(here) + 1)
-        total = c.move([c.take(constant, here)], lead)
+        constant, terms = self._numbers(which, t)
+        total = _Sum(self.c, size, self.columns)
+        total.add(self._dense((which, "constant", 0), constant, own, size), slice(0, 1))
         for (kind, lag), m in system.terms.items():
             if kind in ("past", "ypast"):
                 for k in range(1, t + 1):
-                    values = self.values.rows(which, t, k)[1][kind, lag]
-                    total = self._add(total, m, values, own, size, "x" if kind == "past" else "y", t - k)
+                    values = self._numbers(which, t, k)[1][kind, lag]
+                    self._add(total, (which, kind, lag), m, values, own, size, "x" if kind == "past" else "y", t - k)
             else:
-                total = self._add(total, m, terms[kind, lag], own, size, kind, t - lag)
-        return total
+                self._add(total, (which, kind, lag), m, terms[kind, lag], own, size, kind, t - lag)
+        return total.dual
 
-    def _add(self, total: Dual, m, values: Dual, own: Array, size: int, kind: str, row: int) -> Dual:  # type: ignore[no-untyped-def]
-        c = self.c
-        mask = own[m.rows] >= 0
-        mask &= m.rows < len(own)
-        inside = np.flatnonzero(mask)
-        if not len(inside):
-            return total
-        rows = own[m.rows[inside]]
-        picked = c.take(values, inside)
+    def _add(self, total: _Sum, key: tuple[str, str, int], m: Sparse, values: Dual, own: Array, size: int, kind: str,
+             row: int) -> None:  # fmt: skip
+        matrix = self._dense(key, values, own, size, m, kind)
+        if matrix is None:
+            return
         if kind == "e":
             if row < -self.early:
                 raise Unsupported("a noise is read too far back")
-            table = np.zeros((size, self.columns), int)
-            table[rows, self._noise_column(row, self.e_at[m.cols[inside]])] = np.arange(1, len(inside) + 1)
-            return c.add(total, c.move([picked], table))
-        width, at = (self.n, self.x_at) if kind == "x" else (self.m, self.y_at)
-        table = np.zeros((size, width), int)
-        table[rows, at[m.cols[inside]]] = np.arange(1, len(inside) + 1)
-        matrix = c.move([picked], table)
-        if kind == "y" and row < 0:
-            lead = np.zeros((self.m, self.columns), int)
-            lead[:, 0] = np.arange(1, self.m + 1)
-            source: Dual | None = c.move([self._data(row)], lead)
+            first = self.offset["e"] + (row + self.early) * self.r
+            total.add(matrix, slice(first, first + self.r))
+        elif kind == "y" and row < 0:
+            total.add_product(matrix, self.c.move([self._data(row)], np.arange(1, self.m + 1)[:, None]), slice(0, 1))
         else:
             source = (self.x if kind == "x" else self.y).get(row)
-        if source is None:  # a value that does not exist counts for nothing: what reads it is not scored
-            return total
-        return c.add(total, c.matmul(matrix, source))
+            if source is not None:  # a value that does not exist counts for nothing: what reads it is not scored
+                total.add_product(matrix, source, slice(None))
+
+    def _dense(self, key: tuple[str, str, int], values: Dual, own: Array, size: int, m: Sparse | None = None,
+               kind: str = "") -> Dual | None:  # fmt: skip
+        """The rows of this block, as a matrix (a column where `m` is None)."""
+        known = self._matrices.get(key)
+        if known is not None and known[0] is values:
+            return known[1]
+        if m is None:
+            inside = np.flatnonzero(own >= 0)
+            rows, cols, width = own[inside], np.zeros(len(inside), int), 1
+        else:
+            inside = np.flatnonzero(_at(own, m.rows) >= 0)
+            width, at = {"x": (self.n, self.x_at), "y": (self.m, self.y_at), "e": (self.r, self.e_at)}[kind]
+            rows, cols = own[m.rows[inside]], at[m.cols[inside]]
+        found = None
+        if len(inside):
+            table = np.zeros((size, width), int)
+            table[rows, cols] = inside + 1
+            found = self.c.move([values], table)
+        self._matrices[key] = values, found
+        return found
 
     # ------------------------------------------------------------------------------------------- stationary start
 
@@ -277,7 +338,7 @@ class _Block:
         """Constant and coefficients, by what is read and lag, of the stationary states' own recursion."""
         c, g, group = self.c, len(self.group), self.form.stationary
         assert group is not None
-        constant, terms = self.values.rows("stationary", 0)
+        constant, terms = self._numbers("stationary", 0)
         where = _inverse(self.group, self.form.stacking.n)
         mine = where[group.entries]
         lags: dict[str, dict[int, Dual]] = {"x": {}, "e": {}}
@@ -328,7 +389,46 @@ class _Block:
         return c.move(numbers, table)
 
 
+class _Sum:
+    """Terms of a row of unrolled values, added in place."""
+
+    def __init__(self, c: Calculus, size: int, columns: int) -> None:
+        self.c, self.shape = c, (size, columns)
+        self.value = c.ring.number(np.zeros(self.shape, int)).copy()
+        self.tangent: Array | None = None
+
+    def _slopes(self) -> Array:
+        if self.tangent is None:
+            self.tangent = np.zeros((self.c.directions, *self.shape), self.value.dtype)
+        return self.tangent
+
+    def add(self, matrix: Dual | None, columns: slice) -> None:
+        if matrix is not None:
+            self.value[:, columns] += matrix.value
+            if matrix.tangent is not None:
+                self._slopes()[:, :, columns] += matrix.tangent
+
+    def add_product(self, matrix: Dual, source: Dual, columns: slice) -> None:
+        ring = self.c.ring
+        self.value[:, columns] += ring.matmul(matrix.value, source.value)
+        if matrix.tangent is not None:
+            self._slopes()[:, :, columns] += ring.matmul(matrix.tangent, source.value)
+        if source.tangent is not None:
+            self._slopes()[:, :, columns] += ring.matmul(matrix.value, source.tangent)
+
+    @property
+    def dual(self) -> Dual:
+        """Sums of residues stay far below 2^63 until they are reduced here."""
+        ring = self.c.ring
+        return Dual(ring.reduce(self.value), None if self.tangent is None else ring.reduce(self.tangent))
+
+
 def _inverse(at: Array, size: int) -> Array:
     found = np.full(size, -1)
     found[at] = np.arange(len(at))
     return found
+
+
+def _at(places: Array, rows: Array) -> Array:
+    """Places of rows; -1 for rows beyond (definitions of an emission)."""
+    return np.concatenate([places, [-1]])[np.minimum(rows, len(places))]

@@ -69,23 +69,29 @@ def jacobian(laws: Sequence[Law], ring: Ring, directions: int, seed: int) -> Arr
     them changes the mean by a random combination.
     """
     random = np.random.default_rng(seed)
-    rows = [np.zeros((0, directions), ring.number(0).dtype)]
+    dtype = ring.number(0).dtype
+    rows = [np.zeros((0, directions), dtype)]
     for law in laws:
-        k, q = len(law.seen), law.flat.value.shape[1]
+        k, q, own = len(law.seen), law.flat.value.shape[1], len(law.active)
         beyond = orthogonal(law.flat.value, ring) if q else None
+        parts = []
         if law.cov.tangent is not None:
             change = law.cov.tangent
             if beyond is not None:
                 change = ring.matmul(ring.matmul(beyond, change), beyond.T)
             upper = np.triu_indices(change.shape[-1])
-            rows.append(_compressed(change[:, upper[0], upper[1]].T, ring, directions, random))
-        mean = np.zeros((k, directions), rows[0].dtype) if law.mean.tangent is None else law.mean.tangent.T
+            parts.append(_compressed(change[:, upper[0], upper[1]].T, ring, own, random))
+        mean = np.zeros((k, own), dtype) if law.mean.tangent is None else law.mean.tangent.T
         if q and law.flat.tangent is not None:
             start = ring.number(random.integers(2, 2**15, q) if ring.exact else random.normal(size=q))
             moved = ring.matmul(law.flat.tangent, start[:, None])[..., 0]
             mean = ring.reduce(mean + moved.T)
         if mean.any():
-            rows.append(mean if beyond is None else ring.matmul(beyond, mean))
+            parts.append(mean if beyond is None else ring.matmul(beyond, mean))
+        for part in parts:
+            whole = np.zeros((len(part), directions), dtype)
+            whole[:, law.active] = part
+            rows.append(whole)
     return np.concatenate(rows)
 
 

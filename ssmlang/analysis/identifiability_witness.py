@@ -38,14 +38,18 @@ class Pair:
 
 
 def pair(study: Study, coords: Sequence[Coordinate], kept: Sequence[Invariant], dimension: int, steps: int,
-         start: Start) -> Pair | None:  # fmt: skip
+         start: Start, turned: bool = False) -> Pair | None:  # fmt: skip
     """Two settings that differ in `coords` alone, whose laws are checked to agree; None where none was found.
 
     `kept`: functions of the coordinates (and of others after them, as in `study.around(coords)`) that are identified.
+    `turned`: the coordinates are a matrix, of which only its product with its transpose is.
     """
     complete = len(kept) == len(coords) - dimension
     roads = [lambda first: _scaled(study, first, coords, kept)] if complete else []
-    roads.append(lambda first: _followed(study, first, coords, kept if complete else None, steps, start))
+    if turned:
+        roads, complete = [lambda first: _turned(first, coords)], True
+    else:
+        roads.append(lambda first: _followed(study, first, coords, kept if complete else None, steps, start))
     for seed in range(1, TRIES + 1):
         first = rounded(study, seed)
         for road in roads:
@@ -88,6 +92,14 @@ def _scaled(study: Study, first: Mapping[str, Array], coords: Sequence[Coordinat
     return moved(study.model, first, coords, lambda v: v * change)
 
 
+def _turned(first: Mapping[str, Array], coords: Sequence[Coordinate]) -> dict[str, Array]:
+    """The first two columns turned into each other by the angle of the triangle 3, 4, 5."""
+    name = coords[0].parameter
+    matrix = np.array(first[name], float)
+    matrix[:, :2] = matrix[:, :2] @ np.array([[0.6, -0.8], [0.8, 0.6]])
+    return {**first, name: matrix}
+
+
 Slopes = Callable[[Mapping[str, Array]], Array]
 
 
@@ -128,7 +140,7 @@ def _along(study: Study, first: Mapping[str, Array], coords: Sequence[Coordinate
         jac = slopes(here) * scale
         if not np.isfinite(jac).all():
             return None
-        _, s, vt = np.linalg.svd(jac, full_matrices=True)
+        _, s, vt = np.linalg.svd(np.linalg.qr(jac, mode="r") if len(jac) > jac.shape[1] else jac, full_matrices=True)
         hidden = vt[int((s > 1e-7 * max(s.max(initial=0), 1e-300)).sum()) :]
         if not len(hidden):
             hidden = vt[-1:]

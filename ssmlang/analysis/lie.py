@@ -24,7 +24,9 @@ from ssmlang.model.linear import LinearForm
 
 MOST_ENTRIES = 120
 """States of more entries are not looked at."""
-DRAWS = 8
+DRAWS, FEW = 8, 3
+"""Prior draws at which numbers are looked at, and of those of states of more than a dozen entries."""
+DOZEN = 12
 
 
 @dataclass
@@ -78,7 +80,7 @@ def check(context: Context) -> list[Finding]:
 
 def _study(context: Context, outputs: Outputs) -> Study | None:
     exact = generic(outputs)
-    points = list(prior_points(context, outputs, DRAWS))
+    points = list(prior_points(context, outputs, DRAWS if len(outputs.keys) <= DOZEN else FEW))
     at_prior = []
     for point in points:
         context.budget.check()
@@ -97,7 +99,7 @@ def _study(context: Context, outputs: Outputs) -> Study | None:
             study.directions = directions(outputs, chosen) if chosen.exact else named_numerically(outputs, points)
         study.signs = sign_changes(outputs)
         study.exchanges = swaps(outputs, points[:3])
-        if study.full and chosen.exact:
+        if study.full and chosen.exact and len(outputs.keys) <= DOZEN:
             study.zeros = zero_sets(outputs, chosen.rank, chosen.rows)
     except OutOfTime as late:
         study.unfinished = f"symmetries and special sets {late}"
@@ -136,7 +138,8 @@ def _finding(
         doubt = "of full rank for the constants as rounded, but not at the prior draws tried"
     if doubt:
         return Finding(name, "unknown", doubt, line, asserted=claimed, details=tuple(details))
-    unless = [_zero(study, group, lost) for group, lost in study.zeros]
+    of = {k for k in keys if base(k) in wanted}
+    unless = [_zero(study, group, lost) for group, lost in study.zeros if of & {keys[j] for j in lost}]
     return Finding(name, "proved", _rank_reason(study), line, unless=tuple(unless), details=tuple(details),
                    asserted=claimed)  # fmt: skip
 

@@ -106,7 +106,7 @@ def zero_sets(outputs: Outputs, rank: int, rows: int, most: int = 3) -> list[tup
     """Sets of entries (of states, or of parameters) whose vanishing costs rank, with the entries that are then lost."""
     found: list[tuple[tuple[Key, ...], list[int]]] = []
     n = len(outputs.keys)
-    candidates = [k for k in outputs.keys if k.lag == 0][:12] + _parameters(outputs)[:8]
+    candidates = outputs.keys[:12] + _parameters(outputs)[:8]
     states = [k for k in candidates if k.sort != "param"]
     pairs = [(a, b) for i, a in enumerate(states) for b in states[i + 1 :]]
     for group in [*((k,) for k in candidates), *(pairs if len(candidates) <= 10 else [])]:

@@ -29,6 +29,10 @@ def check(context: Context) -> list[Finding]:
     from ssmlang.analysis.observability_findings import findings
 
     found, lost = findings(context, system)
+    if context.data and system.varying:
+        from ssmlang.analysis.excitation import check_excitation
+
+        found = [*found, *check_excitation(context, system)]
     return _answers(context, found, lost)
 
 

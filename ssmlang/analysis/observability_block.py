@@ -22,6 +22,8 @@ from ssmlang.analysis.system import Entries, System
 MOST_STACKED = 400
 """Stacked states up to which a block is looked at."""
 MOST_PARTS = 24
+MOST_DENSE, MOST_ROW_TERMS = 6, 60
+"""Stacked states, and terms in a row, up to which the determinant of the observability matrix is formed."""
 Vector = dict[int, sp.Expr]
 """A direction of the stacked state: entry -> coefficient, one of them 1."""
 
@@ -195,6 +197,9 @@ class Block:
                 if not never.apart(f, g):
                     found.append(common_zeros([f, g], polynomials, never, never.apart, budget))
         else:
+            whole = self._by_determinant(polynomials, never) if system.m == 1 else None
+            if whole is not None:
+                return list(whole.sets), True
             found.append(self._direct(system, polynomials, never))
         found.append(self._at_infinity(polynomials, never))
         coefficients = self._coefficients(polynomials, never)
@@ -205,6 +210,30 @@ class Block:
     def _direct(self, system: System, polynomials: Polynomials, never: NowhereZero) -> Candidates:
         grid = elimination.polynomial_matrix(system, polynomials)
         return self._of_grid(grid, polynomials, never, never.is_unit)
+
+    def _by_determinant(self, polynomials: Polynomials, never: NowhereZero) -> Candidates | None:
+        """With one observation the exceptions are the zeros of one determinant, that of H, H F, H F^2, ...; None where
+        it is too large to be formed and factored, or vanishes everywhere because delays are lost."""
+        if self.size > MOST_DENSE or any(self.system.noise_memory):
+            return None
+        n, ring = self.size, polynomials.ring
+        top, bottom = ({at: polynomials.fraction(v) for at, v in e.items()} for e in (self.F, self.H))
+        if any(down != ring.one for e in (top, bottom) for _, down in e.values()):
+            return None
+        row = [bottom[0, j][0] if (0, j) in bottom else ring.zero for j in range(n)]
+        rows = [row]
+        for _ in range(n - 1):
+            self.context.budget.check()
+            row = [polynomials.reduce(sum((row[i] * f for (i, k), (f, _) in top.items() if k == j), ring.zero))
+                   for j in range(n)]  # fmt: skip
+            if sum(map(len, row)) > MOST_ROW_TERMS:
+                return None
+            rows.append(row)
+        whole = polynomials.reduce(elimination.determinant(rows, ring))
+        own = polynomials.factors(whole) if whole else None
+        if own is None:
+            return None
+        return Candidates(tuple((f,) for f in own if not never(f)), True)
 
     def _of_grid(self, grid: elimination.Grid, polynomials: Polynomials, never: NowhereZero,
                  unit: elimination.IsUnit) -> Candidates:  # fmt: skip

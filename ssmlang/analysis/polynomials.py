@@ -14,8 +14,11 @@ from sympy.polys.rings import PolyElement, PolyRing
 
 LAG = sp.Symbol("z")
 """One row back: a mode with the eigenvalue 1 / z is one that z makes the matrix singular at."""
-MOST_TERMS = 400
-"""Polynomials of more terms are not factored."""
+MOST_TERMS, MOST_DEGREE = 40, 12
+"""Polynomials in several variables of more terms, or of a higher degree, are not factored."""
+MOST_PRODUCT = {0: 10_000, 1: 1_000, 2: 40}
+"""By the number of parameters in them, the product of degrees in the lag up to which two polynomials are eliminated."""
+MOST_PRODUCT_OF_MANY, MOST_TERMS_OF_MANY = 6, 24
 
 
 class Polynomials:
@@ -104,13 +107,22 @@ class Polynomials:
         return self.ring.from_dict({(m[0] - low, *m[1:]): c for m, c in f.iterterms()}) if low else f
 
     def factors(self, f: PolyElement) -> list[PolyElement] | None:
-        """The irreducible factors, constants left out; None where there are too many terms to look for them."""
-        if len(f) > MOST_TERMS:
+        """The irreducible factors, constants left out; None where looking for them could take long."""
+        if self.variables([f]) > 1 and (len(f) > MOST_TERMS or max(map(sum, f.itermonoms())) > MOST_DEGREE):
             return None
         return [g for g, _ in f.factor_list()[1]]
 
-    def resultant(self, f: PolyElement, g: PolyElement) -> PolyElement:
-        """The eliminant of the lag: zero where both have a root in common, or both lose their highest power."""
+    def variables(self, found: Sequence[PolyElement]) -> int:
+        """How many generators, the lag not counted, occur."""
+        return len({i for f in found for m in f.itermonoms() for i, power in enumerate(m) if power and i})
+
+    def resultant(self, f: PolyElement, g: PolyElement) -> PolyElement | None:
+        """The eliminant of the lag: zero where both have a root in common, or both lose their highest power. None where
+        it could take long."""
+        many = self.variables([f, g])
+        size = self.lag_degree(f) * self.lag_degree(g)
+        if size > MOST_PRODUCT.get(many, MOST_PRODUCT_OF_MANY) or (many > 2 and len(f) + len(g) > MOST_TERMS_OF_MANY):
+            return None
         a, b = (sp.Poly(h.as_expr(), LAG) for h in (f, g))
         found = sp.resultant(a, b)
         return self.reduce(self._polynomial(found.as_expr() if isinstance(found, sp.Poly) else sp.sympify(found)))

@@ -56,15 +56,20 @@ class Report:
             "diagnostics": [diagnostic_to_dict(d) for d in self.diagnostics],
         }
 
-    def __str__(self) -> str:
+    @property
+    def body(self) -> str:
+        """The report as text, without the diagnostics."""
         width = min(max((len(f.property) for f in self.findings), default=0), 30)
         rows = [line for f in self.findings for line in _lines(f, width)]
         parts = [f"model {self.model}", *(f"  {fact}" for fact in self.facts), "checks", *rows, str(self.advice)]
-        if self.diagnostics:
-            from ssmlang.language.render import render_text
-
-            parts.append(render_text(self.diagnostics))
         return "\n".join(parts)
+
+    def __str__(self) -> str:
+        if not self.diagnostics:
+            return self.body
+        from ssmlang.language.render import render_text
+
+        return "\n".join([self.body, render_text(self.diagnostics)])
 
     __repr__ = __str__
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import sympy as sp
 
-from ssmlang.analysis.budget import Budget
+from ssmlang.analysis.budget import Budget, OutOfTime
 from ssmlang.analysis.stability_blocks import Block, Dynamics, ancestors, blocks, characteristic
 from ssmlang.analysis.stability_domain import Domain
 from ssmlang.analysis.stability_factors import Factor, factors
@@ -79,6 +79,8 @@ class Analysis:
 
 def analyse(dynamics: Dynamics, domain: Domain, budget: Budget) -> Analysis:
     """Judge every block. What the budget does not allow is left unknown."""
+    domain = replace(domain, tick=budget.check, sampled={})
+    late = f"the algebra took longer than {budget.seconds:g} s"
     found: list[Judged] = []
     known: dict[object, tuple[Factor, ...] | None] = {}
     for block in blocks(dynamics):
@@ -91,11 +93,13 @@ def analyse(dynamics: Dynamics, domain: Domain, budget: Budget) -> Analysis:
             continue
         key, own, back = _canonical(block, domain)
         if key not in known:
-            if budget.left < 0:
-                found.append(Judged(block, names, None, f"the algebra took longer than {budget.seconds:g} s"))
+            try:
+                budget.check()
+                polynomial = characteristic(own)
+                known[key] = None if polynomial is None else tuple(factors(polynomial, _renamed(domain, back)))
+            except OutOfTime:
+                found.append(Judged(block, names, None, late))
                 continue
-            polynomial = characteristic(own)
-            known[key] = None if polynomial is None else tuple(factors(polynomial, _renamed(domain, back)))
         judged = known[key]
         if judged is None:
             why = f"its characteristic polynomial, in {len(block.symbols)} parameters, is too large for algebra"
@@ -131,7 +135,7 @@ def _is_read(s: sp.Symbol, domain: Domain) -> bool:
 
 def _renamed(domain: Domain, back: Mapping[sp.Symbol, sp.Symbol]) -> Domain:
     own = {new: domain.intervals[old] for new, old in back.items() if old in domain.intervals}
-    return replace(domain, intervals={**domain.intervals, **own})
+    return replace(domain, intervals={**domain.intervals, **own}, sampled={})
 
 
 def _back(f: Factor, back: Mapping[sp.Symbol, sp.Symbol]) -> Factor:

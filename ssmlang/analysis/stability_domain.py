@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -23,6 +23,10 @@ class Domain:
     intervals: Mapping[sp.Symbol, tuple[sp.Expr, sp.Expr]] = field(default_factory=dict)
     stationary: tuple[tuple[sp.Symbol, ...], ...] = ()
     simplexes: tuple[tuple[sp.Symbol, ...], ...] = ()
+    tick: Callable[[], None] = field(default=lambda: None, compare=False)
+    """called between steps of long work; it may raise"""
+    sampled: dict[tuple[sp.Symbol, ...], list[dict[sp.Symbol, sp.Expr]]] = field(default_factory=dict, compare=False)
+    """points that were drawn"""
 
     def holds(self, point: Mapping[sp.Symbol, sp.Rational]) -> bool:
         """Whether a point of exact numbers lies inside."""
@@ -35,11 +39,17 @@ class Domain:
         return all(is_schur([Fraction(1), *(-rational(point[s]) for s in g)]) for g in groups)
 
 
-def sample(symbols: Sequence[sp.Symbol], domain: Domain, count: int = SAMPLES, seed: int = 0
-           ) -> Iterator[dict[sp.Symbol, sp.Expr]]:  # fmt: skip
-    """Points of exact numbers inside the supports, near their ends too."""
-    rng = np.random.default_rng(seed)
+def sample(symbols: Sequence[sp.Symbol], domain: Domain) -> list[dict[sp.Symbol, sp.Expr]]:
+    """Points of exact numbers inside the domain, near its ends too; the same ones for the same symbols."""
     wanted = closure(symbols, domain)
+    key = tuple(wanted)
+    if key not in domain.sampled:
+        domain.sampled[key] = list(_sample(wanted, domain))
+    return domain.sampled[key]
+
+
+def _sample(wanted: Sequence[sp.Symbol], domain: Domain, count: int = SAMPLES) -> Iterator[dict[sp.Symbol, sp.Expr]]:
+    rng = np.random.default_rng(0)
     nodes = [sp.Rational(n, 100) for n in (50, 10, 90, 1, 99, 30, 70)]
     for k in range(count):
         if k < len(nodes):

@@ -3,6 +3,7 @@ in the space of parameters."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -88,10 +89,12 @@ def judge(coefficients: tuple[sp.Expr, ...], multiplicity: int, domain: Domain) 
     if is_reciprocal(coefficients):
         place: Place = "circle" if _turns(coefficients, domain) else "not inside"
         return Factor(coefficients, multiplicity, place, modes=_somewhere(coefficients, domain))
-    if len(coefficients) - 1 > MAX_DEGREE:
+    # The roots of q(z^k) lie where the k-th roots of those of q do: a season has its own coefficient alone.
+    step = math.gcd(*(len(coefficients) - 1 - i for i, c in enumerate(coefficients) if c != 0))
+    if (len(coefficients) - 1) // step > MAX_DEGREE:
         place = "inside" if group else "unknown"
         return Factor(coefficients, multiplicity, place, declared=group or ())
-    conditions = schur_conditions(coefficients)
+    conditions = schur_conditions(coefficients[::step])
     if any(len(sp.Add.make_args(g)) > MAX_TERMS for g in conditions):
         return Factor(coefficients, multiplicity, "unknown")
     if group:

@@ -48,8 +48,9 @@ def _declared(p: object) -> str:
 def _interval(f: Factor, s: sp.Symbol, domain: Domain) -> str | None:
     """The values of one parameter that put the root of a linear factor inside, met with its own interval."""
     ends = []
+    plain = sp.Dummy(real=True)
     for bound in (-1, 1):
-        roots = sp.solve(sp.Eq(f.coefficients[0] * bound + f.coefficients[1], 0), s)
+        roots = sp.solve(sp.Eq((f.coefficients[0] * bound + f.coefficients[1]).xreplace({s: plain}), 0), plain)
         ends += [r for r in roots if r.is_real]
     if len(ends) != 2:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
@@ -63,7 +64,7 @@ REAL: Interval = (-sp.oo, sp.oo)
 def bounds(e: sp.Expr, intervals: Mapping[sp.Symbol, Interval]) -> tuple[Interval, bool]:
     """An interval with constant ends that holds e, and whether its ends belong to it. (-oo, oo) where none is known."""
     if isinstance(e, (sp.cos, sp.sin)):
-        return (sp.Integer(-1), sp.Integer(1)), True
+        return _wave(e, intervals)
     if isinstance(e, sp.tanh):
         return (sp.Integer(-1), sp.Integer(1)), False
     if isinstance(e, sp.exp):
@@ -79,6 +80,19 @@ def bounds(e: sp.Expr, intervals: Mapping[sp.Symbol, Interval]) -> tuple[Interva
     if isinstance(e, sp.Abs):
         return (sp.Integer(0), sp.oo), True
     return REAL, False
+
+
+def _wave(e: sp.Expr, intervals: Mapping[sp.Symbol, Interval]) -> tuple[Interval, bool]:
+    """Of a sine or cosine: what it takes at the ends of its argument's interval, and at peaks inside."""
+    low, high = range_of(e.args[0], intervals)
+    whole = (sp.Integer(-1), sp.Integer(1)), True
+    if not (low.is_finite and high.is_finite) or float(high - low) >= 2 * math.pi:
+        return whole
+    first = sp.Integer(0) if isinstance(e, sp.cos) else sp.pi / 2
+    peaks = [k for k in range(int(float(low - first) / math.pi) - 1, int(float(high - first) / math.pi) + 2)
+             if low < first + k * sp.pi < high]  # fmt: skip
+    values = [e.func(low), e.func(high), *(sp.Integer(1) if k % 2 == 0 else sp.Integer(-1) for k in peaks)]
+    return (sp.Min(*values), sp.Max(*values)), bool(peaks)
 
 
 def range_of(e: sp.Expr, intervals: Mapping[sp.Symbol, Interval]) -> Interval:

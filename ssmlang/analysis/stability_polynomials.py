@@ -5,10 +5,16 @@ A polynomial is written by its coefficients, that of the highest power first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import lru_cache
+from typing import Any
 
 import sympy as sp
+from sympy.polys.polyerrors import CoercionFailed
+from sympy.polys.rings import ring
+
+from ssmlang.analysis.stability_numbers import opaque
 
 MAX_DEGREE = 6
 """Conditions are formed up to this degree; they are polynomials of about this degree in the coefficients."""
@@ -38,43 +44,82 @@ def schur_conditions(coefficients: Sequence[sp.Expr]) -> list[sp.Expr]:
     (1 - s)^n p((1 + s) / (1 - s)) (Gantmacher 1959, vol. II, ch. XV, section 13): about half as many determinants as
     Schur, Cohn, Routh or Hurwitz need. Raises ValueError beyond MAX_DEGREE.
     """
-    p = [sp.sympify(c) for c in coefficients]
-    n = len(p) - 1
+    n = len(coefficients) - 1
     if n > MAX_DEGREE:
         raise ValueError(f"no conditions beyond degree {MAX_DEGREE}")
     if n == 0:
         return []
+    p, back = _elements([sp.sympify(c) for c in coefficients])
+    return [back(g) for g in _conditions(p, n)]
+
+
+def _conditions(p: list[Any], n: int) -> list[Any]:
     if n == 1:
-        return _expanded([p[0] + p[1], p[0] - p[1]])
-    at_one = sum(p)
-    at_minus_one = sum(c if k % 2 == 0 else -c for k, c in enumerate(p))
+        return [p[0] + p[1], p[0] - p[1]]
+    at_one = sum(p[1:], p[0])
+    at_minus_one = sum((c if k % 2 == 0 else -c for k, c in enumerate(p[1:], 1)), p[0])
     if n == 2:
-        return _expanded([p[0] - p[2], p[0] + p[2], at_one, at_minus_one])
+        return [p[0] - p[2], p[0] + p[2], at_one, at_minus_one]
     if n == 3:
         inner = p[0] ** 2 - p[3] ** 2 - (p[0] * p[2] - p[3] * p[1])
-        return _expanded([p[0] - p[3], p[0] + p[3], at_one, at_minus_one, inner])
+        return [p[0] - p[3], p[0] + p[3], at_one, at_minus_one, inner]
     c = half_plane(p)
     minors = [_hurwitz(c, k) for k in range(n - 1, 0, -2)]
-    return _expanded([c[0], *(c[k] for k in range(n, 0, -2)), *reversed(minors)])
+    return [c[0], *(c[k] for k in range(n, 0, -2)), *reversed(minors)]
 
 
-def half_plane(p: Sequence[sp.Expr]) -> list[sp.Expr]:
+def _elements(p: Sequence[sp.Expr]) -> tuple[list[Any], Callable[[Any], sp.Expr]]:
+    """Coefficients as elements of a ring of polynomials, which multiply fast, and the way back."""
+    names: dict[sp.Expr, sp.Symbol] = {}
+    plain = [opaque(c, names) for c in p]
+    symbols = sorted({s for c in plain for s in c.free_symbols}, key=str)
+    shown = {v: k for k, v in names.items()}
+    if not symbols or any(not c.is_polynomial(*symbols) or c.has(sp.pi, sp.E) for c in plain):
+        return list(p), lambda g: sp.expand(g)
+    own = ring(symbols, sp.QQ)[0]
+    try:
+        return [own.from_expr(c) for c in plain], lambda g: g.as_expr().xreplace(shown)
+    except (ValueError, CoercionFailed):
+        return list(p), lambda g: sp.expand(g)
+
+
+def half_plane(p: Sequence[Any]) -> list[Any]:
     """Coefficients of (1 - s)^n p((1 + s) / (1 - s)), whose roots lie in the left half plane iff those of p lie in the
     unit circle."""
-    n, s = len(p) - 1, sp.Dummy("s")
-    basis = [sp.Poly((1 + s) ** (n - k) * (1 - s) ** k, s).all_coeffs() for k in range(n + 1)]
-    return [sum((c * row[i] for c, row in zip(p, basis)), sp.Integer(0)) for i in range(n + 1)]
+    basis = _bilinear(len(p) - 1)
+    return [sum((c * row[i] for c, row in zip(p[1:], basis[1:])), p[0] * basis[0][i]) for i in range(len(p))]
 
 
-def _hurwitz(c: Sequence[sp.Expr], k: int) -> sp.Expr:
+@lru_cache
+def _bilinear(n: int) -> list[list[int]]:
+    """Coefficients of (1 + s)^(n-k) (1 - s)^k, highest power first, for k = 0, ..., n."""
+    found = []
+    for k in range(n + 1):
+        row = [1]
+        for sign in [1] * (n - k) + [-1] * k:
+            row = [sign * a + b for a, b in zip([*row, 0], [0, *row])]
+        found.append(row)
+    return found
+
+
+def _hurwitz(c: Sequence[Any], k: int) -> Any:
     """The leading principal minor of order k of the Hurwitz matrix."""
     n = len(c) - 1
-    entry = lambda i, j: c[2 * j - i + 1] if 0 <= 2 * j - i + 1 <= n else sp.Integer(0)
-    return sp.Matrix(k, k, entry).det(method="berkowitz")
+    place = lambda i, j: 2 * j - i + 1
+    entry = lambda i, j: c[place(i, j)] if 0 <= place(i, j) <= n else None
 
+    def minor(rows: tuple[int, ...], column: int) -> Any:
+        if not rows:
+            return 1
+        total: Any = 0
+        for at, i in enumerate(rows):
+            value = entry(i, column)
+            if value is not None:
+                term = value * minor((*rows[:at], *rows[at + 1 :]), column + 1)
+                total = total + term if at % 2 == 0 else total - term
+        return total
 
-def _expanded(conditions: Sequence[sp.Expr]) -> list[sp.Expr]:
-    return [sp.expand(g) for g in conditions]
+    return minor(tuple(range(k)), 0)
 
 
 def is_reciprocal(coefficients: Sequence[sp.Expr]) -> bool:

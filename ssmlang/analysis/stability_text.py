@@ -79,7 +79,7 @@ def region(found: Sequence[Judged], domain: Domain) -> list[str]:
 def informative(f: Factor) -> list[sp.Expr]:
     """Conditions that do not hold for all real values of the parameters."""
     if len(f.conditions) > 1 and f.degree <= 2 and f.place == "inside":
-        return [g for g in f.conditions if not positive(g, Domain()).positive]
+        return [g for g in f.conditions if not positive(g, Domain()).positive] or list(f.conditions)
     return list(f.conditions)
 
 
@@ -126,7 +126,9 @@ def modes_at(judged: Judged, values: Mapping[sp.Symbol, float]) -> tuple[Mode, .
 
 
 def timescales(modes: Sequence[Mode], most: int = 3) -> str:
-    """The slowest modes in words."""
+    """The slowest modes in words; nothing where all are gone within a row or two."""
+    if all(m.modulus <= 0.5 for m in modes):
+        return ""
     shown = [m.describe() for m in modes[:most]]
     more = f"; {len(modes) - most} faster" if len(modes) > most else ""
     return "; ".join(dict.fromkeys(shown)) + more

@@ -13,6 +13,7 @@ HOMES = {
     "lift": "lifting",
     "fmt": "formatting",
     "explain": "explaining",
+    "witness": "witnessing",
     "simulate": "running",
     "filter": "running",
     "smooth": "running",
@@ -116,10 +117,13 @@ def _check(commands: Parsers) -> None:
     p = _add(
         commands,
         "check",
-        "check model files: syntax, names, axes, shapes, lags, structure",
-        "  ssmlang check nile.ssm\n  ssmlang check *.ssm --format github --strict",
+        "check model files: what is wrong, what is proved of them, which engines can run them",
+        "  ssmlang check nile.ssm\n  ssmlang check nile.ssm --data nile\n"
+        "  ssmlang check *.ssm --format github --strict",
     )
     p.add_argument("files", nargs="+", metavar="FILE", help="model files, or - for standard input")
+    p.add_argument("--rows", type=_positive, metavar="N", help="how many rows of data there will be")
+    _data(p, required=False)
     p.add_argument("--strict", action="store_true", help="exit 1 on warnings too")
     _const(p)
     _format(p)
@@ -283,6 +287,22 @@ def _explain(commands: Parsers) -> None:
     p.add_argument("code", nargs="?", metavar="CODE", help="a code such as E205; without one, all codes are listed")
 
 
+def _witness(commands: Parsers) -> None:
+    p = _add(
+        commands,
+        "witness",
+        "show two settings that the observations cannot tell apart",
+        "  ssmlang witness sales.ssm --code E602",
+        "Show, for what a check refutes, two states or two settings of the parameters and the observations that they "
+        "give: the same ones. Exit code 1 where there is no witness.",
+    )
+    p.add_argument("file", metavar="FILE", help="a model file, or - for standard input")
+    p.add_argument("--code", metavar="CODE", help="the code of the finding, such as E602 (default: every one)")
+    p.add_argument("--steps", type=_positive, default=12, help="rows that are compared (default 12)")
+    _const(p)
+    p.add_argument("--json", action="store_true", help="as JSON")
+
+
 def _new(commands: Parsers) -> None:
     p = _add(
         commands, "new", "write a model file to start from", "  ssmlang new sales\n  ssmlang new sales --like airline"
@@ -319,6 +339,7 @@ _COMMANDS: dict[str, Callable[[Parsers], None]] = {
     "lift": _lift,
     "fmt": _fmt,
     "explain": _explain,
+    "witness": _witness,
     "simulate": _simulate,
     "filter": _filter,
     "smooth": _smooth,

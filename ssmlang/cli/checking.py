@@ -4,41 +4,67 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from ssmlang.cli.console import show_diagnostics, summary_line
 from ssmlang.cli.files import display_name, write_text
 from ssmlang.cli.programs import read_flat, read_program, report_of, verdict
 from ssmlang.cli.values import constants
 from ssmlang.language.diagnostics import Diagnostic, SsmError
+from ssmlang.typed import Usage
+
+if TYPE_CHECKING:
+    from ssmlang.analysis.report import Report
+    from ssmlang.model.model import Model
 
 
 def check(args: argparse.Namespace) -> int:
     """Check each file and print everything found in all of them."""
     given = constants(args)
+    if args.data is not None and len(args.files) > 1:
+        raise Usage("--data are those of one model: check one file at a time")
     found: list[Diagnostic] = []
-    models = []
+    reports: list[tuple[str, Model, Report]] = []
     for name in args.files:
         try:
             checked = read_program(name, given)
+            if checked.model is None:
+                found += checked.findings
+                continue
+            report = report_of(checked.model, checked.findings, rows=args.rows, data=args.data, time=args.time)
         except SsmError as error:
             found += error.diagnostics
             continue
-        found += checked.findings
-        if checked.model is not None:
-            models.append((display_name(name), checked.model))
-    show_diagnostics(found, args.format)
+        found += report.diagnostics
+        reports.append((display_name(name), checked.model, report))
+    if args.format == "json":
+        print(_json(reports, found))
+    else:
+        show_diagnostics(found, args.format)
     if args.format == "text":
         if found:
             print()
         if len(args.files) == 1:
-            for _, model in models:
-                print(report_of(model))
+            for _, _, report in reports:
+                print(report.body)
         else:
-            for name, model in models:
+            for name, model, _ in reports:
                 print(f"{name}: {verdict(model)}")
         print(summary_line(found, len(args.files)))
     bad = ("error", "warning") if args.strict else ("error",)
     return int(any(d.severity in bad for d in found))
+
+
+def _json(reports: list[tuple[str, Model, Report]], found: list[Diagnostic]) -> str:
+    """What docs/checks.md describes."""
+    import json
+
+    from ssmlang.analysis.report import SCHEMA
+    from ssmlang.language.render import diagnostic_to_dict
+
+    models = [{"file": name, **report.to_dict()} for name, _, report in reports]
+    whole = {"schema": SCHEMA, "diagnostics": [diagnostic_to_dict(d) for d in found], "models": models}
+    return json.dumps(whole, indent=2, ensure_ascii=False)
 
 
 def info(args: argparse.Namespace) -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssmlang.cli.console import count
 from ssmlang.cli.files import STDIN, display_name, read_text
 from ssmlang.frontend import Checked, check_text
-from ssmlang.language.diagnostics import Findings
+from ssmlang.language.diagnostics import Diagnostic, Findings
 from ssmlang.language.source import Source
 from ssmlang.language.syntax import Program
 from ssmlang.model.model import Model
@@ -39,12 +39,28 @@ def _base(name: str) -> Path:
     return Path.cwd() if name == STDIN else Path(name).parent
 
 
-def report_of(model: Model) -> Report:
-    """What can be said of a sound model: its parts, what is proved of it, the engines that can run it."""
+def report_of(
+    model: Model,
+    findings: Sequence[Diagnostic] = (),
+    *,
+    rows: int | None = None,
+    data: str | None = None,
+    time: str | None = None,
+) -> Report:
+    """What can be said of a sound model: its parts, what is proved of it, the engines that can run it.
+
+    `data`: a file, or the name of a data set that ships with ssmlang; or the number of `rows` alone.
+    """
     from ssmlang.analysis.report import report
     from ssmlang.model.linear import linear_form
 
-    return report(model, linear_form(model))
+    bound = None
+    if data is not None:
+        from ssmlang.cli.sources import data_of
+        from ssmlang.data import bind
+
+        bound = bind(model, data_of(data), time=time)
+    return report(model, linear_form(model), tuple(findings), rows=rows, data=bound)
 
 
 def verdict(model: Model) -> str:

@@ -153,8 +153,8 @@ CASES = {
         "y[t] ~ Normal(c[t, 0] + d[t, 0], s_obs)\n", "proved", ("whatever",), 0,
     ),
     "autoregression of order 2, seen exactly": Case(
-        f"{S}{AR}state u\nobs y\ninit u ~ Stationary()\nu[t] ~ Normal(phi[0]*u[t-1] + phi[1]*u[t-2], s1)\ny[t] = u[t]\n",
-        "proved", ("phi[1] = 0, where only the delay u[t-1] is lost",), 1,
+        f"{S}{AR}state u\nobs y\ninit u ~ Stationary()\nu[t] ~ Normal(phi[0]*u[t-1] + phi[1]*u[t-2], s1)\n"
+        "y[t] = u[t]\n", "proved", ("phi[1] = 0, where only the delay u[t-1] is lost",), 1,
     ),
     "level and autoregression": Case(
         f"from structural import local_level\n{S}{AR}part l = local_level(s1)\nstate u\nobs y\ninit u ~ Stationary()\n"
@@ -350,7 +350,7 @@ def test_numbers_agree_with_the_exact_rank(pair: tuple[sp.Matrix, sp.Matrix]) ->
 @st.composite
 def patterns(draw: st.DrawFn) -> tuple[sp.Matrix, sp.Matrix]:
     """Matrices of zeros, ones and a few parameters, each of which may stand in several places."""
-    n, m = draw(st.integers(1, 4)), draw(st.integers(1, 2))
+    n, m = draw(st.integers(1, 3)), draw(st.integers(1, 2))
     names = [sp.Symbol(f"p[{i}]", real=True) for i in range(3)]
     cell = st.sampled_from([sp.S.Zero, sp.S.Zero, sp.S.One, *names, -names[0], names[1] * names[2]])
     F = sp.Matrix(n, n, draw(st.lists(cell, min_size=n * n, max_size=n * n)))
@@ -359,7 +359,7 @@ def patterns(draw: st.DrawFn) -> tuple[sp.Matrix, sp.Matrix]:
 
 
 @given(patterns(), st.integers(0, 2**32))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_parameters_agree_with_the_rank_at_random_fractions(pair: tuple[sp.Matrix, sp.Matrix], seed: int) -> None:
     F, H = pair
     found = result(F, H)
@@ -370,7 +370,7 @@ def test_parameters_agree_with_the_rank_at_random_fractions(pair: tuple[sp.Matri
 
 
 @given(patterns(), st.lists(st.integers(-2, 2), min_size=3, max_size=3))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_every_exception_at_simple_values_is_named(pair: tuple[sp.Matrix, sp.Matrix], values: list[int]) -> None:
     """At small integers exceptional sets are met all the time: each must lie in one that is named."""
     F, H = pair
@@ -396,7 +396,8 @@ def planted(rng: np.random.Generator) -> tuple[sp.Matrix, sp.Matrix]:
     n = seen + unseen
     names = [sp.Symbol(f"p[{i}]", real=True) for i in range(3)]
     symbolic = rng.random() < 0.5
-    cell = lambda: names[int(rng.integers(3))] if symbolic and rng.random() < 0.3 else sp.Integer(int(rng.integers(-3, 4)))
+    number = lambda: sp.Integer(int(rng.integers(-3, 4)))
+    cell = lambda: names[int(rng.integers(3))] if symbolic and rng.random() < 0.3 else number()
     F = sp.Matrix(n, n, lambda i, j: 0 if i < seen <= j else cell())
     H = sp.Matrix(m, n, lambda i, j: 0 if j >= seen else cell())
     T, inverse = similar(rng, n)

@@ -23,6 +23,26 @@ x[t] ~ Normal(0.5 * x[t-1], s)
 y[t] = a * x[t]
 """
 
+_RAISED = """report = ssmlang.compile(text).check(rows=ROWS)
+if report.diagnostics:
+    raise ssmlang.SsmError(report.diagnostics)
+"""
+_SLOPE = (
+    '''import ssmlang
+text = """
+param sd_slope ~ PRIOR
+param sd ~ HalfNormal(10)
+state level, slope
+obs y
+init level, slope ~ Diffuse()
+level[t] = level[t-1] + slope[t-1]
+slope[t] ~ Normal(slope[t-1], sd_slope)
+y[t] ~ Normal(level[t], sd)
+"""
+'''
+    + _RAISED
+)
+
 CODES: tuple[Code, ...] = (
     Code(
         "E620",
@@ -48,5 +68,17 @@ CODES: tuple[Code, ...] = (
         " them.",
         Example(_START),
         Example(_START.replace("param s ~ HalfNormal(1)", "const s = 1")),
+    ),
+    Code(
+        "W622",
+        "not-informed",
+        "data of this length cannot inform a parameter",
+        "The expected Fisher information of so many rows, at draws from the prior, adds next to nothing to what the "
+        "prior says: on the unconstrained scale (the logarithm of a scale) the posterior is expected to be about as "
+        "wide as the prior. The parameter may be identified all the same, by a longer series. Give it a number, or a "
+        "prior that says what is known of it, since the data will not. Found where the number of rows is known: "
+        "`model.check(rows=100)` or `model.check(data)`.",
+        Example(_SLOPE.replace("ROWS", "12").replace("PRIOR", "HalfNormal(0.01)"), language="python"),
+        Example(_SLOPE.replace("ROWS", "120").replace("PRIOR", "HalfNormal(5)"), language="python"),
     ),
 )

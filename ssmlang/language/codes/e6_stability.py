@@ -12,20 +12,12 @@ def _first_order(coefficient: str, param: str = "", claim: str = "") -> Example:
     )
 
 
-_LEVEL = """param sd ~ HalfNormal(1)
-state level
+_UNDRIVEN = """param sd ~ HalfNormal(1)
+state x
 obs y
-init level ~ Normal(0, 1)
-level[t] ~ Normal(level[t-1], sd)
-y[t] ~ Normal(level[t], 1)
-"""
-_TWO_LEVELS = """param sd ~ HalfNormal(1)
-state level, drift
-obs y
-init level, drift ~ Normal(0, 1)
-level[t] ~ Normal(level[t-1], sd)
-drift[t] ~ Normal(drift[t-1], sd)
-y[t] ~ Normal(level[t] + drift[t], 1)
+init x ~ Normal(0, 1)
+x[t] = 1.1 * x[t-1]
+y[t] ~ Normal(x[t], sd)
 """
 
 CODES: tuple[Code, ...] = (
@@ -64,13 +56,13 @@ CODES: tuple[Code, ...] = (
     Code(
         "W614",
         "filter-does-not-settle",
-        "the filter's error does not settle: a mode that does not die out is never seen",
+        "the filter does not forget its start: no noise drives a mode that grows",
         "The Kalman filter of a program whose matrices do not change forgets how it was started, and its gain "
         "settles, if every mode that does not die out by itself is seen by the observations (detectable) and driven "
         "by noise (stabilisable). A mode that is not seen keeps the whole uncertainty of its start, or gathers more "
         "in every row. One that is never pushed is learned ever more exactly, so that the gain goes to zero like "
         "1/t and never settles. See Anderson and Moore, Optimal Filtering (1979), section 4.4.",
-        Example(_TWO_LEVELS),
-        Example(_LEVEL),
+        Example(_UNDRIVEN),
+        _first_order("0.9"),
     ),
 )

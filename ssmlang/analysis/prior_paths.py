@@ -1,0 +1,270 @@
+"""Draws of a whole model from its prior in NumPy: a look at what a prior says of the observations, without JAX.
+
+Made for a check that must start in milliseconds: a few dozen draws of a few dozen rows. `simulate` of a compiled model
+is what gives draws to work with. States that start diffuse start where `start` says; stationary ones after a while
+of their own transition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ssmlang.analysis.draws import between
+from ssmlang.analysis.values import Unreadable, evaluate_all
+from ssmlang.model import expr
+from ssmlang.model.distributions import DISTRIBUTIONS
+from ssmlang.model.expr import Node
+from ssmlang.model.model import Dist, Equation, InitialEquation, Model
+
+Array = np.ndarray
+WARM = 60
+"""Rows of their own transition that stationary states have before row 0."""
+
+
+class NotDrawn(Exception):
+    """The model cannot be drawn here; the reason in a few words."""
+
+
+def paths(model: Model, params: Mapping[str, Array], rows: int, random: np.random.Generator,
+          inputs: Mapping[str, Array], start: float = 0.0) -> dict[str, Array]:  # fmt: skip
+    """One draw of the observations, by name (rows, *shape), at parameter values; NaN from where a law has no value.
+
+    `inputs`: by name, with as many rows. Raises NotDrawn.
+    """
+    if model.differentials:
+        raise NotDrawn("in continuous time")
+    if model.missing_constants:
+        raise NotDrawn(f"the constant {model.missing_constants[0]} has no value")
+    draw = _Draw(model, params, random, inputs, start)
+    draw.first()
+    with np.errstate(all="ignore"):
+        for t in range(rows):
+            draw.row(t)
+    return {name: np.stack([draw.known["obs", name, t] for t in range(rows)]).reshape(rows, *v.shape)
+            for name, v in model.observations.items()}  # fmt: skip
+
+
+@dataclass
+class _Draw:
+    model: Model
+    params: Mapping[str, Array]
+    random: np.random.Generator
+    inputs: Mapping[str, Array]
+    start: float
+    known: dict[tuple[str, str, int], Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        m = self.model
+        self.whole = any(s.order is None for s in m.states.values())
+        if self.whole:
+            raise NotDrawn("states that read their whole past")
+        self.transitions = _in_order([e for e in m.equations if e.role == "transition"], "state")
+        self.emissions = _in_order([e for e in m.equations if e.role == "emission"], "obs")
+        self.depth = max([1, *(lag for n in self._all_nodes() for _, _, lag in expr.references([n])
+                               if isinstance(lag, int))])  # fmt: skip
+
+    def _all_nodes(self) -> list[Node]:
+        items: Sequence[Equation | InitialEquation] = [*self.model.equations, *self.model.initials]
+        return [n for e in items for n in (*(e.law.args.values() if e.law is not None else ()),
+                                           *([e.value] if e.value is not None else []))]  # fmt: skip
+
+    # ------------------------------------------------------------------------------------------------- first rows
+
+    def first(self) -> None:
+        """Rows 0, -1, ... from the initial laws."""
+        warm = {t.name for i in self.model.initials if i.special == "stationary" for t in i.targets}
+        waiting = list(self.model.initials)
+        for _ in range(len(waiting) + 1):
+            later = []
+            for i in waiting:
+                try:
+                    self._initial(i)
+                except (Unreadable, KeyError):
+                    later.append(i)
+            waiting = later
+        if waiting:
+            raise NotDrawn("an initial law that reads what comes later")
+        if warm:
+            self._warm(warm)
+
+    def _initial(self, i: InitialEquation) -> None:
+        m = self.model
+        size = sum(len(t.entries) for t in i.targets)
+        if i.special == "diffuse":
+            values = np.full(size, self.start)
+        elif i.special == "stationary":
+            values = np.zeros(size)
+        elif i.law is not None:
+            values = self._drawn(i.law, 0)
+        else:
+            assert i.value is not None
+            values = self._values([i.value], 0)[0]
+        values = np.broadcast_to(np.asarray(values, float).reshape(-1), (size,)) if np.size(values) == 1 else (
+            np.asarray(values, float).reshape(-1))  # fmt: skip
+        at = 0
+        for t in i.targets:
+            sort = "state" if t.name in m.states else "obs"
+            # A stationary or diffuse start is that of every row that anything reads.
+            for row in range(0, -self.depth, -1) if i.special else (t.row,):
+                own = self.known.setdefault((sort, t.name, row), self._blank(sort, t.name)).copy()
+                own[list(t.entries)] = values[at : at + len(t.entries)]
+                self.known[sort, t.name, row] = own
+            at += len(t.entries)
+
+    def _blank(self, sort: str, name: str) -> Array:
+        variable = self.model.states[name] if sort == "state" else self.model.observations[name]
+        return np.full(variable.size, np.nan)
+
+    def _warm(self, names: set[str]) -> None:
+        """The last rows of a while become rows 0, -1, ..., for the stationary states alone."""
+        own = [e for e in self.transitions if any(t.name in names for t in e.targets)]
+        kept = dict(self.known)
+        for t in range(1, WARM + 1):
+            for e in own:
+                self._equation(e, t)
+        for name in names:
+            for k in range(self.depth):
+                kept["state", name, -k] = self.known["state", name, WARM - k]
+        self.known = kept
+
+    # -------------------------------------------------------------------------------------------------------- rows
+
+    def row(self, t: int) -> None:
+        for e in (*self.transitions, *self.emissions):
+            if t > 0 or not self._given(e):
+                self._equation(e, t)
+
+    def _given(self, e: Equation) -> bool:
+        """Whether initial laws give all that an equation would in row 0."""
+        sort = "state" if e.role == "transition" else "obs"
+        own = lambda x: self.known.get((sort, x.name, 0), self._blank(sort, x.name))[list(x.entries)]
+        return not any(np.isnan(own(x)).any() for x in e.targets)
+
+    def _equation(self, e: Equation, t: int) -> None:
+        try:
+            if e.law is not None:
+                values = self._drawn(e.law, t)
+            else:
+                assert e.value is not None
+                values = self._values([e.value], t)[0]
+        except KeyError:  # a value before the first row that nothing gives
+            values = np.full(sum(len(x.entries) for x in e.targets), np.nan)
+        flat = np.asarray(values, float).reshape(-1)
+        at = 0
+        for x in e.targets:
+            sort = "state" if e.role == "transition" else "obs"
+            own = self.known.setdefault((sort, x.name, t), self._blank(sort, x.name))
+            part = flat if flat.size == 1 else flat[at : at + len(x.entries)]
+            if (sort, x.name, t) in self.known and t == 0:
+                own = own.copy()
+                self.known[sort, x.name, t] = own
+            own[list(x.entries)] = part
+            at += len(x.entries)
+
+    def _values(self, nodes: list[Node], t: int) -> list[Array]:
+        return evaluate_all(nodes, self.params, t, self._read(t))
+
+    def _read(self, t: int) -> Callable[[str, str, int], Array]:
+        m = self.model
+
+        def one(sort: str, name: str, lag: int) -> Array:
+            if not isinstance(lag, int):
+                raise NotDrawn("a sum over the whole past")
+            row = t - lag
+            if sort == "input":
+                return self.inputs[name][max(row, 0)]
+            if sort == "noise":
+                key = ("noise", name, row)
+                if key not in self.known:
+                    law = m.noises[name].law
+                    assert law is not None
+                    self.known[key] = np.asarray(self._drawn(law, row), float).reshape(-1)
+                return self.known[key].reshape(m.noises[name].shape)
+            variable = m.states[name] if sort == "state" else m.observations[name]
+            value = self.known[sort, name, row].reshape(variable.shape)
+            return value.astype(np.int64) if variable.values is not None and np.isfinite(value).all() else value
+
+        return one
+
+    def _drawn(self, law: Dist, t: int) -> Array:
+        args = dict(zip(law.args, self._values(list(law.args.values()), t)))
+        return draw_law(law, args, self.random)
+
+
+def draw_law(law: Dist, args: Mapping[str, Array], random: np.random.Generator) -> Array:
+    """One draw of the law's shape; NaN where an argument is outside of what the law takes."""
+    shape, name = law.shape, law.name
+    spread = lambda a: np.broadcast_to(np.asarray(args[a], float), shape)
+    probs = lambda: spread("probs") if "probs" in args else 1 / (1 + np.exp(-spread("logits")))
+    signature = DISTRIBUTIONS[name]
+    bad = np.zeros(shape, bool)
+    for a in signature.positive:
+        if a in args and signature.event_ndim == 0:
+            bad |= ~(spread(a) > 0)
+    with np.errstate(all="ignore"):
+        match name:
+            case "Normal":
+                found = spread("loc") + spread("scale") * random.standard_normal(shape)
+            case "MvNormal":
+                try:
+                    root = args["scale_tril"] if "scale_tril" in args else np.linalg.cholesky(args["cov"])
+                except np.linalg.LinAlgError:
+                    return np.full(shape, np.nan)
+                z = random.standard_normal(shape)
+                found = np.broadcast_to(args["loc"], shape) + np.einsum("...ij,...j->...i", root, z)
+            case "VonMises":
+                found = random.vonmises(spread("loc"), np.where(bad, 1.0, spread("concentration")))
+            case "Poisson" | "NegativeBinomial" | "Bernoulli" | "Binomial":
+                found = _counted(name, spread, probs, args, random, shape)
+            case "Categorical":
+                p = np.asarray(args["probs"] if "probs" in args else _softmax(np.asarray(args["logits"])), float)
+                p = np.broadcast_to(p, (*shape, p.shape[-1]))
+                found = (random.uniform(size=(*shape, 1)) > np.cumsum(p, axis=-1)).sum(-1).clip(0, p.shape[-1] - 1)
+            case _ if signature.event_ndim:
+                raise NotDrawn(f"a draw of {name}")
+            case _:
+                found = between(name, args, -np.inf, np.inf, random.uniform(size=shape))
+    return np.where(bad, np.nan, found)
+
+
+def _counted(name: str, spread: Callable[[str], Array], probs: Callable[[], Array], args: Mapping[str, Array],
+             random: np.random.Generator, shape: tuple[int, ...]) -> Array:  # fmt: skip
+    def safe(v: Array, low: float, high: float) -> Array:
+        return np.asarray(np.where(np.isfinite(v) & (v >= low) & (v <= high), v, low))
+
+    if name in ("Poisson", "NegativeBinomial"):
+        mean = spread("rate" if name == "Poisson" else "mean")
+        rate = mean
+        if name == "NegativeBinomial":
+            k = safe(spread("concentration"), 1e-12, 1e12)
+            rate = random.gamma(k, safe(mean, 0, 1e15) / k)
+        found = np.asarray(random.poisson(safe(rate, 0, 1e15)), float)
+        return np.where(np.isfinite(mean) & (mean >= 0), np.where(rate > 1e15, rate, found), np.nan)
+    p = probs()
+    count = spread("total_count") if name == "Binomial" else np.ones(shape)
+    found = np.asarray(random.binomial(safe(count, 0, 2**31).astype(np.int64), safe(p, 0, 1)), float)
+    return np.where(np.isfinite(p) & (p >= 0) & (p <= 1) & np.isfinite(count) & (count >= 0), found, np.nan)
+
+
+def _softmax(x: Array) -> Array:
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return np.asarray(e / e.sum(axis=-1, keepdims=True))
+
+
+def _in_order(equations: list[Equation], sort: str) -> list[Equation]:
+    """Equations such that what one reads of its own row comes before it."""
+    done: list[Equation] = []
+    waiting = list(equations)
+    nodes = lambda e: [*(e.law.args.values() if e.law is not None else ()), *([e.value] if e.value is not None else [])]
+    while waiting:
+        gives = lambda e: {t.name for t in e.targets}
+        reads = lambda e: {n for s, n, lag in expr.references(nodes(e)) if s == sort and lag == 0}
+        ready = [e for e in waiting if not any(reads(e) & gives(o) for o in waiting if o is not e)]
+        if not ready:
+            raise NotDrawn("values of one row that read each other in turn")
+        done += ready
+        waiting = [e for e in waiting if e not in ready]
+    return done

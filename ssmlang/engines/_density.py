@@ -29,10 +29,13 @@ SETTLED = 2.0**-46
 
 
 class Plan(NamedTuple):
-    """How the pass is run: rows a block, and whether to stop once the covariance has settled. Hashable."""
+    """How the pass is run: rows a block, and what to do once the covariance has settled. Hashable."""
 
     block: int
     stop: bool = False
+    freeze: bool = False
+    """Where the covariance has settled and a block has no gap, take its mean alone through the block. For rows that do
+    not change but for offsets."""
 
 
 class Passed(NamedTuple):
@@ -67,6 +70,8 @@ def log_density(
 def _derivative(
     layout: Layout, plan: Plan, primals: tuple[Rows, Array, Finite], tangents: tuple[Rows, Array, Finite]
 ) -> tuple[Array, Array]:
+    # Backwards every row is worked out in any case; without a second way forwards it compiles sooner.
+    plan = plan._replace(freeze=False)
     value, slopes = jax.value_and_grad(lambda *a: taken_in(layout, plan, *a).log_likelihood, (0, 1, 2))(*primals)
     return value, inner(slopes, tangents)
 
@@ -97,28 +102,42 @@ def _forwards(
 
     def kernel(rows: Rows, y: Array, state: Finite) -> tuple[_Carry, Any]:
         varying, blocks, total = _blocks(rows, y, plan.block)
+        # Series that fill up a group are missing throughout: the first says what the gaps are.
+        gaps = jnp.any(jnp.isnan(blocks if y.ndim == 2 else blocks[..., 0]), axis=(1, 2))
 
         def block(carry: _Carry, x: tuple[dict[str, Array], Array]) -> tuple[_Carry, Any]:
             def row(c: tuple[Finite, Array], x: tuple[dict[str, Array], Array]) -> tuple[tuple[Finite, Array], Any]:
                 here = rows.row(jax.lax.optimization_barrier(x[0]))
                 filtered, gained, used = one_kernel(taken)(c[0], here, x[1])
                 after = one_kernel(partial(univariate.time_update, layout=layout))(filtered, here)
-                return (after, c[1] + gained), used if keep else None
+                return (after, c[1] + gained), used
 
             (now, value), used = jax.lax.scan(row, (carry.now, carry.log_likelihood), x)
-            settled = _settled(carry.now.P, now.P) if plan.stop else carry.settled
-            return _Carry(now, value, carry.blocks + 1, settled), used
+            settled = carry.settled
+            if plan.stop or plan.freeze:
+                settled = _settled(carry.now.P, now.P) & jnp.all(used)
+            return _Carry(now, value, carry.blocks + 1, settled), used if keep else None
+
+        def frozen(carry: _Carry, x: tuple[dict[str, Array], Array]) -> tuple[_Carry, Any]:
+            first = rows.row(jax.tree.map(lambda a: a[0], x[0]))
+            now, value = one_kernel(partial(_frozen, layout))(carry.now, first, *x)
+            used = jnp.ones(x[1].shape[:2], bool) if keep else None
+            return _Carry(now, carry.log_likelihood + value, carry.blocks + 1, carry.settled), used
 
         def skipped(carry: _Carry, x: tuple[dict[str, Array], Array]) -> tuple[_Carry, Any]:
             return carry, jnp.zeros(x[1].shape[:2], bool) if keep else None
 
-        def body(carry: _Carry, x: tuple[dict[str, Array], Array]) -> tuple[_Carry, Any]:
-            active = (carry.blocks < total) & ~carry.settled
-            after, used = jax.lax.cond(active, block, skipped, carry, x)
+        def either(carry: _Carry, x: tuple[dict[str, Array], Array], gap: Array) -> tuple[_Carry, Any]:
+            return jax.lax.cond(carry.settled & ~gap, frozen, block, carry, x)
+
+        def body(carry: _Carry, x: tuple[tuple[dict[str, Array], Array], Array]) -> tuple[_Carry, Any]:
+            active = (carry.blocks < total) & ~(carry.settled & plan.stop)
+            after, used = jax.lax.cond(active, run, lambda carry, x, gap: skipped(carry, x), carry, *x)
             return after, (carry.now.P, carry.now.m, used) if keep else None
 
         start = _Carry(state, jnp.zeros((), y.dtype), jnp.zeros((), np.int32), jnp.zeros((), bool))
-        return jax.lax.scan(body, start, (varying, blocks))
+        run = either if plan.freeze else lambda carry, x, gap: block(carry, x)
+        return jax.lax.scan(body, start, ((varying, blocks), gaps))
 
     end, begun = one_kernel(kernel, layout.fused)(rows, y, state)
     return Passed(end.log_likelihood, end.now.P, end.now.m, end.blocks), (rows, y, begun, end.blocks, state.E)
@@ -188,6 +207,35 @@ def _blocks(rows: Rows, y: Float[Array, "T m *series"], length: int) -> tuple[di
     seen = ~jnp.isnan(padded).reshape(count, -1)
     last = jnp.max(jnp.where(jnp.any(seen, axis=1), jnp.arange(1, count + 1, dtype=np.int32), 0))
     return jax.tree.map(split, rows.varying), padded.reshape(count, length, *y.shape[1:]), last
+
+
+def _frozen(
+    layout: Layout, now: Finite, row: Row, varying: dict[str, Array], y: Float[Array, "L m *series"]
+) -> tuple[Finite, Float[Array, ""]]:
+    """A block of rows without a gap, through which the covariance stays as it is: moments and log-density.
+
+    varying: the offsets of the observations, if anything.
+    """
+    m, entries = univariate.columns(now.m), y.shape[1]
+    V_m, V_y, A, K, log_F = row_update.settled(now.P, row, layout)
+    of_m = jnp.concatenate([V_m, A])
+    d = varying["d"] if "d" in varying else jnp.broadcast_to(row.d, y.shape[:2])
+    centred = jnp.where(jnp.isnan(y), 0.0, y - d.reshape(*d.shape, *(1 for _ in y.shape[2:])))
+    centred = centred.reshape(*y.shape[:2], -1)
+    by_entry = jnp.moveaxis(centred, 1, 0).reshape(entries, -1)
+    known = product(jnp.concatenate([V_y, K]), by_entry, layout.fused).reshape(-1, len(y), centred.shape[2])
+    known = jnp.moveaxis(known, 1, 0) + jnp.pad(row.a, (entries, 0))[:, None]
+
+    def one(m: Array, known: Array) -> tuple[Array, Array]:
+        found = product(of_m, m, layout.fused) + known
+        return found[entries:], found[:entries]
+
+    m, e = jax.lax.scan(one, m, known)
+    # A series that only fills up a group has no observation, and no innovation either.
+    series = row_update.members(y[0])[0] if y.ndim > 2 else 1.0
+    e = jnp.where(jnp.isnan(y), 0.0, e) if y.ndim > 2 else e
+    constant = series * (log_F + entries * float(np.log(2 * np.pi)))
+    return now._replace(m=m.reshape(now.m.shape)), -0.5 * (jnp.sum(e * e) + len(y) * constant)
 
 
 def _settled(before: Float[Array, "N N"], after: Float[Array, "N N"]) -> Bool[Array, ""]:

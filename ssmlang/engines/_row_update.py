@@ -139,17 +139,45 @@ def moved(P: Float[Array, "N N"], m: Float[Array, N * S], t: Taken, layout: Layo
     return Finite(P, m + product(scaled.T, t.e, layout.fused).reshape(m.shape), None)
 
 
+class Settled(NamedTuple):
+    """A row whose predicted covariance is that of every row: standardised innovations and the next predicted mean,
+
+        e = V_y (y - d) + V_m m,      m' = A m + K (y - d) + a
+    """
+
+    V_m: Float[Array, "m N"]
+    V_y: Float[Array, "m m"]
+    A: Float[Array, "N N"]
+    K: Float[Array, "N m"]
+    log_F: Float[Array, ""]
+    """log-determinant of the innovations' covariance"""
+
+
+def settled(P: Float[Array, "N N"], row: Row, layout: Layout) -> Settled:
+    """What a row does to the mean, where all of its observations are used."""
+    Z, fused, count = row.Z, layout.fused, len(row.R)
+    W = product(Z, P, fused)
+    S = symmetric(product_transposed(W, Z, fused))
+    every = jnp.ones(count, bool)
+    X, D, w, _ = eliminated(S if row.C is None else S + row.C, row.R, every, jnp.full(count, -1.0, P.dtype))
+    half = X * jnp.sqrt(w)[:, None]
+    of_y = product(product(half, W, fused).T, half, fused)
+    of_m = jnp.eye(len(P), dtype=P.dtype) - product(of_y, Z, fused)
+    A, K = (univariate.advance_rows(part, row.top, layout) for part in (of_m, of_y))
+    return Settled(-product(half, Z, fused), half, A, K, jnp.sum(jnp.log(D)))
+
+
 def gained(
     e: Float[Array, "m series"], D: Float[Array, " m"], kind: Int[Array, " m"], y: Float[Array, m * S]
 ) -> Float[Array, ""]:
     """Log-density of a row's entries from the innovations and their variances."""
-    count = _members(y)
+    count = members(y)
     each = count * jnp.log(D)
     each = each + jnp.where(kind == USED, jnp.sum(e * e, axis=1) / D + count * float(np.log(2 * np.pi)), 0.0)
     return jnp.sum(jnp.where(kind == IMPOSSIBLE, -jnp.inf, -0.5 * each))
 
 
-def _members(y: Float[Array, m * S]) -> Float[Array, " m"] | float:
+def members(y: Float[Array, m * S]) -> Float[Array, " m"] | float:
     """How many series have an entry."""
     return 1.0 if y.ndim == 1 else jnp.sum(jnp.where(jnp.isnan(y), 0.0, 1.0), axis=1)
 
@@ -161,14 +189,14 @@ def back(
     """From the cotangents of the filtered moments to those of the predicted ones and of the row's numbers."""
     fused, Z, m_bars = layout.fused, row.Z, columns(m_bar)
     there = columns(~jnp.isnan(y))
-    members = jnp.max(_members(y)) if y.ndim > 1 else 1.0
+    count = jnp.max(members(y)) if y.ndim > 1 else 1.0
     scaled = (t.X * t.w[:, None]).T
     K, u, inverse = (product(scaled, a, fused) for a in (t.M, t.e, t.X))
     Km = product(K, m_bars, fused)
     v_bar = jnp.where(there, Km - g * u, 0.0)
     KP = product(K, P_bar, fused)
     uu, both = product_transposed(u, u, fused), product_transposed(Km, u, fused)
-    S_bar = product_transposed(KP, K, fused) - symmetric(both) - 0.5 * g * (members * inverse - uu)
+    S_bar = product_transposed(KP, K, fused) - symmetric(both) - 0.5 * g * (count * inverse - uu)
     W_bar = product_transposed(u, m_bars, fused) - 2 * KP + product(S_bar, Z, fused)
     Z_bar = product(W_bar, P, fused) + product(S_bar, t.W, fused) - product_transposed(v_bar, columns(m), fused)
     P_bar = P_bar + symmetric(product(W_bar.T, Z, fused))

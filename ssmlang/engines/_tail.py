@@ -19,10 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ssmlang.engines import _univariate as univariate
+from ssmlang.engines import _row_update as row_update
 from ssmlang.engines._kernel import kernel
-from ssmlang.engines._products import product, product_transposed, row_product, symmetric
-from ssmlang.engines._row_update import eliminated
+from ssmlang.engines._products import product, row_product
 from ssmlang.engines._rows import Row
 from ssmlang.engines.layout import Layout
 
@@ -83,19 +82,9 @@ def tail(
 
 def _block(layout: Layout, length: int, row: Row, P: Array) -> _Block:
     """The matrices of a block of `length` rows, from the settled predicted covariance."""
-    top, a, Z = row.top, row.a, row.Z
-    count, N = Z.shape
-    fused = layout.fused
-    W = product(Z, P, fused)
-    S = symmetric(product_transposed(W, Z, fused))
-    every = jnp.ones(count, bool)
-    X, D, w, _ = eliminated(S if row.C is None else S + row.C, row.R, every, jnp.full(count, -1.0, P.dtype))
-    half = X * jnp.sqrt(w)[:, None]
-    V_m, V_y = -product(half, Z, fused), half
-    of_y = product(product(half, W, fused).T, half, fused)
-    of_m = jnp.eye(N, dtype=P.dtype) - product(of_y, Z, fused)
-    log_F = jnp.log(D)
-    A, K = univariate.advance_rows(of_m, top, layout), univariate.advance_rows(of_y, top, layout)
+    a, fused = row.a, layout.fused
+    count, N = row.Z.shape
+    V_m, V_y, A, K, log_F = row_update.settled(P, row, layout)
 
     def power(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple, tuple]:
         V, B, w = carry
@@ -107,7 +96,7 @@ def _block(layout: Layout, length: int, row: Row, P: Array) -> _Block:
     impulse = product(response, K, fused).reshape(length, count, count)
     within = product(w, V_m.T, fused).reshape(-1)
     column = jnp.concatenate([V_y[None], impulse[:-1]])
-    return _Block(column, response, within, A_end, B[::-1].transpose(1, 0, 2).reshape(N, -1), a_end, jnp.sum(log_F))
+    return _Block(column, response, within, A_end, B[::-1].transpose(1, 0, 2).reshape(N, -1), a_end, log_F)
 
 
 def _toeplitz(column: Float[Array, "L i j"]) -> Float[Array, "L*i L*j"]:

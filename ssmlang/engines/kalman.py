@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Key
 
 from ssmlang.engines import _diffuse as diffuse
 from ssmlang.engines import _univariate as univariate
+from ssmlang.engines._density import Plan
 from ssmlang.engines._diffuse import Flat
 from ssmlang.engines._diffuse_head import DiffuseHead, diffuse_head
 from ssmlang.engines._forward import UNROLLED_ENTRIES, Step, run
@@ -73,7 +74,10 @@ class Kalman(EngineBase):
             raise ValueError("series with a flat initial law are filtered one by one")
         layout = Layout(program.structure).smallest
         y = jnp.asarray(y, program.d.dtype)
-        value = shared_log_likelihood(companion(program, layout), y, layout, ROW_BLOCK)
+        markov = companion(program, layout)
+        rows = Rows.of(markov, y.shape[1])
+        freezes = set(rows.varying) <= {"d"} and layout.size > 0 and not layout.can_be_predicted_exactly
+        value = shared_log_likelihood(markov, y, layout, Plan(ROW_BLOCK, freeze=freezes))
         return jnp.where(program.initial.exists, value, -jnp.inf)
 
     def log_likelihood_terms(self, program: LinearGaussian, y: Float[Array, "T m"]) -> Float[Array, " T"]:

@@ -17,7 +17,9 @@ class Route(NamedTuple):
     block: int
     """rows worked through between two tests, and between two moments kept for the derivative"""
     settles: bool
-    """whether to stop working out the covariance once it has settled"""
+    """whether to take the rows after the covariance has settled as matrix products"""
+    freezes: bool = False
+    """whether to leave the covariance alone from where it has settled to the next gap"""
 
 
 def described(*, constant: bool, exact: bool, alike: bool) -> tuple[str, ...]:
@@ -27,8 +29,8 @@ def described(*, constant: bool, exact: bool, alike: bool) -> tuple[str, ...]:
     elif exact:
         how = "row by row, for an observation can be predicted without error"
     else:
-        how = (f"row by row until the gain has settled, then in blocks of rows as matrix products, where a series has "
-               f"{SETTLING_ROWS} rows or more and no gap; else row by row")  # fmt: skip
+        how = ("row by row until the gain has settled, then the means alone up to the next gap; in blocks of rows as "
+               "matrix products where a series is long and has no gap")  # fmt: skip
     shared = ("series with the same gaps share their covariances",) if alike else ()
     return (f"route of kalman: {how}", *shared)
 
@@ -43,4 +45,5 @@ def route(entries: int, steps: int, *, constant: bool, complete: bool, exact: bo
     settles = constant and complete and not exact and entries > 0 and steps >= SETTLING_ROWS
     if settles:
         return Route(max(8, min(32, 1 << (64 // max(entries, 1)).bit_length() - 1)), True)
-    return Route(ROW_BLOCK, False)
+    freezes = constant and not exact and entries > 0 and (complete or steps >= SETTLING_ROWS)
+    return Route(ROW_BLOCK, False, freezes)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ssmlang.engines import DiffuseHead, Kalman
+from ssmlang.engines._likelihood import FROZEN_ROWS
 from ssmlang.engines.routes import SETTLING_ROWS, route
 from tests.engines.programs import Kind, jit, random_data, random_program
 
@@ -47,11 +48,22 @@ def agree(one, other, tolerance=1e-10):
 
 @pytest.mark.parametrize("kind", SETTLED.values(), ids=SETTLED)
 def test_settled_gain_in_blocks(kind):
+    steps = FROZEN_ROWS + 7
+    program, y = random_program(kind, steps), random_data(kind, steps)
+    y[-11:] = np.nan
+    settles = Kalman(diffuse=DiffuseHead(4, True), complete=True)
+    assert route(kind.m, steps - 4, constant=True, complete=True, exact=False).settles
+    agree(with_slopes(settles.log_likelihood, program, y), with_slopes(by_row, program, y))
+    agree(jit(settles.log_likelihood)(program, y), jit(by_row)(program, y))
+
+
+@pytest.mark.parametrize("kind", SETTLED.values(), ids=SETTLED)
+def test_settled_gain_row_by_row(kind):
     program, y = random_program(kind, STEPS), random_data(kind, STEPS)
     y[-11:] = np.nan
     settles = Kalman(diffuse=DiffuseHead(4, True), complete=True)
-    assert route(kind.m, STEPS - 4, constant=True, complete=True, exact=False).settles
     agree(with_slopes(settles.log_likelihood, program, y), with_slopes(by_row, program, y))
+    agree(jit(settles.log_likelihood)(program, y), jit(by_row)(program, y))
 
 
 def test_a_gain_that_never_settles_is_worked_out_to_the_end():
@@ -63,6 +75,30 @@ def test_a_gain_that_never_settles_is_worked_out_to_the_end():
     agree(with_slopes(Kalman(complete=True).log_likelihood, program, y), with_slopes(by_row, program, y))
 
 
+@pytest.mark.parametrize("kind", SETTLED.values(), ids=SETTLED)
+def test_a_settled_gain_between_gaps(kind):
+    program, y = random_program(kind, STEPS), random_data(kind, STEPS)
+    y[130:133] = np.nan
+    y[301, 0] = np.nan
+    found = route(kind.m, STEPS - 4, constant=True, complete=False, exact=False)
+    assert found.freezes and not found.settles
+    frozen = Kalman(diffuse=DiffuseHead(4, True))
+    agree(with_slopes(frozen.log_likelihood, program, y), with_slopes(by_row, program, y))
+    agree(jit(frozen.log_likelihood)(program, y), jit(by_row)(program, y))
+
+
+def test_an_observation_without_variance_does_not_settle():
+    """Two copies of one observation without noise: the second is always known, and a contradiction is impossible."""
+    kind = Kind(n=2, m=2, r=2, noise="none", seed=60)
+    program = random_program(kind, STEPS)
+    program = replace(program, H=np.repeat(program.H[..., :1, :], 2, axis=-2), d=np.zeros(2))
+    y = np.repeat(random_data(kind, STEPS)[:, :1], 2, axis=1)
+    value = jit(Kalman(diffuse=DiffuseHead(4, True), complete=True).log_likelihood)
+    agree(value(program, y), jit(by_row)(program, y))
+    y[-1, 1] += 1.0
+    assert value(program, y) == -np.inf
+
+
 SHARED = {
     "own": Kind(n=3, m=2, noise="own", seed=57),
     "varying": Kind(n=2, m=1, varying=True, seed=58),
@@ -72,7 +108,7 @@ SHARED = {
 
 @pytest.mark.parametrize("kind", SHARED.values(), ids=SHARED)
 def test_one_covariance_for_many_series(kind):
-    steps, count = 20, 37
+    steps, count = 150, 37
     program = random_program(kind, steps)
     y = np.stack([random_data(replace(kind, seed=s), steps) for s in range(count)])
     y[:, 3], y[:, 7, 0] = np.nan, np.nan

@@ -123,6 +123,7 @@ def _unseen(context: Context, closure: Closure, rows: Sequence[dict[int, Element
         return ["observations: linear in z, and all of z is seen through them"]
     null = vt[rank:]
     lost = [names[j] for j in range(n) if np.linalg.norm(null[:, j]) > 1 - 1e-9]
-    which = f": {', '.join(lost[:4])} never reaches them" if lost else ""
+    reach = "reaches" if len(lost) == 1 else "reach"
+    which = f": {', '.join(lost[:4])} never {reach} them" if lost else ""
     return [f"observations: linear in z, and see {rank} of its {n} directions{which}"]
 

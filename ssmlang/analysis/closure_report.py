@@ -41,7 +41,8 @@ def proved(context: Context, lift: Lift, closure: Closure, words: Words, line: i
     verdict = stable(context, parts, closure, words)
     unless = _unless(matrix, context)
     details = rows_of(closure, words, names)
-    details.append(f"eigenvalues of {'the generator' if continuous else 'K'}: {spoken(parts)}; {verdict.said}")
+    operator = "the generator" if continuous else "K"
+    details.append(f"eigenvalues of {operator}: {spoken(parts, continuous)}; {verdict.said}")
     details += [f"{names[j]} is a combination of the functions before it: drop it" for j in closure.redundant]
     details += _noise(context, closure, words, names)
     details += start(context.model, closure, words, names)
@@ -132,6 +133,8 @@ def refuted(context: Context, lift: Lift, closure: Closure, words: Words, line: 
     if cure:
         reasons.append(cure)
     exact = lift.mode == "exact"
+    if not exact:
+        reasons = [reasons[0], *_fitted(context, lift, names), *([cure] if cure else [])]
     found = Finding(
         f"lift {lift.name} {'exact' if exact else 'closes'}", "refuted", reasons[0], line, details=tuple(reasons[1:]),
         fix=fix, code="E501" if exact else None, asserted=exact, span_of=lift.name,
@@ -139,6 +142,18 @@ def refuted(context: Context, lift: Lift, closure: Closure, words: Words, line: 
         label="is proved to be no exact lift",
     )  # fmt: skip
     return [found, *stability(context, lift, closure, None)]
+
+
+def _fitted(context: Context, lift: Lift, names: Sequence[str]) -> list[str]:
+    """How good the least-squares operator is."""
+    from ssmlang.analysis.closure_fitted import fitted, spoken
+
+    context.budget.restart()
+    try:
+        found = fitted(context, lift)
+    except (OutOfTime, Unsupported):
+        return []
+    return spoken(found, names) if found is not None else []
 
 
 def _left(closure: Closure, words: Words, names: Sequence[str], i: int) -> str:
@@ -152,8 +167,9 @@ def _left(closure: Closure, words: Words, names: Sequence[str], i: int) -> str:
     shown = [words.term(t, lag) for t in functions]
     some = ", ".join(shown[:MOST_LEFT]) + (f" and {len(shown) - MOST_LEFT} more" if len(shown) > MOST_LEFT else "")
     left = words.combination(rest, lag)
-    image = image if len(image) < 120 else f"a sum that holds {some}"
     are = "is" if len(shown) == 1 else "are"
+    if len(image) > 120:
+        return f"{names[i]} {verb} a sum in which {some} {are} left over"
     return f"{names[i]} {verb} {image}: {left if len(left) < 80 else some} {are} left over"
 
 
@@ -216,7 +232,8 @@ def stability(context: Context, lift: Lift, closure: Closure | None, verdict: St
         else:
             others = [a for a in arguments if a not in {x.name for x in context.model.lifts}]
             outcome = verdict.verdict
-            reason = f"K of {lift.name}: {verdict.said}"
+            generator = closure is not None and closure.koopman.continuous
+            reason = f"{'the generator' if generator else 'K'} of {lift.name}: {verdict.said}"
             if others and outcome == "proved":
                 outcome, reason = "unknown", f"{reason}; of {', '.join(others)} assert it apart"
             found.append(Finding(name, outcome, reason, line, asserted=True, details=verdict.details))

@@ -129,7 +129,7 @@ def test_constants_known_to_sixteen_digits() -> None:
     assert lift.verdict == "proved" and "to the rounding of constants" in lift.reason
     (lift,) = found(text.replace("965", "999"))
     assert lift.verdict == "proved"
-    (lift,) = found(text.replace("6613396", "67396"))
+    (lift,) = found(text.replace("29552020666133965", "2956"))
     assert lift.verdict == "refuted"
 
 

@@ -16,7 +16,7 @@ from ssmlang.analysis.identifiability_rings import Unsupported
 from ssmlang.analysis.identifiability_study import Sample, Study, Tie
 from ssmlang.analysis.identifiability_symmetry import both_signs
 
-SECONDS = 0.7
+SECONDS = 0.5
 """Processor time for these sets."""
 
 

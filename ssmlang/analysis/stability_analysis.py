@@ -25,6 +25,8 @@ class Judged:
     why: str = ""
     opaque: bool = False
     """The equations are no linear recursion, so that numbers do not help either."""
+    continuous: bool = False
+    """In continuous time: modes are those over a unit of time."""
     generic: Mapping[int, int] = field(default_factory=dict)
     """where `factors` is None: by n, how often the primitive n-th roots of one are eigenvalues for every value"""
 
@@ -88,24 +90,31 @@ def analyse(dynamics: Dynamics, domain: Domain, budget: Budget) -> Analysis:
         opaque = next((dynamics.opaque[i] for i in block.entries if i in dynamics.opaque), None)
         if opaque is None and any(i in block.entries and j in block.entries for i, j in dynamics.reads):
             opaque = "the scale of its noise depends on itself"
+        timed = {i in dynamics.continuous for i in block.entries}
+        if opaque is None and len(timed) > 1:
+            opaque = "some of it is in continuous time and some is not"
+        continuous = timed == {True}
         if opaque is not None:
             found.append(Judged(block, names, None, opaque, opaque=True))
             continue
         key, own, back = _canonical(block, domain)
+        key = (key, continuous)
         if key not in known:
             try:
                 budget.check()
-                polynomial = characteristic(own)
-                known[key] = None if polynomial is None else tuple(factors(polynomial, _renamed(domain, back)))
+                polynomial = characteristic(own, strip=not continuous)
+                moved = _renamed(domain, back)
+                known[key] = None if polynomial is None else tuple(factors(polynomial, moved, continuous))
             except OutOfTime:
                 found.append(Judged(block, names, None, late))
                 continue
         judged = known[key]
         if judged is None:
             why = f"its characteristic polynomial, in {len(block.symbols)} parameters, is too large for algebra"
-            found.append(Judged(block, names, None, why, generic=generic_unity(block, domain) or {}))
+            generic = {} if continuous else generic_unity(block, domain) or {}
+            found.append(Judged(block, names, None, why, continuous=continuous, generic=generic))
         else:
-            found.append(Judged(block, names, tuple(_back(f, back) for f in judged)))
+            found.append(Judged(block, names, tuple(_back(f, back) for f in judged), continuous=continuous))
     return Analysis(dynamics, tuple(found))
 
 

@@ -85,6 +85,7 @@ class Claims:
         moving = moving_moments(self.context, own, self.analysis) if text.startswith("stationary") else None
         if verdict == "proved" and moving is not None:
             verdict, reason, details, fix = "refuted", moving, (f"it is stable: {reason}", *details), None
+        reason, details = _timed(found, reason), tuple(_timed(found, d) for d in details)
         code = UNSTABLE if verdict == "refuted" else None
         return Finding(text, verdict, reason, line, fix=fix, details=details, asserted=True, code=code,
                        headline=f"`{text}` does not hold", label=_short(reason))  # fmt: skip
@@ -183,7 +184,7 @@ class Claims:
         line = self.context.line_of(first.names[0])
         likewise = f"each of {len(own)}: " if len(own) > 1 else ""
         if first.inside is False and self._never(first):
-            reason = likewise + self._why_never(first)
+            reason = _timed(own, likewise + self._why_never(first))
             explosive = any(f.place == "outside" or ((f.place == "not inside" and f.modes) and any(
                 m.kind == "explosive" for m in f.modes)) for f in first.factors or ())  # fmt: skip
             only_unity = not explosive and all(f.place in ("unity", "inside") for f in first.factors or ())
@@ -194,6 +195,7 @@ class Claims:
             return Finding(f"stable({name})", "refuted", reason, line, code=code, span_of=first.names[0], fix=fix,
                            headline=f"{name} explodes" if explosive else None, label=_short(reason))  # fmt: skip
         verdict, reason, details, fix = self.stability(own)
+        reason, details = _timed(own, reason), tuple(_timed(own, d) for d in details)
         code = None
         if verdict == "refuted":
             chance = probability_inside(own, self.context)
@@ -222,6 +224,13 @@ class Claims:
     @cached_property
     def _median(self) -> dict[str, np.ndarray]:
         return prior_median(self.context)
+
+
+def _timed(found: Sequence[Judged], text: str) -> str:
+    """In units of time where all is in continuous time."""
+    if not found or not all(j.continuous for j in found):
+        return text
+    return text.replace(" rows", " units of time").replace(" a row", " a unit of time")
 
 
 def _short(reason: str) -> str:

@@ -122,7 +122,8 @@ def modes_at(judged: Judged, values: Mapping[sp.Symbol, float]) -> tuple[Mode, .
 
     matrix = np.array([[float(v.xreplace({s: sp.Float(values[s]) for s in v.free_symbols})) for v in row]
                        for row in companion(judged.block)])  # fmt: skip
-    return tuple(m for m in of_roots(np.linalg.eigvals(matrix)) if m.modulus > 1e-9)
+    found = np.linalg.eigvals(matrix)
+    return tuple(m for m in of_roots(np.exp(found) if judged.continuous else found) if m.modulus > 1e-9)
 
 
 def timescales(modes: Sequence[Mode], most: int = 3) -> str:

@@ -52,6 +52,13 @@ def vector(mean: str, size: int = 2, params: str = "", claim: str = "") -> str:
             f"y[t] ~ Normal(x[t, 0], 1)\n{claims}")  # fmt: skip
 
 
+def sde(increment: str, params: str = "", claim: str = "", size: str = "") -> str:
+    claims = f"assert {claim}\n" if claim else ""
+    seen = "x[t, 0]" if size else "x[t]"
+    return (f"{params}param q ~ HalfNormal(1)\ninput dt\nstate x{size}\nobs y\ninit x ~ Normal(0, 1)\n"
+            f"d(x) = {increment}\ny[t] ~ Normal({seen}, 1)\n{claims}")  # fmt: skip
+
+
 CASES: dict[str, Case] = {
     # ---------------------------------------------------------------- autoregressions
     "AR(1), any coefficient": Case(
@@ -307,6 +314,31 @@ CASES: dict[str, Case] = {
         "param a in (0, 1) ~ Beta(2, 2)\nparam b in (0, 1 - a) ~ Normal(0, 1)\nstate v\nobs r\ninit v = 1\n"
         "v[t] = 0.1 + a * r[t-1]^2 + b * v[t-1]\nr[t] ~ Normal(0, sqrt(v[t]))\nassert stable(v)\n",
         "stable(v)", "unknown", ("reads r otherwise than linearly",),
+    ),
+    "Ornstein-Uhlenbeck": Case(
+        sde("rate * (mu - x) * dt + q * dW", "param mu ~ Normal(0, 1)\nparam rate ~ HalfNormal(0.1)\n", "stable(x)"),
+        "stable(x)", "proved", ("rate > 0", "units of time"),
+    ),
+    "Ornstein-Uhlenbeck, either sign": Case(
+        sde("-rate * x * dt + q * dW", "param rate ~ Normal(1, 1)\n", "stable(x)"), "stable(x)", "refuted",
+        ("stable iff rate > 0", "prior probability of that: 0.8", "a unit of time"),
+    ),
+    "Ornstein-Uhlenbeck that an input moves": Case(
+        sde("(u - x) * dt + q * dW", "input u\n", "stationary(x)"), "stationary(x)", "refuted", ("moves with u",),
+    ),
+    "Brownian motion": Case(
+        sde("q * dW", "", "unit_root(x)"), "unit_root(x)", "proved", ("a unit root at frequency zero",),
+    ),
+    "geometric Brownian motion": Case(
+        sde("-0.1 * x * dt + q * x * dW", "", "stable(x)"), "stable(x)", "unknown", ("scale of its noise",),
+    ),
+    "damped oscillator in continuous time": Case(
+        sde("[x[1], -k * x[0] - c * x[1]] * dt + [0, q] * dW[a]", "param k, c ~ HalfNormal(1)\n", "stable(x)", "[2]"),
+        "stable(x)", "proved", ("c > 0", "k > 0"),
+    ),
+    "undamped oscillator in continuous time": Case(
+        sde("[x[1], -0.25 * x[0]] * dt + [0, q] * dW[a]", "", "stable(x)", "[2]"), "stable(x)", "refuted",
+        ("undamped", "turning once in 12.6 units of time"),
     ),
     "a logistic map": Case(
         one("r * x[t-1] * (1 - x[t-1])", "param r in (0, 4) ~ Uniform(0, 4)\n", "stable(x)"), "stable(x)", "unknown",

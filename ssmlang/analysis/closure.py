@@ -49,6 +49,7 @@ def _one(context: Context, lift: Lift) -> list[Finding]:
     unknown = lambda reason: [
         Finding(name, "unknown", reason, line, asserted=exact, span_of=lift.name, code="E501" if exact else None),
         *report.stability(context, lift, None, None),
+        *report.observability(context, lift, None, lift.value.size),
     ]
     try:
         koopman = Koopman(context.model, context.budget.check)

@@ -54,7 +54,8 @@ def check(context: Context) -> list[Finding]:
     """One finding, or one for each `assert observable(...)`. Linear programs are another check's."""
     if isinstance(context.form, LinearForm) or not context.model.observations or not context.model.equations:
         return []
-    claims = [(name, args, line) for name, args, line in asserted(context.model, "observable", "detectable")]
+    lifts = {lift.name for lift in context.model.lifts}
+    claims = [c for c in asserted(context.model, "observable", "detectable") if not set(c[1]) <= lifts]
     wanted: list[tuple[str, tuple[str, ...], int | None]] = [*claims] if claims else [("observable", (), None)]
     unknown = lambda reason: [Finding(name, "unknown", reason, line, asserted=bool(claims))
                               for name, _, line in wanted]  # fmt: skip

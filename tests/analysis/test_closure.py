@@ -89,6 +89,17 @@ def test_what_the_observations_see() -> None:
     assert not any(d.startswith("start:") for d in lift.details)
 
 
+def test_observability_of_a_lift() -> None:
+    text = next(c for c in CASES if c.name == "slow manifold").text.replace("assert stable(z)", "assert observable(z)")
+    _, claim = found(text)
+    assert (claim.property, claim.verdict) == ("observable(z)", "refuted")
+    assert claim.reason == "v[t], x[t]^2 never reach the observations"
+    _, claim = found(text.replace("y[t] ~ Normal(x[t], s)", "y[t] ~ Normal(x[t] + v[t], s)"))
+    assert claim.verdict == "proved"
+    _, claim = found(text.replace("y[t] ~ Normal(x[t], s)", "y[t] ~ Normal(exp(v[t]), s)"))
+    assert claim.verdict == "unknown" and "not linear in z" in claim.reason
+
+
 def test_fitted_lifts_claim_nothing() -> None:
     text = next(c for c in CASES if c.name == "one function short").text
     lift, *_ = found(text.replace("exact", "fitted"))

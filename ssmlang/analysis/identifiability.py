@@ -17,6 +17,7 @@ from ssmlang.analysis import identifiability_words as words
 from ssmlang.analysis.budget import OutOfTime
 from ssmlang.analysis.context import Context
 from ssmlang.analysis.findings import Finding, Witness, asserted
+from ssmlang.analysis.identifiability_factors import surfaces
 from ssmlang.analysis.identifiability_invariants import Invariant, invariants
 from ssmlang.analysis.identifiability_law import Start
 from ssmlang.analysis.identifiability_point import Coordinate
@@ -142,7 +143,10 @@ class _Answer:
             self.notes.append("fix such a sign by an interval, as in `in (0, inf)`, or expect several modes")
 
     def _sets(self) -> None:
-        for e in exceptional(self.study, self.steps, self.usual):
+        study = self.study
+        plausible = [study.floats(seed) for seed in range(1, 40)]
+        more = [s for s in surfaces(self.context, study.coords) if s.meets(self.model, study.coords, plausible)]
+        for e in exceptional(study, self.steps, self.usual, more):
             if set(e.lost) - {e.tie.coordinate}:  # else a fold: the value is its own mirror image
                 self.unless.append(self._set(e))
 
@@ -150,13 +154,16 @@ class _Answer:
         coords = self.study.coords
         where = coords[e.tie.coordinate].name
         other = "0" if e.tie.other is None else ("-" if e.tie.sign < 0 else "") + coords[e.tie.other].name
+        equation = e.text or f"{where} = {other}"
         lost = [coords[i] for i in e.lost if i != e.tie.coordinate]
+        if e.text:
+            lost = [coords[i] for i in e.lost]
         who = words.names(self.model, lost)
         kept = words.kept_text(e.kept, lost)
         if kept:
-            return f"{where} = {other}, where only {words.listed(kept)} {'is' if len(kept) == 1 else 'are'} identified"
+            return f"{equation}, where only {words.listed(kept)} {'is' if len(kept) == 1 else 'are'} identified"
         what = f"{who[0]} is" if len(who) == 1 else f"{words.listed(who)} are"
-        return f"{where} = {other}, where {what} not identified"
+        return f"{equation}, where {what} not identified"
 
     # ------------------------------------------------------------------------------------------------- findings
 

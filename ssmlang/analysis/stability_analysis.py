@@ -82,6 +82,7 @@ class Analysis:
 def analyse(dynamics: Dynamics, domain: Domain, budget: Budget) -> Analysis:
     """Judge every block. What the budget does not allow is left unknown."""
     domain = replace(domain, tick=budget.check, sampled={})
+    kept = _kept(domain)
     late = f"the algebra took longer than {budget.seconds:g} s"
     found: list[Judged] = []
     known: dict[object, tuple[Factor, ...] | None] = {}
@@ -97,7 +98,7 @@ def analyse(dynamics: Dynamics, domain: Domain, budget: Budget) -> Analysis:
         if opaque is not None:
             found.append(Judged(block, names, None, opaque, opaque=True))
             continue
-        key, own, back = _canonical(block, domain)
+        key, own, back = _canonical(block, domain, kept)
         key = (key, continuous)
         if key not in known:
             try:
@@ -118,10 +119,11 @@ def analyse(dynamics: Dynamics, domain: Domain, budget: Budget) -> Analysis:
     return Analysis(dynamics, tuple(found))
 
 
-def _canonical(block: Block, domain: Domain) -> tuple[object, Block, dict[sp.Symbol, sp.Symbol]]:
+def _canonical(
+    block: Block, domain: Domain, kept: frozenset[sp.Symbol]
+) -> tuple[object, Block, dict[sp.Symbol, sp.Symbol]]:
     """The block with its symbols numbered in the order in which they come, a key that is equal for blocks of one form,
     and the way back. Symbols that depend on others, or are in a group, keep their names."""
-    grouped = {s for g in (*domain.stationary, *domain.simplexes) for s in g}
     forth: dict[sp.Symbol, sp.Symbol] = {}
     ends = []
     for lag in sorted(block.terms):
@@ -129,7 +131,7 @@ def _canonical(block: Block, domain: Domain) -> tuple[object, Block, dict[sp.Sym
             for s in sorted(block.terms[lag][place].free_symbols, key=str):
                 interval = domain.intervals.get(s)
                 free = interval is None or not any(e.free_symbols for e in interval)
-                if s not in forth and s not in grouped and free and not _is_read(s, domain):
+                if s not in forth and s not in kept and free:
                     forth[s] = sp.Symbol(f"_{len(forth)}", real=True)
                     ends.append(interval)
     terms = {lag: {p: v.xreplace(forth) for p, v in m.items()} for lag, m in block.terms.items()}
@@ -138,11 +140,15 @@ def _canonical(block: Block, domain: Domain) -> tuple[object, Block, dict[sp.Sym
     return key, replace(block, terms=terms), {v: k for k, v in forth.items()}
 
 
-def _is_read(s: sp.Symbol, domain: Domain) -> bool:
-    return any(s in e.free_symbols for ends in domain.intervals.values() for e in ends)
+def _kept(domain: Domain) -> frozenset[sp.Symbol]:
+    """Symbols that are in a group, or that the ends of others read."""
+    grouped = {s for g in (*domain.stationary, *domain.simplexes) for s in g}
+    read = {s for ends in domain.intervals.values() for e in ends for s in e.free_symbols}
+    return frozenset(grouped | read)
 
 
 def _renamed(domain: Domain, back: Mapping[sp.Symbol, sp.Symbol]) -> Domain:
+    """The domain with the new names as well."""
     own = {new: domain.intervals[old] for new, old in back.items() if old in domain.intervals}
     return replace(domain, intervals={**domain.intervals, **own}, sampled={})
 

@@ -16,6 +16,7 @@ from ssmlang.analysis.stability_fixes import fix_for
 from ssmlang.analysis.stability_moments import moving_moments
 from ssmlang.analysis.stability_points import Probability, prior_median, probability_inside, symbol_draws
 from ssmlang.analysis.stability_text import (
+    MOST_FACTORS,
     bad_mode,
     marginal_period,
     modes_at,
@@ -106,7 +107,7 @@ class Claims:
         stated = f"stable iff {', '.join(where)}" if where else ""
         if not open_:
             why = why_inside(found, self.domain)
-            details = [stated] if any(w not in why for w in where) else []
+            details = [stated] if len(found) <= MOST_FACTORS and any(w not in why for w in where) else []
             return "proved", why, (*details, *self._typical(found)), None
         return self._open(found, open_, stated)
 

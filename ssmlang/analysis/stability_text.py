@@ -14,6 +14,8 @@ from ssmlang.analysis.stability_modes import Mode, figure, of_roots, periods_of_
 from ssmlang.analysis.stability_signs import positive
 from ssmlang.analysis.stability_words import conditions, point, some, written
 
+MOST_FACTORS = 8
+"""So many are written out."""
 TREND = {1: "a unit root at frequency zero", 2: "two unit roots at frequency zero"}
 
 
@@ -69,11 +71,11 @@ def marginal_period(f: Factor) -> str:
 def region(found: Sequence[Judged], domain: Domain) -> list[str]:
     """The conditions under which all roots lie inside the circle, those that always hold left out."""
     texts: list[str] = []
-    for j in found:
-        for f in j.factors or ():
-            if f.place in ("inside", "depends", "unknown"):
-                texts += conditions(informative(f))
-    return list(dict.fromkeys(texts))
+    parts = [f for j in found for f in j.factors or () if f.place in ("inside", "depends", "unknown") and f.conditions]
+    for f in parts[:MOST_FACTORS]:
+        texts += conditions(informative(f))
+    more = len(parts) - MOST_FACTORS
+    return list(dict.fromkeys(texts)) + ([f"and the same of {more:,} others"] if more > 0 and texts else [])
 
 
 def informative(f: Factor) -> list[sp.Expr]:
@@ -89,12 +91,13 @@ def why_inside(found: Sequence[Judged], domain: Domain) -> str:
         str(s).split("[")[0] for j in found for f in j.factors or () for s in f.declared
     ))  # fmt: skip
     free = [f for j in found for f in j.factors or () if f.symbols and not f.declared]
-    rest = [g for f in free for g in conditions(informative(f))]
+    rest = [g for f in free[:MOST_FACTORS] for g in conditions(informative(f))]
     parts = []
     if declared:
         parts.append(f"{some(declared)} {'is' if len(declared) == 1 else 'are'} declared `stationary`")
     if rest:
-        parts.append(f"{some(list(dict.fromkeys(rest)), 4)}, by the supports")
+        more = f" and the same of {len(free) - MOST_FACTORS:,} others" if len(free) > MOST_FACTORS else ""
+        parts.append(f"{some(list(dict.fromkeys(rest)), 4)}{more}, by the supports")
     numbers = [m for j in found for f in j.factors or () if not f.symbols for m in f.modes]
     if numbers:
         slowest = max(numbers, key=lambda m: m.modulus)

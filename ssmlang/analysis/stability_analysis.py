@@ -154,7 +154,7 @@ def _renamed(domain: Domain, back: Mapping[sp.Symbol, sp.Symbol]) -> Domain:
 
 
 def _back(f: Factor, back: Mapping[sp.Symbol, sp.Symbol]) -> Factor:
-    if not back:
+    if not back or not (f.symbols or f.conditions):
         return f
     names = dict(back)
     return replace(

@@ -96,8 +96,10 @@ def why_inside(found: Sequence[Judged], domain: Domain) -> str:
     if declared:
         parts.append(f"{some(declared)} {'is' if len(declared) == 1 else 'are'} declared `stationary`")
     if rest:
-        more = f" and the same of {len(free) - MOST_FACTORS:,} others" if len(free) > MOST_FACTORS else ""
-        parts.append(f"{some(list(dict.fromkeys(rest)), 4)}{more}, by the supports")
+        texts = list(dict.fromkeys(rest))
+        if len(free) > MOST_FACTORS:
+            texts = [*texts[:2], f"and the same of {len(free) - len(texts[:2]):,} others"]
+        parts.append(f"{some(texts, 4)}, by the supports")
     numbers = [m for j in found for f in j.factors or () if not f.symbols for m in f.modes]
     if numbers:
         slowest = max(numbers, key=lambda m: m.modulus)

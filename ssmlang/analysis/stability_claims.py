@@ -13,7 +13,7 @@ from ssmlang.analysis.stability_analysis import Analysis, Judged
 from ssmlang.analysis.stability_domain import Domain
 from ssmlang.analysis.stability_factors import Factor
 from ssmlang.analysis.stability_fixes import fix_for
-from ssmlang.analysis.stability_moments import moving_moments
+from ssmlang.analysis.stability_moments import moving_moments, starts_stationary
 from ssmlang.analysis.stability_points import Probability, prior_median, probability_inside, symbol_draws
 from ssmlang.analysis.stability_text import (
     MOST_FACTORS,
@@ -86,6 +86,8 @@ class Claims:
         moving = moving_moments(self.context, own, self.analysis) if text.startswith("stationary") else None
         if verdict == "proved" and moving is not None:
             verdict, reason, details, fix = "refuted", moving, (f"it is stable: {reason}", *details), None
+        elif verdict == "proved" and text.startswith("stationary") and not starts_stationary(self.context, own):
+            details = (*details, "it starts elsewhere than in its stationary law, and is stationary once that is forgotten")
         reason, details = _timed(found, reason), tuple(_timed(found, d) for d in details)
         code = UNSTABLE if verdict == "refuted" else None
         return Finding(text, verdict, reason, line, fix=fix, details=details, asserted=True, code=code,

@@ -34,6 +34,15 @@ def moving_moments(context: Context, own: Sequence[int], analysis: Analysis) -> 
     return None
 
 
+def starts_stationary(context: Context, own: Sequence[int]) -> bool:
+    """Whether these entries are drawn from their stationary law in the first row."""
+    group = context.form.stationary if isinstance(context.form, LinearForm) else None
+    if group is not None:
+        return set(own) <= set(group.entries.tolist())
+    given = {t.name for i in context.model.initials if i.special == "stationary" for t in i.targets}
+    return not isinstance(context.form, LinearForm) and set(context.model.states) <= given
+
+
 def _by_equation(context: Context, series: set[str]) -> str | None:
     """The same where a model is not linear: anything that the equations of these series read."""
     model = context.model

@@ -263,8 +263,11 @@ def _residue(x: float) -> int:
     return meant.numerator % P * pow(meant.denominator % P, P - 2, P) % P
 
 
-def fraction(residue: int, limit: int = 2**15) -> Fraction | None:
-    """The fraction with numerator and denominator below `limit` that a residue stands for (Wang 1981), if one does."""
+def fraction(residue: int, limit: int = 1000) -> Fraction | None:
+    """The fraction with numerator and denominator below `limit` that a residue stands for (Wang 1981), if one does.
+
+    A random residue is such a fraction with a chance of limit^2 / P.
+    """
     a, b, u, v = P, residue % P, 0, 1
     while b > limit:
         q = a // b

@@ -87,7 +87,7 @@ class Claims:
         if verdict == "proved" and moving is not None:
             verdict, reason, details, fix = "refuted", moving, (f"it is stable: {reason}", *details), None
         elif verdict == "proved" and text.startswith("stationary") and not starts_stationary(self.context, own):
-            details = (*details, "it starts elsewhere than in its stationary law, and is stationary once that is forgotten")
+            details = (*details, "it starts elsewhere than in that law, and is stationary once its start is forgotten")
         reason, details = _timed(found, reason), tuple(_timed(found, d) for d in details)
         code = UNSTABLE if verdict == "refuted" else None
         return Finding(text, verdict, reason, line, fix=fix, details=details, asserted=True, code=code,

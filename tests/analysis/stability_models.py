@@ -129,7 +129,8 @@ CASES: dict[str, Case] = {
         one("phi * x[t-1]", PHI.format(" in (-1, 1)"), "stationary(x)", "Stationary()"), "stationary(x)", "proved",
     ),
     "stationary, from another law": Case(
-        one("phi * x[t-1]", PHI.format(" in (-1, 1)"), "stationary(x)"), "stationary(x)", "proved", ("starts elsewhere",),
+        one("phi * x[t-1]", PHI.format(" in (-1, 1)"), "stationary(x)"), "stationary(x)", "proved",
+        ("starts elsewhere",),
     ),
     "stable, and its mean moves with t": Case(
         one("0.5 * x[t-1] + cos(t)", "", "stationary(x)"), "stationary(x)", "refuted",

@@ -218,6 +218,13 @@ CASES = {
     "aliased waves": Case(
         two("a[t-1]", "b[t-1]", "cos(2*pi*t/12) * a[t] + cos(2*pi*11*t/12) * b[t]"), "refuted", ("(a, b) = (1, -1)",),
     ),
+    "a wave that is no fraction of the circle": Case(
+        two("a[t-1]", "b[t-1]", "cos(0.3 * t) * a[t] + sin(0.3 * t) * b[t]"), "proved", ("the row number",), 0,
+    ),
+    "waves of one angle in radians": Case(
+        two("a[t-1]", "b[t-1]", "cos(0.6 * t) * a[t] + (2 * cos(0.3 * t)^2 - 1) * b[t]"), "refuted",
+        ("(a, b) = (1, -1)",),
+    ),
     "the whole past": Case(
         f"{S}state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(sum(0.5^k * x[t-k] for k in 1..t), s1)\n"
         "y[t] ~ Normal(x[t], s_obs)\n", "unknown", ("whole past",), 0,

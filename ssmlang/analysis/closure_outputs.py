@@ -103,7 +103,7 @@ def emissions(koopman: Koopman, node: expr.Node) -> list[Element]:
     def value(key: Key) -> Element:
         if key.sort in ("state", "augment"):
             return koopman.state(Key(key.sort, key.name, key.entry, key.lag if key.sort == "state" else 0))
-        return koopman._outside(key, 0)
+        return koopman.outside(key, 0)
 
     evaluate = Evaluator(koopman.exact, koopman.skeleton.leaf(koopman.exact, value), koopman.tick)
     return list(evaluate(node).reshape(-1))

@@ -160,7 +160,8 @@ class PrimeField:
 
     def _one_exp(self, u: int) -> tuple[int, int]:
         if u not in self._exp:
-            found = next((value * self._exp[u - v] % P for v, value in self._exp.items() if u - v in self._exp), None)
+            rest = lambda v: self._exp.get((u - v) % P)
+            found = next((value * other % P for v, value in self._exp.items() if (other := rest(v))), None)
             found = found or self._exp_of_part(u)
             self._exp[u] = found
             self._log.setdefault(found, u)

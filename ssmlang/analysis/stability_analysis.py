@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import sympy as sp
+from sympy.polys.polyerrors import PolynomialError
 
 from ssmlang.analysis.budget import Budget, OutOfTime
 from ssmlang.analysis.stability_blocks import Block, Dynamics, ancestors, blocks, characteristic
@@ -108,6 +109,9 @@ def analyse(dynamics: Dynamics, domain: Domain, budget: Budget) -> Analysis:
                 known[key] = None if polynomial is None else tuple(factors(polynomial, moved, continuous))
             except OutOfTime:
                 found.append(Judged(block, names, None, late))
+                continue
+            except (PolynomialError, NotImplementedError):
+                found.append(Judged(block, names, None, "its coefficients are beyond the algebra of polynomials"))
                 continue
         judged = known[key]
         if judged is None:

@@ -17,6 +17,7 @@ from ssmlang.analysis.stability_blocks import Dynamics, blocks, characteristic
 from ssmlang.analysis.stability_domain import Domain, from_partial
 from ssmlang.analysis.stability_factors import factors
 from ssmlang.analysis.stability_generic import generic_unity
+from ssmlang.analysis.stability_matrix import matrix_stability
 from ssmlang.analysis.stability_modes import Mode, modes, spectral_radius
 from ssmlang.analysis.stability_numbers import values_at
 from ssmlang.analysis.stability_polynomials import cyclotomic_order, is_reciprocal, is_schur, schur_conditions
@@ -209,6 +210,32 @@ def test_no_stability_is_wrongly_proved(seed: int) -> None:
             if f.witness is not None:
                 at = [Fraction(str(c.xreplace(dict(f.witness)))) for c in f.coefficients]
                 assert not is_schur(at)
+
+
+def test_a_matrix_at_hand() -> None:
+    """The operator of a lift: x, y and x^2 of a map that is linear in them."""
+    context = context_of(
+        "param a in (-1, 1) ~ Normal(0.9, 0.1)\nparam b in (-1, 2) ~ Normal(0.5, 0.2)\nstate x\nobs y\n"
+        "init x ~ Normal(0, 1)\nx[t] ~ Normal(a * b * x[t-1], 1)\ny[t] ~ Normal(x[t], 1)\n"
+    )
+    a, b = (context.symbols[name].item() for name in "ab")
+    K = sp.Matrix([[a, 0, 0], [0, b, b - a**2], [0, 0, a**2]])
+    names = ("x[0]", "x[1]", "x[0]^2")
+    verdict, reason, details, fix = matrix_stability(context, K, names)
+    assert verdict == "refuted"
+    assert "b = " in reason
+    assert any("b < 1" in d for d in details)
+    assert fix is not None and "param b in (-1, 1)" in fix
+    verdict, *_ = matrix_stability(context, K.xreplace({b: a**2}), names)
+    assert verdict == "proved"
+
+
+def test_a_budget_that_is_spent_leaves_things_unknown() -> None:
+    budget = Budget(1e-9)
+    symbols = sp.symbols("a b", real=True)
+    (judged,) = analyse(Dynamics(("x",), {1: {(0, 0): symbols[0]}, 2: {(0, 0): symbols[1]}}), Domain(), budget).judged
+    assert judged.inside is None
+    assert "took longer" in judged.why
 
 
 # --------------------------------------------------------------------------------------------- roots of one, modes

@@ -62,7 +62,9 @@ def test_a_singular_matrix_has_none() -> None:
 
 @given(st.fractions(min_value=-100, max_value=100, max_denominator=300))
 def test_fractions_come_back(x: Fraction) -> None:
-    assert fraction(modular(x)) == x
+    assert fraction(modular(x), 2**15) == x
+    small = max(abs(x.numerator), x.denominator) <= 1000
+    assert fraction(modular(x)) == (x if small else None)
 
 
 @pytest.mark.parametrize(("x", "meant"), [(0.1, Fraction(1, 10)), (1 / 3, Fraction(1, 3)), (8 / 3, Fraction(8, 3)),

@@ -13,7 +13,7 @@ from ssmlang.analysis.budget import Budget, OutOfTime
 from ssmlang.analysis.stability_blocks import Block, Dynamics, ancestors, blocks, characteristic
 from ssmlang.analysis.stability_domain import Domain
 from ssmlang.analysis.stability_factors import Factor, factors
-from ssmlang.analysis.stability_generic import generic_unity
+from ssmlang.analysis.stability_generic import generic_unity, jordan_index
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,13 @@ class Judged:
         return self.unity.get(1, 0)
 
     @cached_property
+    def index(self) -> int | None:
+        """How many times the unit roots at frequency zero integrate; None where that is not known."""
+        if self.trend <= 1 or (len(self.names) == 1 and not self.continuous):
+            return self.trend
+        return None if self.continuous else jordan_index(self.block, self.trend)
+
+    @cached_property
     def unity(self) -> dict[int, int]:
         """By n, how often the primitive n-th roots of one are eigenvalues for every value."""
         found = dict(self.generic)
@@ -72,11 +79,13 @@ class Analysis:
         return [b for b, j in enumerate(self.judged) if wanted & set(j.block.entries)]
 
     @cached_property
-    def integrated(self) -> tuple[int, ...]:
-        """For each block the order of integration: unit roots at frequency zero along what it reads."""
-        found: list[int] = []
+    def integrated(self) -> tuple[int | None, ...]:
+        """For each block the order of integration: unit roots at frequency zero along what it reads; None: unknown."""
+        found: list[int | None] = []
         for j in self.judged:
-            found.append(j.trend + max((found[b] for b in j.block.reads), default=0))
+            below = [found[b] for b in j.block.reads]
+            known = [b for b in below if b is not None]
+            found.append(None if j.index is None or len(known) < len(below) else j.index + max(known, default=0))
         return tuple(found)
 
 

@@ -34,6 +34,8 @@ UNSTABLE = "E611"
 NO_UNIT_ROOT = "E612"
 MOSTLY_EXPLOSIVE = "W613"
 EXPLODES = 1.0 + 1e-9
+OUTSIDE = 1.0 + 1e-4
+"""Numeric roots of one that are multiple come apart by less."""
 MOSTLY = 0.5
 """Unasked, a warning is made where more than this of the prior makes a state explode."""
 
@@ -168,8 +170,9 @@ class Claims:
         if with_root:
             reason = "; ".join(f"{self.named([j])}: {unit_roots(j, self.analysis)}" for j in with_root[:4])
             rest = region(found, self.domain)
-            unknown = [f"not known of {self.named([j])}: {j.why}" for j in found if j.factors is None and j.opaque]
-            return finding("proved", reason, [*([f"its other roots: {', '.join(rest)}"] if rest else []), *unknown])
+            details = [f"its other roots lie inside the unit circle iff {', '.join(rest)}"] if rest else []
+            verdict, more = self._none_outside(found)
+            return finding(verdict, f"{reason}; {more[0]}" if more else reason, [*details, *more[1:]])
         opaque = [j for j in found if j.factors is None]
         if opaque:
             return finding("unknown", f"{self.named(opaque)}: {opaque[0].why}")
@@ -178,6 +181,32 @@ class Claims:
         where = region(found, self.domain)
         return finding("refuted", "only at single values of the parameters, not for all that are allowed",
                        [f"stable iff {', '.join(where)}"] if where else [])  # fmt: skip
+
+    def _none_outside(self, found: Sequence[Judged]) -> tuple[Outcome, list[str]]:
+        """Whether all roots but those of one lie inside the circle, of blocks that have some; what is to be said."""
+        opaque = [j for j in found if j.opaque]
+        if opaque:
+            return "unknown", [f"nothing is known of {self.named(opaque)}: {opaque[0].why}"]
+        open_ = [f for j in found for f in j.factors or () if f.place == "depends" and f.witness is not None]
+        if open_:
+            told = "but not for all values allowed without another on the unit circle or outside"
+            drawn = probability_inside(found, self.context)
+            said = [f"{told}; {witness_text(open_[0])}"]
+            if drawn is not None:
+                none = Probability(int((drawn[1] < OUTSIDE).sum()), drawn[0].draws)
+                said.append(f"prior probability of none outside: {none}")
+            return "refuted", said
+        if all(j.factors is not None and all(f.place != "unknown" for f in j.factors) for j in found):
+            return "proved", []
+        chance = probability_inside(found, self.context)
+        if chance is None:
+            return "unknown", ["its other roots are not known"]
+        out = chance[1] > OUTSIDE
+        odds = Probability(int(out.sum()), chance[0].draws)
+        if out.any():
+            told = "but not for all values allowed without an explosive one"
+            return "refuted", [told, f"prior probability of an explosive one: {odds}"]
+        return "unknown", [f"its other roots are not known; outside of the unit circle with prior probability {odds}"]
 
     # ------------------------------------------------------------------------------------------------ unasked
 

@@ -34,10 +34,10 @@ def unit_roots(judged: Judged, analysis: Analysis | None = None) -> str:
     if judged.trend:
         own = TREND.get(judged.trend, f"{judged.trend} unit roots at frequency zero")
         number = [k for k, j in enumerate(analysis.judged) if j is judged] if analysis is not None else []
-        order = analysis.integrated[number[0]] if analysis is not None and number else judged.trend
-        if order > judged.trend:
+        order = analysis.integrated[number[0]] if analysis is not None and number else judged.index
+        if order is not None and judged.index is not None and order > judged.index:
             own += f", on top of what it reads: integrated of order {order}"
-        elif judged.trend > 1:
+        elif order is not None and judged.trend > 1:
             own += f": integrated of order {order}"
         parts.append(own)
     periods = sorted((p for n in judged.unity if n > 1 for p in periods_of_unity(n)), reverse=True)

@@ -162,6 +162,10 @@ CASES: dict[str, Case] = {
         one("x[t-1] + phi * (x[t-1] - x[t-2])", PHI.format(" in (-1, 1)"), "unit_root(x)"), "unit_root(x)", "proved",
         ("unit root at frequency zero", "|phi| < 1"),
     ),
+    "integrated AR(1), any coefficient": Case(
+        one("x[t-1] + phi * (x[t-1] - x[t-2])", PHI.format(""), "unit_root(x)"), "unit_root(x)", "refuted",
+        ("a unit root at frequency zero", "but not for all values allowed", "grows by", "none outside: 0.9"),
+    ),
     "second differences": Case(
         one("2 * x[t-1] - x[t-2]", "", "unit_root(x)"), "unit_root(x)", "proved", ("two unit roots", "order 2"),
     ),
@@ -211,7 +215,9 @@ CASES: dict[str, Case] = {
     ),
     "cointegrated VAR(1) of three, one unit root": Case(
         vector("x[t-1] + a * dot(b, x[t-1])", 3, "param a[3], b[3] ~ Normal(0, 0.3)\n", "unit_root(x)"),
-        "unit_root(x)", "proved", ("two unit roots at frequency zero",),
+        "unit_root(x)", "refuted",
+        ("two unit roots at frequency zero: integrated of order 1", "not for all values allowed",
+         "a[0]*b[0] + a[1]*b[1] + a[2]*b[2] < 0", "prior probability of none outside: 0."),
     ),
     "two walks that do not meet": Case(
         two("a[t-1]", "b[t-1]"), "unit_root(a)", "proved", ("frequency zero",), ("order 2",),

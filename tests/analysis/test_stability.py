@@ -16,7 +16,7 @@ from ssmlang.analysis.stability_analysis import analyse
 from ssmlang.analysis.stability_blocks import Dynamics, blocks, characteristic
 from ssmlang.analysis.stability_domain import Domain, from_partial
 from ssmlang.analysis.stability_factors import factors
-from ssmlang.analysis.stability_generic import generic_unity
+from ssmlang.analysis.stability_generic import generic_unity, jordan_index
 from ssmlang.analysis.stability_matrix import matrix_stability
 from ssmlang.analysis.stability_modes import Mode, modes, spectral_radius
 from ssmlang.analysis.stability_numbers import values_at
@@ -279,3 +279,17 @@ def test_modes_in_words() -> None:
     assert turning[0].decay_time == pytest.approx(-1 / np.log(0.9))
     assert Mode(1).describe() == "has a unit root at frequency zero"
     assert Mode(0).describe() == "gone after a finite number of rows"
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_how_often_unit_roots_integrate(n: int) -> None:
+    """Walks drawn together are integrated once, a chain of walks (mixed so that all is one block) n times."""
+    a, b = (sp.symbols(f"{name}0:{n}", real=True) for name in "ab")
+    together = sp.eye(n) + sp.Matrix(a) * sp.Matrix([b])
+    chain = sp.eye(n) + sp.Matrix(n, n, lambda i, j: int(j == i + 1))
+    mix = sp.Matrix(n, n, lambda i, j: 1 if i >= j else i + 2 * j)
+    mixed = mix * chain * mix.inv()
+    for matrix, multiplicity, order in ((together, n - 1, 1), (mixed, n, n)):
+        terms = {(i, j): matrix[i, j] for i in range(n) for j in range(n) if matrix[i, j] != 0}
+        (block,) = blocks(Dynamics(tuple("wxyz"[:n]), {1: terms}))
+        assert jordan_index(block, multiplicity) == order

@@ -124,6 +124,11 @@ def _draw(
 
 def between(name: str, args: Mapping[str, Any], low: Any, high: Any, u: np.ndarray) -> np.ndarray:
     """Quantiles `u` of a scalar law truncated to (low, high)."""
+    with np.errstate(all="ignore"):
+        return _between(name, args, low, high, u)
+
+
+def _between(name: str, args: Mapping[str, Any], low: Any, high: Any, u: np.ndarray) -> np.ndarray:
     cdf, quantile = law(name, args)
     ends = DISTRIBUTIONS[name].bounds
     low, high = (np.maximum(low, ends[0]), np.minimum(high, ends[1])) if ends else (low, high)

@@ -129,6 +129,13 @@ class Block:
             rows = [self._times_transition(r) for r in rows]
         return None
 
+    def _in_time(self, basis: np.ndarray) -> tuple[Vector, ...] | None:
+        """`symbolic`, or None where it takes too long: what is lost is known without its direction."""
+        try:
+            return self.symbolic(basis)
+        except OutOfTime:
+            return None
+
     def _confirmed(self, found: tuple[Vector, ...] | None) -> tuple[Vector, ...] | None:
         """The directions, if at another random point they span what is unseen there."""
         if found is None:
@@ -169,10 +176,10 @@ class Block:
             if len(now[0]):
                 found.dimension = len(basis)
                 found.entries = frozenset(int(i) for i in np.flatnonzero(now[0].any(axis=0)))
-                found.whole = self.directions(same) or self.symbolic(same[-1])
+                found.whole = self.directions(same) or self._in_time(same[-1])
                 found.lost = self.directions(now) or cut(found.whole, self.system.n)
                 return found
-            found.forgotten = self.directions(same) or self.symbolic(same[-1]) or ()
+            found.forgotten = self.directions(same) or self._in_time(same[-1]) or ()
         try:
             self._exceptions(found)
         except OutOfTime as late:

@@ -80,7 +80,7 @@ class _Answer:
         return [[coords[i] for i in c] for c in self.study.components(sample.null)]
 
     def findings(self) -> list[Finding]:
-        if not self.losses and not self._clear():
+        if not self._agrees():
             return _unknown(self.context, self.study, "the exact and the numerical rank differ")
         if self.losses and not self.study.complete:
             return _unknown(self.context, self.study, f"not settled by {self.steps} rows, the most this check looks at")
@@ -97,9 +97,10 @@ class _Answer:
         summary = self._summary()
         return [*self._asserted(made, summary), *([summary] if summary is not None else []), *made]
 
-    def _clear(self) -> bool:
-        """Whether double precision sees full rank too, at one of a few plausible points."""
+    def _agrees(self) -> bool:
+        """Whether double precision sees the same rank, at one of a few plausible points."""
         study = self.study
+        rank = len(study.coords) - self.usual.null.shape[1]
         for seed in range(1, 5):
             values = study.floats(seed)
             try:
@@ -109,7 +110,7 @@ class _Answer:
                 continue
             if np.isfinite(jac).all():
                 scale = np.array([abs(values[k.parameter].reshape(-1)[k.entry]) + 0.1 for k in study.coords])
-                if float_rank(jac, scale)[0] == len(study.coords):
+                if float_rank(jac, scale)[0] == rank:
                     return True
         return False
 

@@ -121,8 +121,9 @@ def test_parameters_of_priors_are_said_to_be_that() -> None:
 def test_what_only_the_noise_of_states_tells_is_unknown() -> None:
     """A volatility's mean and memory are on the noise-free path; the size of its noise is not."""
     found, _ = findings(
-        "param mu ~ Normal(-1, 2)\nparam phi in (-1, 1) ~ Normal(0.95, 0.1)\nparam sd ~ HalfNormal(0.5)\nstate h\nobs r\n"
-        "init h ~ Stationary()\nh[t] ~ Normal(mu + phi * (h[t-1] - mu), sd)\nr[t] ~ Normal(0, exp(h[t] / 2))\n"
+        "param mu ~ Normal(-1, 2)\nparam phi in (-1, 1) ~ Normal(0.95, 0.1)\nparam sd ~ HalfNormal(0.5)\n"
+        "state h\nobs r\ninit h ~ Stationary()\n"
+        "h[t] ~ Normal(mu + phi * (h[t-1] - mu), sd)\nr[t] ~ Normal(0, exp(h[t] / 2))\n"
         "assert identifiable(phi)\nassert identifiable(sd)\n"
     )
     answers = {f.property: f.verdict for f in found}

@@ -12,7 +12,7 @@ import numpy as np
 
 from ssmlang.analysis.advice import Advice, advise, choose
 from ssmlang.analysis.choice import Task, Verb
-from ssmlang.analysis.report import Report, report
+from ssmlang.analysis.report import Report, report, require_assertions
 from ssmlang.frontend import Checked, check_file, check_text
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.source import Source
@@ -84,7 +84,7 @@ class Model:
         self.augment = dict(augment or {})
         self._executions: dict[Any, Execution] = {}
         if self.spec.assertions:
-            self.check().require()
+            require_assertions(self.spec, self.form, self.diagnostics)
 
     @property
     def name(self) -> str:

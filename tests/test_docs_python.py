@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = {"residuals.md": ("residuals.png", "1899"), "streams.md": ("now.nc", "1 14.")}
+PAGES = {
+    "residuals.md": ("residuals.png", "1899"),
+    "streams.md": ("now.nc", "1 14."),
+    "weights.md": ("weights.png", "the sum is the estimate: True"),
+}
 """Page -> a file that its code writes, and a text that it prints."""
 
 

@@ -5,6 +5,7 @@ A check is imported when it runs: sympy is loaded only where one needs it, JAX n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 
 from ssmlang.analysis.asserting import unanswered
@@ -24,12 +25,29 @@ CHECKS = (
     "ssmlang.analysis.closure",
 )
 """Modules that hold a `check`."""
+_STATES = ("ssmlang.analysis.observability", "ssmlang.analysis.lie", "ssmlang.analysis.closure")
+_DYNAMICS = ("ssmlang.analysis.stability", "ssmlang.analysis.closure")
+ANSWERS = {
+    "observable": _STATES,
+    "detectable": _STATES,
+    "stable": _DYNAMICS,
+    "stationary": _DYNAMICS,
+    "unit_root": _DYNAMICS,
+    "identifiable": ("ssmlang.analysis.identifiability",),
+}
+"""By asserted property, the modules that answer it."""
 
 
-def run_checks(context: Context) -> list[Finding]:
-    """What every check finds; assertions that none answers are unknown."""
+def answering(context: Context) -> tuple[str, ...]:
+    """The checks that a model's assertions need."""
+    wanted = {name for a in context.model.assertions for name in ANSWERS.get(a.property, CHECKS)}
+    return tuple(name for name in CHECKS if name in wanted)
+
+
+def run_checks(context: Context, names: Sequence[str] = CHECKS) -> list[Finding]:
+    """What every check finds, or some of them; assertions that none answers are unknown."""
     found: list[Finding] = []
-    for name in CHECKS:
+    for name in names:
         context.budget.restart()
         try:
             found += import_module(name).check(context)

@@ -49,15 +49,16 @@ def _one(context: Context, lift: Lift) -> list[Finding]:
     unknown = lambda reason: [
         Finding(name, "unknown", reason, line, asserted=exact, span_of=lift.name, code="E501" if exact else None),
         *report.stability(context, lift, None, None),
+        *report.observability(context, lift, None, lift.value.size),
     ]
     try:
         koopman = Koopman(context.model, context.budget.check)
         closure = examine(koopman, koopman.functions(lift.value))
     except Unsupported as trouble:
         place = f" (line {_line(trouble.span)}: `{trouble.span.text}`)" if trouble.span is not None else ""
-        return unknown(f"{trouble.reason}{place}")
+        return unknown(f"{trouble.reason}{place}{_tried(context, lift)}")
     except OutOfTime as late:
-        return unknown(f"the algebra {late}")
+        return unknown(f"the algebra {late}{_tried(context, lift)}")
     words = Words(context, koopman)
     agreed = confirmed(context, closure, lift)
     if agreed is False or (agreed is None and closure.opaque and closure.left):
@@ -66,6 +67,20 @@ def _one(context: Context, lift: Lift) -> list[Finding]:
     if closure.closed:
         return report.proved(context, lift, closure, words, line)
     return report.refuted(context, lift, closure, words, line)
+
+
+def _tried(context: Context, lift: Lift) -> str:
+    """What numbers say where algebra does not."""
+    from ssmlang.analysis.closure_numbers import closes_numerically
+
+    context.budget.restart()
+    try:
+        found = closes_numerically(context.model, lift.value, context.draws(DRAWS), context.budget.check)
+    except (Unsupported, OutOfTime):
+        return ""
+    if found is None:
+        return ""
+    return f"; in double precision it {'closes' if found else 'does not close'} at random points"
 
 
 def confirmed(context: Context, closure: Closure, lift: Lift) -> bool | None:

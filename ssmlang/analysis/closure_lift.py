@@ -11,7 +11,7 @@ from ssmlang.analysis.closure_map import Koopman
 from ssmlang.analysis.closure_space import Span, Vector, common
 from ssmlang.analysis.closure_terms import Term
 
-ROUNDING = 1e-12
+ROUNDING = 1e-14
 """Coefficients this small beside their neighbours are the rounding of constants known to double precision."""
 
 

@@ -48,14 +48,15 @@ class Koopman:
             positive = low is not None and low.value is not None and bool(np.all(np.asarray(low.value) >= 0))
         return self.algebra.variable(key, "known", positive)
 
-    def _outside(self, key: Key, row: int) -> Element:
+    def outside(self, key: Key, row: int) -> Element:
+        """What is no entry of the state at its own row: parameters, inputs, data; noises at their middle."""
         if key.sort == "augment":
             return self.state(Key("augment", key.name, key.entry))
         if key.sort == "noise":
             middle = self._middle[key.name]
             if middle is None:
                 raise Unsupported(f"the noise {key.name} has no middle")
-            whole = Evaluator(self.exact, self.skeleton.leaf(self.exact, lambda k: self._outside(k, row)))(middle)
+            whole = Evaluator(self.exact, self.skeleton.leaf(self.exact, lambda k: self.outside(k, row)))(middle)
             return whole.reshape(-1)[key.entry]  # type: ignore[no-any-return]
         if key.sort == "increment":
             return self.exact.constant(1 if key.name == "dt" else 0)
@@ -63,7 +64,7 @@ class Koopman:
 
     def _rows_of(self, noise: dict[Key, Element]) -> Rows:
         """Row 0 from the state before; `noise` replaces the middle of noises at row 0."""
-        outside = lambda key, row: noise.get(key) or self._outside(key, row)
+        outside = lambda key, row: noise.get(key) or self.outside(key, row)
         first = lambda name, entry, back: self.state(Key("state", name, entry, back - 1))
         return Rows(self.skeleton, self.exact, first, outside, self.tick)
 
@@ -97,7 +98,7 @@ class Koopman:
         def value(key: Key) -> Any:
             if key.sort == "state":
                 return self.state(Key("state", key.name, key.entry, key.lag - 1))
-            return self._outside(key, 0)
+            return self.outside(key, 0)
 
         return Evaluator(self.exact, self.skeleton.leaf(self.exact, value), self.tick)(node)
 
@@ -147,7 +148,7 @@ class Koopman:
         """
         sds: dict[int, Element] = {}
         noise: dict[Key, Element] = {}
-        value = lambda key: self._outside(key, 0) if key.sort != "state" else self._rows.first(
+        value = lambda key: self.outside(key, 0) if key.sort != "state" else self._rows.first(
             key.name, key.entry, key.lag)  # fmt: skip
         evaluate = Evaluator(self.exact, self.skeleton.leaf(self.exact, value), self.tick)
 
@@ -164,14 +165,14 @@ class Koopman:
         for n in self.model.noises.values():
             for i, lag in np.ndindex(n.size, self.memory + 1):
                 key = Key("noise", n.name, i, lag)
-                noise[key] = self._outside(key, 0) + fresh(key, n.law, i)
+                noise[key] = self.outside(key, 0) + fresh(key, n.law, i)
         rows = self._rows_of(noise)
         for (name, entry), given in self.skeleton.given.items():
             if given.law is not None:
                 if given.law.name == "LogNormal":
                     raise Unsupported("LogNormal noise multiplies what it joins")
                 own = fresh(Key("state", name, entry), given.law, given.position)
-                rows._known[name, entry, 0] = rows.value(name, entry, 0) + own
+                rows.settle(name, entry, 0, rows.value(name, entry, 0) + own)
         image: dict[int, Element] = {}
         for number, symbol in enumerate(list(self.algebra.symbols)):
             if symbol.kind == "state" and isinstance(symbol.key, Key):
@@ -204,6 +205,6 @@ class Koopman:
                 return self.state(Key("state", key.name, key.entry, key.lag - 1))
             if key.sort == "increment":
                 return self.exact.constant(int(key.name == source and key.entry == which))
-            return self._outside(key, 0)
+            return self.outside(key, 0)
 
         return Evaluator(self.exact, self.skeleton.leaf(self.exact, value), self.tick)(node)

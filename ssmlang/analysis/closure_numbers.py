@@ -13,9 +13,12 @@ from ssmlang.analysis.closure_lift import Closure
 from ssmlang.analysis.scalars import Doubles, Evaluator, Unsupported
 from ssmlang.analysis.skeleton import Key, Rows, Skeleton, constant_noise
 from ssmlang.model.expr import Node
+from ssmlang.model.model import Model
 
 AGREES = 1e-7
 """A relative difference above this is no rounding."""
+MAX_FUNCTIONS = 60
+"""Larger lifts are not tried where algebra has no answer."""
 DOUBLES = Doubles()
 
 
@@ -158,9 +161,33 @@ def agrees(closure: Closure, node: Node, draws: list[dict[str, np.ndarray]]) -> 
     return decided
 
 
-def _pairs(points: Points, node: Node, continuous: bool, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def closes_numerically(
+    model: Model, node: Node, draws: list[dict[str, np.ndarray]], tick: Callable[[], None]
+) -> bool | None:
+    """Whether some matrix takes the functions to themselves one row on, as far as random points can tell; None where
+    they cannot. Raises Unsupported."""
+    skeleton = Skeleton(model)
+    if node.size > MAX_FUNCTIONS:
+        return None
+    verdict = None
+    for seed, params in enumerate(draws):
+        points = Points(skeleton, params, seed)
+        pairs = _pairs(points, node, skeleton.continuous, 3 * node.size + 10, tick)
+        if not pairs:
+            continue
+        here, there = (np.array(side) for side in zip(*pairs))
+        if _not_a_matrix(here, there, 1e-4 if skeleton.continuous else AGREES):
+            return False
+        verdict = True
+    return verdict
+
+
+def _pairs(
+    points: Points, node: Node, continuous: bool, count: int, tick: Callable[[], None] = lambda: None
+) -> list[tuple[np.ndarray, np.ndarray]]:
     found = []
     for attempt in range(4 * count):
+        tick()
         pair = points.pair(node, continuous, positive=attempt % 2 == 1)
         if np.isfinite(pair[0]).all() and np.isfinite(pair[1]).all() and max(map(np.max, map(np.abs, pair))) < 1e12:
             found.append(pair)

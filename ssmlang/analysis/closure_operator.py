@@ -115,10 +115,11 @@ def _product(a: list[list[Element]], b: list[list[Element]], zero: Element) -> l
     return made
 
 
-def spoken(parts: Sequence[Part]) -> str:
+def spoken(parts: Sequence[Part], continuous: bool) -> str:
     """`a, b, a^2`."""
     shown = [str(p) for p in parts if not p.constant]
-    constant = ", and 1 of the constant function" if any(p.constant for p in parts) else ""
+    own = f", and {0 if continuous else 1} of the constant function"
+    constant = own if any(p.constant for p in parts) else ""
     return ", ".join(dict.fromkeys(shown)) + constant if shown else constant.removeprefix(", and ")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -51,7 +52,18 @@ def start(model: Model, closure: Closure, words: Words, names: Sequence[str]) ->
     ]
 
 
-def observed(context: Context, closure: Closure, words: Words, names: Sequence[str]) -> list[str]:
+@dataclass(frozen=True)
+class View:
+    """What the observations are in a lift: `said` in a line or two; `linear` in z, and if so of which `rank` at a prior
+    draw; `lost`: functions that reach none of them, whatever the parameters are."""
+
+    said: list[str]
+    linear: bool = False
+    rank: int = 0
+    lost: tuple[str, ...] = ()
+
+
+def observed(context: Context, closure: Closure, words: Words, names: Sequence[str]) -> View:
     """Whether the emissions are linear in the lift, and how much of it they see."""
     koopman = closure.koopman
     rows: list[dict[int, Element]] = []
@@ -80,9 +92,9 @@ def observed(context: Context, closure: Closure, words: Words, names: Sequence[s
                 found.append(f"observations: {name} is not linear in z: it reads {words.whole(output, 0)}")
                 break
             rows.append({j: c for j, c in where.items() if j < len(names)})
-    if not found and rows:
-        found += _unseen(context, closure, rows, names)
-    return found[:3]
+    if found or not rows:
+        return View(found[:3])
+    return _unseen(context, closure, rows, names)
 
 
 def emissions(koopman: Koopman, node: expr.Node) -> list[Element]:
@@ -91,14 +103,14 @@ def emissions(koopman: Koopman, node: expr.Node) -> list[Element]:
     def value(key: Key) -> Element:
         if key.sort in ("state", "augment"):
             return koopman.state(Key(key.sort, key.name, key.entry, key.lag if key.sort == "state" else 0))
-        return koopman._outside(key, 0)
+        return koopman.outside(key, 0)
 
     evaluate = Evaluator(koopman.exact, koopman.skeleton.leaf(koopman.exact, value), koopman.tick)
     return list(evaluate(node).reshape(-1))
 
 
-def _unseen(context: Context, closure: Closure, rows: Sequence[dict[int, Element]], names: Sequence[str]) -> list[str]:
-    """Coordinates of the lift that never reach the observations, by numeric rank at a prior draw."""
+def _unseen(context: Context, closure: Closure, rows: Sequence[dict[int, Element]], names: Sequence[str]) -> View:
+    """How much of the lift reaches the observations: a numeric rank at a prior draw, and by structure."""
     koopman = closure.koopman
     points = Points(koopman.skeleton, {k: np.asarray(v) for k, v in context.draws(1)[0].items()}, 0)
     read = lambda key: points.outside(key, 0)
@@ -111,18 +123,23 @@ def _unseen(context: Context, closure: Closure, rows: Sequence[dict[int, Element
         for j, c in row.items():
             C[i, j] = value_of(c, read)
     if not (np.isfinite(K).all() and np.isfinite(C).all()):
-        return []
+        return View([])
     seen, block = np.zeros((0, n)), C
     for _ in range(n):
         block = block / np.maximum(np.linalg.norm(block, axis=1, keepdims=True), 1e-300)
         seen = np.vstack([seen, block])
         block = block @ K
-    _, s, vt = np.linalg.svd(seen)
+    s = np.linalg.svd(seen, compute_uv=False)
     rank = int((s > 1e-9 * max(s[0], 1e-300)).sum())
+    reached = {j for row in rows for j in row}
+    while True:
+        more = {j for i in reached for j in closure.matrix[i]} - reached
+        if not more:
+            break
+        reached |= more
+    lost = tuple(names[j] for j in range(n) if j not in reached)
     if rank == n:
-        return ["observations: linear in z, and all of z is seen through them"]
-    null = vt[rank:]
-    lost = [names[j] for j in range(n) if np.linalg.norm(null[:, j]) > 1 - 1e-9]
-    which = f": {', '.join(lost[:4])} never reaches them" if lost else ""
-    return [f"observations: linear in z, and see {rank} of its {n} directions{which}"]
-
+        return View(["observations: linear in z, and all of z is seen through them"], True, rank)
+    reach = "reaches" if len(lost) == 1 else "reach"
+    which = f": {', '.join(lost[:4])} never {reach} them" if lost else ""
+    return View([f"observations: linear in z, and see {rank} of its {n} directions{which}"], True, rank, lost)

@@ -115,5 +115,5 @@ def _found(context: Context, koopman: Koopman, words: Words, name: str, what: st
             f"{what}: closed by {count}, {name}[t] = K {name}[t-1]"]  # fmt: skip
     said += [f"  {row}" for row in rows_of(closure, words, names)]
     parts = spectrum(matrix_of(closure, words), closure, words)
-    said.append(f"  eigenvalues of {'L' if rate else 'K'}: {spoken(parts)}")
+    said.append(f"  eigenvalues of {'L' if rate else 'K'}: {spoken(parts, rate)}")
     return Proposal(words.statement(name, names), (*notes, *said))

@@ -12,13 +12,13 @@ from ssmlang.analysis.closure_growth import grows_without_end
 from ssmlang.analysis.closure_lift import Closure
 from ssmlang.analysis.closure_noise import noise_of
 from ssmlang.analysis.closure_operator import matrix_of, spectrum, spoken
-from ssmlang.analysis.closure_outputs import observed, start
+from ssmlang.analysis.closure_outputs import View, observed, start
 from ssmlang.analysis.closure_search import Search, search
 from ssmlang.analysis.closure_space import Vector, degree
 from ssmlang.analysis.closure_stability import Stable, stable
 from ssmlang.analysis.closure_words import Words, text
 from ssmlang.analysis.context import Context
-from ssmlang.analysis.findings import Finding, asserted
+from ssmlang.analysis.findings import Finding, Outcome, asserted
 from ssmlang.analysis.scalars import Unsupported
 from ssmlang.model.model import Lift
 
@@ -41,11 +41,13 @@ def proved(context: Context, lift: Lift, closure: Closure, words: Words, line: i
     verdict = stable(context, parts, closure, words)
     unless = _unless(matrix, context)
     details = rows_of(closure, words, names)
-    details.append(f"eigenvalues of {'the generator' if continuous else 'K'}: {spoken(parts)}; {verdict.said}")
+    operator = "the generator" if continuous else "K"
+    details.append(f"eigenvalues of {operator}: {spoken(parts, continuous)}; {verdict.said}")
     details += [f"{names[j]} is a combination of the functions before it: drop it" for j in closure.redundant]
     details += _noise(context, closure, words, names)
     details += start(context.model, closure, words, names)
-    details += observed(context, closure, words, names)
+    view = observed(context, closure, words, names)
+    details += view.said
     reason = _reason(closure, lift, len(names))
     if not exact:
         # `fitted` asks for no proof; that there is one is worth saying.
@@ -54,7 +56,7 @@ def proved(context: Context, lift: Lift, closure: Closure, words: Words, line: i
         reason += ", to the rounding of constants known to 16 digits"
     found = Finding(f"lift {lift.name} {'exact' if exact else 'closes'}", "proved", reason, line, unless=unless,
                     details=tuple(details), asserted=exact)  # fmt: skip
-    return [found, *stability(context, lift, closure, verdict)]
+    return [found, *stability(context, lift, closure, verdict), *observability(context, lift, view, len(names))]
 
 
 def _reason(closure: Closure, lift: Lift, size: int) -> str:
@@ -132,13 +134,27 @@ def refuted(context: Context, lift: Lift, closure: Closure, words: Words, line: 
     if cure:
         reasons.append(cure)
     exact = lift.mode == "exact"
+    if not exact:
+        reasons = [reasons[0], *_fitted(context, lift, names), *([cure] if cure else [])]
     found = Finding(
         f"lift {lift.name} {'exact' if exact else 'closes'}", "refuted", reasons[0], line, details=tuple(reasons[1:]),
         fix=fix, code="E501" if exact else None, asserted=exact, span_of=lift.name,
         headline=f"`{lift.name}` is not closed: {names[next(iter(closure.left))]} leaves it",
         label="is proved to be no exact lift",
     )  # fmt: skip
-    return [found, *stability(context, lift, closure, None)]
+    return [found, *stability(context, lift, closure, None), *observability(context, lift, None, len(names))]
+
+
+def _fitted(context: Context, lift: Lift, names: Sequence[str]) -> list[str]:
+    """How good the least-squares operator is."""
+    from ssmlang.analysis.closure_fitted import fitted, spoken
+
+    context.budget.restart()
+    try:
+        found = fitted(context, lift)
+    except (OutOfTime, Unsupported):
+        return []
+    return spoken(found, names) if found is not None else []
 
 
 def _left(closure: Closure, words: Words, names: Sequence[str], i: int) -> str:
@@ -152,8 +168,9 @@ def _left(closure: Closure, words: Words, names: Sequence[str], i: int) -> str:
     shown = [words.term(t, lag) for t in functions]
     some = ", ".join(shown[:MOST_LEFT]) + (f" and {len(shown) - MOST_LEFT} more" if len(shown) > MOST_LEFT else "")
     left = words.combination(rest, lag)
-    image = image if len(image) < 120 else f"a sum that holds {some}"
     are = "is" if len(shown) == 1 else "are"
+    if len(image) > 120:
+        return f"{names[i]} {verb} a sum in which {some} {are} left over"
     return f"{names[i]} {verb} {image}: {left if len(left) < 80 else some} {are} left over"
 
 
@@ -216,8 +233,32 @@ def stability(context: Context, lift: Lift, closure: Closure | None, verdict: St
         else:
             others = [a for a in arguments if a not in {x.name for x in context.model.lifts}]
             outcome = verdict.verdict
-            reason = f"K of {lift.name}: {verdict.said}"
+            generator = closure is not None and closure.koopman.continuous
+            reason = f"{'the generator' if generator else 'K'} of {lift.name}: {verdict.said}"
             if others and outcome == "proved":
                 outcome, reason = "unknown", f"{reason}; of {', '.join(others)} assert it apart"
             found.append(Finding(name, outcome, reason, line, asserted=True, details=verdict.details))
+    return found
+
+
+def observability(context: Context, lift: Lift, view: View | None, size: int) -> list[Finding]:
+    """`assert observable(z)` of a lift: of its matrices K and C."""
+    found = []
+    for name, arguments, line in asserted(context.model, "observable", "detectable"):
+        if lift.name not in arguments or not set(arguments) <= {x.name for x in context.model.lifts}:
+            continue
+        outcome: Outcome = "unknown"
+        if view is None:
+            reason = f"{lift.name} is not proved to close, so that it has no matrix K"
+        elif not view.linear:
+            reason = view.said[0] if view.said else "the observations are not known to be linear in it"
+        elif view.rank == size:
+            outcome, reason = "proved", f"(K, C) has rank {size} of {size}, for almost every parameter"
+        elif view.lost and name.startswith("observable"):
+            outcome = "refuted"
+            reason = f"{', '.join(view.lost[:4])} never reach{'es' if len(view.lost) == 1 else ''} the observations"
+        else:
+            reason = f"(K, C) has rank {view.rank} of {size} at a prior draw"
+        code = "E602" if outcome == "refuted" else None
+        found.append(Finding(name, outcome, reason, line, asserted=True, code=code))
     return found

@@ -55,7 +55,7 @@ def stable(context: Context, parts: Sequence[Part], closure: Closure, words: Wor
         if factor.place == "inside":
             continue
         if factor.place in ("unity", "circle", "outside", "not inside"):
-            return Stable("refuted", f"not stable: {part} {_stays(factor.place, continuous)}")
+            return Stable("refuted", f"not stable: eigenvalue {part} {_stays(factor.place, continuous)}")
         if factor.place == "depends":
             open_conditions += factor.conditions
         else:

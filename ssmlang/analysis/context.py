@@ -17,6 +17,7 @@ from ssmlang.model.obstacles import Obstacle
 if TYPE_CHECKING:
     import sympy as sp
 
+    from ssmlang.analysis.draws import PriorDraws
     from ssmlang.analysis.numeric import NumericSystem
     from ssmlang.analysis.supports import Supports
     from ssmlang.analysis.symbolic import Translator
@@ -86,15 +87,14 @@ class Context:
 
     def draws(self, count: int, seed: int = 0) -> list[dict[str, np.ndarray]]:
         """So many draws of all parameters from the prior, arrays by name; the same ones for the same arguments."""
-        from ssmlang.analysis.draws import draw_priors
+        from ssmlang.analysis.draws import PriorDraws
 
-        key = (count, seed)
-        if key not in self._drawn:
-            self._drawn[key] = draw_priors(self.model, count, seed)
-        return self._drawn[key]
+        if seed not in self._drawn:
+            self._drawn[seed] = PriorDraws(self.model, seed)
+        return self._drawn[seed].first(count)
 
     @cached_property
-    def _drawn(self) -> dict[tuple[int, int], list[dict[str, np.ndarray]]]:
+    def _drawn(self) -> dict[int, PriorDraws]:
         return {}
 
     def numeric(self, point: Mapping[str, np.ndarray], row: int | None = None, read: Any = None) -> NumericSystem:

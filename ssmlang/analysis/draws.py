@@ -22,6 +22,8 @@ FLAT_SCALE = 3.0
 TRIES = 2_000
 """Candidates for one vector of stationary coefficients before the walk inside of the region takes over."""
 WALK = 300
+AT_ONCE = 64
+"""Draws that are made together."""
 
 Cdf = Callable[..., Any]
 _half = lambda cdf, quantile: (lambda x, *a: 2 * cdf(x, *a) - 1, lambda u, *a: quantile((1 + u) / 2, *a))
@@ -40,12 +42,40 @@ _STANDARD: dict[str, tuple[Cdf, Cdf]] = {
 """Distribution and quantile functions at location 0 and scale 1."""
 
 
+class PriorDraws:
+    """Independent draws of all parameters of a model, augmented ones included, made as they are asked for.
+
+    The first draws are the same however many are asked for.
+    """
+
+    def __init__(self, model: Model, seed: int = 0) -> None:
+        self._rng = np.random.default_rng(seed)
+        self._order = drawing_order(model)
+        self._made: list[dict[str, np.ndarray]] = []
+
+    def first(self, count: int) -> list[dict[str, np.ndarray]]:
+        """So many draws, each an array of the parameter's shape by name."""
+        with np.errstate(all="ignore"):
+            while len(self._made) < count:
+                self._made += self._more()
+        return self._made[:count]
+
+    def _more(self) -> list[dict[str, np.ndarray]]:
+        found: list[dict[str, np.ndarray]] = [{} for _ in range(AT_ONCE)]
+        for p in self._order:
+            if expr.parameters(_nodes(p)):
+                for values in found:
+                    values[p.name] = np.asarray(_draw(p, values, self._rng), float).reshape(p.shape)
+            else:
+                whole = np.asarray(_draw(p, {}, self._rng, (AT_ONCE,)), float).reshape(AT_ONCE, *p.shape)
+                for values, one in zip(found, whole):
+                    values[p.name] = one
+        return found
+
+
 def draw_priors(model: Model, count: int, seed: int = 0) -> list[dict[str, np.ndarray]]:
-    """So many independent draws of all parameters, augmented ones included, each an array of the parameter's shape."""
-    rng = np.random.default_rng(seed)
-    order = drawing_order(model)
-    with np.errstate(all="ignore"):
-        return [_one(order, rng) for _ in range(count)]
+    """So many independent draws of all parameters."""
+    return PriorDraws(model, seed).first(count)
 
 
 def drawing_order(model: Model) -> list[Parameter]:
@@ -65,38 +95,40 @@ def _nodes(p: Parameter) -> list[expr.Node]:
     return ends + (list(p.prior.args.values()) if p.prior is not None else [])
 
 
-def _one(order: list[Parameter], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    values: dict[str, np.ndarray] = {}
-    for p in order:
-        values[p.name] = np.asarray(_draw(p, values, rng), float).reshape(p.shape)
-    return values
-
-
-def _draw(p: Parameter, values: Mapping[str, np.ndarray], rng: np.random.Generator) -> np.ndarray:
+def _draw(
+    p: Parameter, values: Mapping[str, np.ndarray], rng: np.random.Generator, many: tuple[int, ...] = ()
+) -> np.ndarray:
+    """A draw of a parameter given those that its prior reads, or `many` of them."""
+    shape = (*many, *p.shape)
     low, high = (evaluate(n, values) if n is not None else s * np.inf
                  for n, s in ((p.support.lower, -1), (p.support.upper, 1)))  # fmt: skip
     name = p.prior.name if p.prior is not None else None
     args = {k: np.asarray(evaluate(v, values), float) for k, v in (p.prior.args.items() if p.prior is not None else ())}
     if p.support.kind == "stationary":
-        return _stationary(p.shape, name, args, rng)
+        return _stationary(shape, p.shape, name, args, rng)
     if p.support.kind == "simplex":
-        weights = rng.standard_gamma(np.broadcast_to(args.get("concentration", np.ones(1)), p.shape))
+        weights = rng.standard_gamma(np.broadcast_to(args.get("concentration", np.ones(1)), shape))
         return weights / weights.sum(axis=-1, keepdims=True)
     if p.support.kind == "correlation_cholesky":
-        return _correlation(p.shape, args.get("concentration", np.ones(())), rng)
+        return _correlation(shape, args.get("concentration", np.ones(())), rng)
     if name == "MvNormal":
         factor = args["scale_tril"] if "scale_tril" in args else np.linalg.cholesky(args["cov"])
-        z = rng.standard_normal(p.shape)
-        return np.broadcast_to(args["loc"], p.shape) + np.einsum("...ij,...j->...i", factor, z)
+        z = rng.standard_normal(shape)
+        return np.broadcast_to(args["loc"], shape) + np.einsum("...ij,...j->...i", factor, z)
     if name == "VonMises":
-        return rng.vonmises(np.broadcast_to(args["loc"], p.shape), np.broadcast_to(args["concentration"], p.shape))
+        return rng.vonmises(np.broadcast_to(args["loc"], shape), np.broadcast_to(args["concentration"], shape))
     if name is None:
-        return _flat(low, high, p.shape, rng)
-    return between(name, args, low, high, rng.uniform(size=p.shape))
+        return _flat(low, high, shape, rng)
+    return between(name, args, low, high, rng.uniform(size=shape))
 
 
 def between(name: str, args: Mapping[str, Any], low: Any, high: Any, u: np.ndarray) -> np.ndarray:
     """Quantiles `u` of a scalar law truncated to (low, high)."""
+    with np.errstate(all="ignore"):
+        return _between(name, args, low, high, u)
+
+
+def _between(name: str, args: Mapping[str, Any], low: Any, high: Any, u: np.ndarray) -> np.ndarray:
     cdf, quantile = law(name, args)
     ends = DISTRIBUTIONS[name].bounds
     low, high = (np.maximum(low, ends[0]), np.minimum(high, ends[1])) if ends else (low, high)
@@ -174,10 +206,11 @@ def coefficients(partial: np.ndarray) -> np.ndarray:
     return phi
 
 
-def _stationary(shape: tuple[int, ...], name: str | None, args: Mapping[str, Any], rng: np.random.Generator
-                ) -> np.ndarray:  # fmt: skip
-    order = shape[-1] if shape else 1
-    rows = int(np.prod(shape[:-1])) if shape else 1
+def _stationary(
+    shape: tuple[int, ...], own: tuple[int, ...], name: str | None, args: Mapping[str, Any], rng: np.random.Generator
+) -> np.ndarray:
+    order = own[-1] if own else 1
+    rows = int(np.prod(shape)) // order
     whole = {k: np.broadcast_to(v, shape).reshape(rows, order) for k, v in args.items()}
     found = np.empty((rows, order))
     for i in range(rows):

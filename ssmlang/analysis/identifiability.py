@@ -17,6 +17,7 @@ from ssmlang.analysis import identifiability_words as words
 from ssmlang.analysis.budget import OutOfTime
 from ssmlang.analysis.context import Context
 from ssmlang.analysis.findings import Finding, Witness, asserted
+from ssmlang.analysis.identifiability_factors import surfaces
 from ssmlang.analysis.identifiability_invariants import Invariant, invariants
 from ssmlang.analysis.identifiability_law import Start
 from ssmlang.analysis.identifiability_point import Coordinate
@@ -79,7 +80,7 @@ class _Answer:
         return [[coords[i] for i in c] for c in self.study.components(sample.null)]
 
     def findings(self) -> list[Finding]:
-        if not self.losses and not self._clear():
+        if not self._agrees():
             return _unknown(self.context, self.study, "the exact and the numerical rank differ")
         if self.losses and not self.study.complete:
             return _unknown(self.context, self.study, f"not settled by {self.steps} rows, the most this check looks at")
@@ -96,9 +97,10 @@ class _Answer:
         summary = self._summary()
         return [*self._asserted(made, summary), *([summary] if summary is not None else []), *made]
 
-    def _clear(self) -> bool:
-        """Whether double precision sees full rank too, at one of a few plausible points."""
+    def _agrees(self) -> bool:
+        """Whether double precision sees the same rank, at one of a few plausible points."""
         study = self.study
+        rank = len(study.coords) - self.usual.null.shape[1]
         for seed in range(1, 5):
             values = study.floats(seed)
             try:
@@ -108,7 +110,7 @@ class _Answer:
                 continue
             if np.isfinite(jac).all():
                 scale = np.array([abs(values[k.parameter].reshape(-1)[k.entry]) + 0.1 for k in study.coords])
-                if float_rank(jac, scale)[0] == len(study.coords):
+                if float_rank(jac, scale)[0] == rank:
                     return True
         return False
 
@@ -142,7 +144,10 @@ class _Answer:
             self.notes.append("fix such a sign by an interval, as in `in (0, inf)`, or expect several modes")
 
     def _sets(self) -> None:
-        for e in exceptional(self.study, self.steps, self.usual):
+        study = self.study
+        plausible = [study.floats(seed) for seed in range(1, 40)]
+        more = [s for s in surfaces(self.context, study.coords) if s.meets(self.model, study.coords, plausible)]
+        for e in exceptional(study, self.steps, self.usual, more):
             if set(e.lost) - {e.tie.coordinate}:  # else a fold: the value is its own mirror image
                 self.unless.append(self._set(e))
 
@@ -150,13 +155,16 @@ class _Answer:
         coords = self.study.coords
         where = coords[e.tie.coordinate].name
         other = "0" if e.tie.other is None else ("-" if e.tie.sign < 0 else "") + coords[e.tie.other].name
+        equation = e.text or f"{where} = {other}"
         lost = [coords[i] for i in e.lost if i != e.tie.coordinate]
+        if e.text:
+            lost = [coords[i] for i in e.lost]
         who = words.names(self.model, lost)
         kept = words.kept_text(e.kept, lost)
         if kept:
-            return f"{where} = {other}, where only {words.listed(kept)} {'is' if len(kept) == 1 else 'are'} identified"
+            return f"{equation}, where only {words.listed(kept)} {'is' if len(kept) == 1 else 'are'} identified"
         what = f"{who[0]} is" if len(who) == 1 else f"{words.listed(who)} are"
-        return f"{where} = {other}, where {what} not identified"
+        return f"{equation}, where {what} not identified"
 
     # ------------------------------------------------------------------------------------------------- findings
 

@@ -18,7 +18,7 @@ from ssmlang.analysis.findings import Finding, asserted
 from ssmlang.analysis.identifiability_invariants import Invariant, invariants
 from ssmlang.analysis.identifiability_point import Coordinate
 from ssmlang.analysis.identifiability_rank import echelon, null_space
-from ssmlang.analysis.identifiability_rings import P, Unsupported
+from ssmlang.analysis.identifiability_rings import NoRoot, P, Unsupported
 from ssmlang.analysis.identifiability_skeleton import Path
 from ssmlang.analysis.identifiability_study import Sample
 
@@ -43,6 +43,12 @@ def check_skeleton(context: Context) -> list[Finding]:
 def _findings(context: Context, path: Path, steps: int, null: np.ndarray) -> list[Finding]:
     model = context.model
     made: list[Finding] = []
+    blind = null.shape[1]
+    if not _agrees(path, steps, len(path.coords) - blind):
+        reason = "the rank on the noise-free path differs in exact and in double precision"
+        made = [Finding(text, "unknown", reason, line, asserted=True)
+                for text, _, line in asserted(model, "identifiable")]  # fmt: skip
+        return [*made, Finding(PROPERTY, "unknown", reason)]
     hidden = {path.coords[i] for i in np.flatnonzero(null.any(axis=1))}
     seen = [k for k in path.coords if k not in hidden]
     verdicts: dict[Coordinate, Finding] = {}
@@ -64,6 +70,14 @@ def _findings(context: Context, path: Path, steps: int, null: np.ndarray) -> lis
             "is not linear",
         ))  # fmt: skip
     return [*_asserted(context, path, verdicts), *made]
+
+
+def _agrees(path: Path, steps: int, rank: int) -> bool:
+    """Whether double precision sees the rank too, at one of the plausible settings."""
+    try:
+        return any(path.at_piece(piece).rank(steps) >= rank for piece in path.pieces)
+    except (NoRoot, np.linalg.LinAlgError):
+        return False
 
 
 def _components(null: np.ndarray) -> list[list[int]]:

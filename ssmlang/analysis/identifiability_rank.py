@@ -13,6 +13,8 @@ from ssmlang.analysis.identifiability_rings import P, PrimeField, Ring, fraction
 Array = np.ndarray
 ROUNDING = 1e-9
 """Relative size below which a singular value in double precision counts as zero."""
+NOTHING = 1e-12
+"""Size of a row, relative to the largest, that is rounding alone."""
 
 
 def echelon(a: Array) -> tuple[Array, list[int]]:
@@ -115,7 +117,8 @@ def float_rank(jac: Array, scale: Array) -> tuple[int, float]:
     value that counts over the largest one."""
     scaled = jac * scale
     norms = np.linalg.norm(scaled, axis=1)
-    scaled = scaled[norms > 0] / norms[norms > 0, None] if (norms > 0).any() else scaled[:0]
+    counts = norms > NOTHING * norms.max(initial=0.0)
+    scaled = scaled[counts] / norms[counts, None]
     s = np.linalg.svd(scaled, compute_uv=False)
     if not len(s) or s[0] == 0:
         return 0, 1.0

@@ -160,7 +160,8 @@ class PrimeField:
 
     def _one_exp(self, u: int) -> tuple[int, int]:
         if u not in self._exp:
-            found = next((value * self._exp[u - v] % P for v, value in self._exp.items() if u - v in self._exp), None)
+            rest = lambda v: self._exp.get((u - v) % P)
+            found = next((value * other % P for v, value in self._exp.items() if (other := rest(v))), None)
             found = found or self._exp_of_part(u)
             self._exp[u] = found
             self._log.setdefault(found, u)
@@ -263,8 +264,11 @@ def _residue(x: float) -> int:
     return meant.numerator % P * pow(meant.denominator % P, P - 2, P) % P
 
 
-def fraction(residue: int, limit: int = 2**15) -> Fraction | None:
-    """The fraction with numerator and denominator below `limit` that a residue stands for (Wang 1981), if one does."""
+def fraction(residue: int, limit: int = 1000) -> Fraction | None:
+    """The fraction with numerator and denominator below `limit` that a residue stands for (Wang 1981), if one does.
+
+    A random residue is such a fraction with a chance of limit^2 / P.
+    """
     a, b, u, v = P, residue % P, 0, 1
     while b > limit:
         q = a // b

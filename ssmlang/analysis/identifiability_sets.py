@@ -6,17 +6,18 @@ Simple sets are tried: an entry is zero, two entries are equal or opposite. Each
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ssmlang.analysis.identifiability_factors import Surface
 from ssmlang.analysis.identifiability_invariants import Invariant, invariants
 from ssmlang.analysis.identifiability_rings import Unsupported
 from ssmlang.analysis.identifiability_study import Sample, Study, Tie
 from ssmlang.analysis.identifiability_symmetry import both_signs
 
-SECONDS = 0.7
+SECONDS = 0.5
 """Processor time for these sets."""
 
 
@@ -27,15 +28,18 @@ class Exceptional:
     tie: Tie
     lost: tuple[int, ...]
     kept: tuple[Invariant, ...]
+    text: str = ""
+    """The equation, where it is not a simple one"""
 
 
-def exceptional(study: Study, steps: int, usual: Sample) -> list[Exceptional]:
-    """Sets where the law does not change in more directions than `usual`."""
+def exceptional(study: Study, steps: int, usual: Sample, more: Sequence[Surface] = ()) -> list[Exceptional]:
+    """Sets where the law does not change in more directions than `usual`; `more`: sets to try besides simple ones."""
     until = time.process_time() + min(SECONDS, max(study.budget.left / 2, 0))
     found: list[Exceptional] = []
     generic = usual.null.shape[1]
     blind = set(np.flatnonzero(usual.null.any(axis=1)).tolist())
-    for tie in _ties(study):
+    named = [(Tie(s.coordinate, solved=s.residue), s.text) for s in more]
+    for tie, text in [*((t, "") for t in _ties(study)), *named]:
         if time.process_time() > until:
             break
         study.budget.check()
@@ -50,7 +54,7 @@ def exceptional(study: Study, steps: int, usual: Sample) -> list[Exceptional]:
         except Unsupported:
             continue
         lost = tuple(i for c in study.components(here.null) for i in c if not set(c) <= blind)
-        found.append(Exceptional(tie, lost, _kept(study, steps, tie, lost)))
+        found.append(Exceptional(tie, lost, _kept(study, steps, tie, lost), text))
     return found
 
 

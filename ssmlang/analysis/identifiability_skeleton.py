@@ -8,7 +8,7 @@ numbers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,8 +16,8 @@ import numpy as np
 from ssmlang.analysis.budget import Budget
 from ssmlang.analysis.identifiability_dual import Calculus, Dual, Expressions
 from ssmlang.analysis.identifiability_point import Coordinate, coordinates, duals, plausible, residues
-from ssmlang.analysis.identifiability_rank import null_space, random_field
-from ssmlang.analysis.identifiability_rings import NoRoot, PrimeField, Unsupported
+from ssmlang.analysis.identifiability_rank import float_rank, null_space, random_field
+from ssmlang.analysis.identifiability_rings import NoRoot, Reals, Ring, Unsupported
 from ssmlang.model import expr
 from ssmlang.model.expr import Node
 from ssmlang.model.model import Dist, Equation, Model
@@ -28,6 +28,7 @@ ONE_TO_ONE = {"exp", "log", "sqrt", "neg", "sigmoid", "logit", "softplus", "tanh
               "reshape", "broadcast"}  # fmt: skip
 """Seeing the value is as good as seeing the argument."""
 MOST = 140
+JITTER = 0.1
 TRIES = 40
 
 
@@ -167,6 +168,26 @@ class Path:
     def _jacobian(self, steps: int, seed: int) -> tuple[Array, Array]:
         ring, random = random_field(seed)
         values = residues(self.model, ring, random, sorted(self.read))
+        jac = self._slopes(ring, values, random, steps)
+        at = np.array([values[k.parameter].reshape(-1)[k.entry] for k in self.coords], np.int64)
+        return jac, at
+
+    def at_piece(self, piece: Mapping[str, Array]) -> Path:
+        """The same path at another plausible setting."""
+        return replace(self, near=[piece])
+
+    def rank(self, steps: int) -> int:
+        """The rank in double precision at a plausible setting, less what first values alone take up."""
+        values = {n: np.asarray(self._floats[n], float) for n in self.read}
+        jac = self._slopes(Reals(), values, np.random.default_rng(3), steps)
+        if not np.isfinite(jac).all():
+            return -1
+        own = len(self.coords)
+        scale = np.ones(jac.shape[1])
+        return float_rank(jac, scale)[0] - (float_rank(jac[:, own:], scale[own:])[0] if jac.shape[1] > own else 0)
+
+    def _slopes(self, ring: Ring, values: Mapping[str, Array], random: np.random.Generator, steps: int) -> Array:
+        """(rows, coordinates and first values)"""
         directions = len(self.coords) + len(self.first_values)
         calculus = Calculus(ring, directions)
         params = duals(self.model, calculus, values, self.coords)
@@ -178,9 +199,7 @@ class Path:
             for d in rows.observed(t):
                 if d.tangent is not None:
                     collected.append(d.tangent.reshape(directions, -1))
-        jac = np.concatenate(collected, axis=1).T if collected else np.zeros((0, directions), np.int64)
-        at = np.array([values[k.parameter].reshape(-1)[k.entry] for k in self.coords], np.int64)
-        return jac, at
+        return np.concatenate(collected, axis=1).T if collected else np.zeros((0, directions), ring.number(0).dtype)
 
 
 def _nodes(law: Dist | None, value: Node | None) -> list[Node]:
@@ -191,7 +210,7 @@ class _Rows:
     """Values of states row after row."""
 
     def __init__(self, path: Path, calculus: Calculus, expressions: Expressions, random: np.random.Generator,
-                 ring: PrimeField) -> None:  # fmt: skip
+                 ring: Ring) -> None:  # fmt: skip
         self.path, self.c, self.expressions, self.random, self.ring = path, calculus, expressions, random, ring
         self.known: dict[tuple[str, int], tuple[Dual, Array]] = {}
         self.outside: dict[tuple[str, str, int], tuple[Dual, Array]] = {}
@@ -205,10 +224,11 @@ class _Rows:
         for i, (name, row, entry) in enumerate(path.first_values):
             variable = model.parameters[name] if row == 1 else model.states[name]
             own, floats = self.known.setdefault((name, row), self._blank(variable.size))
-            own.value[entry] = int(self.random.integers(2, 2**31 - 3))
+            near = self.random.normal(0.5, 0.5) if row != 1 else path._floats[name].reshape(-1)[entry]
+            own.value[entry] = self.random.integers(2, 2**31 - 3) if self.ring.exact else near
             assert own.tangent is not None
             own.tangent[offset + i, entry] = 1
-            floats[entry] = self.random.normal(0.5, 0.5) if row != 1 else path._floats[name].reshape(-1)[entry]
+            floats[entry] = near
         for initial in model.initials:
             node = initial.value
             if node is None and initial.law is not None and "loc" in initial.law.args:
@@ -220,11 +240,19 @@ class _Rows:
                 flat = self.expressions.beside[0].reshape(-1)
                 own, floats = self.known.get((t.name, t.row), self._blank(model.states[t.name].size))
                 placed = self._placed(own, floats, t.entries, value, flat, initial.targets, t)
-                # Of a law only its middle is taken, and only to know on which piece of the model the path lies.
-                self.known[t.name, t.row] = placed if initial.value is not None else (own, placed[1])
+                if initial.value is not None:
+                    self.known[t.name, t.row] = placed
+                    continue
+                # Of a law only what is near its middle is taken (not the middle itself, which may well be a fixed
+                # point), as the number beside the exact one or, in double precision, in its place.
+                near = placed[1].copy()
+                at = list(t.entries)
+                near[at] += JITTER * (np.abs(near[at]) + 0.5) * self.random.normal(size=len(at))
+                self.known[t.name, t.row] = own if self.ring.exact else Dual(near, own.tangent), near
 
     def _blank(self, size: int) -> tuple[Dual, Array]:
-        return Dual(np.zeros(size, np.int64), np.zeros((self.c.directions, size), np.int64)), np.zeros(size)
+        kind = self.ring.number(0).dtype
+        return Dual(np.zeros(size, kind), np.zeros((self.c.directions, size), kind)), np.zeros(size)
 
     def _placed(self, own, floats, entries, value, flat, targets, target):  # type: ignore[no-untyped-def]
         """Values written over some entries; `value` stacks those of all targets."""
@@ -276,9 +304,9 @@ class _Rows:
         if sort == "noise" and not self.shaken:
             return self.c.zeros(variable.shape), np.zeros(variable.shape)
         if key not in self.outside:
-            value = self.random.integers(2, 2**31 - 3, variable.shape)
             floats = np.abs(self.random.normal(1, 0.3, variable.shape)) + 0.1
-            self.outside[key] = Dual(np.asarray(value, np.int64)), floats
+            exact = lambda: np.asarray(self.random.integers(2, 2**31 - 3, variable.shape), np.int64)
+            self.outside[key] = Dual(exact() if self.ring.exact else np.asarray(floats)), floats
         return self.outside[key]
 
     # ------------------------------------------------------------------------------------------------------- rows

@@ -31,12 +31,14 @@ MOST_MOMENTS = 4_000_000
 
 @dataclass(frozen=True)
 class Tie:
-    """An equation between coordinates that a point is made to satisfy: coordinate = sign * other, or = a number."""
+    """An equation between coordinates that a point is made to satisfy: coordinate = sign * other, = a number, or what
+    a function of all coordinates' residues gives."""
 
     coordinate: int
     other: int | None = None
     value: int = 0
     sign: int = 1
+    solved: Callable[[Sequence[int]], int] | None = None
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,8 @@ class Study:
         for tie in ties:
             at = self.coords[tie.coordinate]
             value = tie.value
+            if tie.solved is not None:
+                value = tie.solved([int(values[k.parameter].reshape(-1)[k.entry]) for k in self.coords])
             if tie.other is not None:
                 source = self.coords[tie.other]
                 value = tie.sign * int(values[source.parameter].reshape(-1)[source.entry])

@@ -64,6 +64,9 @@ def fix(model: Model, coords: Sequence[Coordinate], kept: Sequence[Invariant], c
             what = "noise" if square else "term"
             return f"keep one of {listed(who)}: the model needs one such {what}, not {len(coords)}"
     number = {1: "one", 2: "two", 3: "three", 4: "four"}.get(dimension, str(dimension))
+    if any(model.parameters[k.parameter].shape for k in coords):
+        what = "numbers" if dimension > 1 else "a number"
+        return f"give {number} of the entries of {listed(who)} {what}, or observe more"
     return f"give {number} of {listed(who)} a number (a `const`), or observe more"
 
 

@@ -28,13 +28,14 @@ class Field:
 
     def __init__(self, expressions: Iterable[sp.Expr], rng: np.random.Generator) -> None:
         roots: set[sp.Expr] = set()
-        turns = 4
+        turns, self._parts = 4, 1
         for e in expressions:
             for a in sp.preorder_traversal(e):
                 if isinstance(a, sp.Pow) and a.exp.is_Rational and a.exp.q == 2 and a.base.is_Rational:
                     roots |= {sp.Integer(f) for f in (a.base.p, a.base.q)}
                 elif isinstance(a, (sp.cos, sp.sin)) and a.is_number:
-                    turns = math.lcm(turns, int(_turn(a.args[0]).q))
+                    turn, rest = _angle(a.args[0])
+                    turns, self._parts = math.lcm(turns, int(turn.q)), math.lcm(self._parts, int(rest.q))
         self.rng = rng
         self.p = self._prime(turns, roots)
         self._turns = turns
@@ -113,8 +114,12 @@ class Field:
     def _circle(self, e: sp.Expr) -> int:
         (angle,) = e.args
         if e.is_number:
-            turn = _turn(angle)
+            turn, rest = _angle(angle)
             w = pow(self._root_of_unity, int(turn.p) * (self._turns // int(turn.q)) % self._turns, self.p)
+            if rest:
+                # exp(i / n) is transcendental (Lindemann 1882): at a random point it is any number, its powers follow.
+                base, steps = self._random(_STEP), int(rest * self._parts)
+                w = w * pow(base if steps > 0 else self.inverse(base), abs(steps), self.p) % self.p
             i = pow(self._root_of_unity, self._turns // 4, self.p)
             back, two = self.inverse(w), self.inverse(2)
             return (w + back) * two if isinstance(e, sp.cos) else (w - back) * two * self.inverse(i)
@@ -123,14 +128,17 @@ class Field:
         return (1 - half * half) * down if isinstance(e, sp.cos) else 2 * half * down
 
 
-def _turn(angle: sp.Expr) -> sp.Rational:
-    """An angle as a fraction of the circle."""
-    turn = sp.nsimplify(angle / (2 * sp.pi), rational=False) if not (angle / (2 * sp.pi)).is_Rational else (
-        angle / (2 * sp.pi)
-    )  # fmt: skip
-    if not turn.is_Rational:
-        raise Impossible("an angle that is no fraction of the circle")
-    return turn
+_STEP = sp.Dummy("exp(i/n)")
+"""Stands for exp(i / n), n the common denominator of all angles in radians that are fractions."""
+
+
+def _angle(angle: sp.Expr) -> tuple[sp.Rational, sp.Rational]:
+    """A number as a fraction of the circle plus a fraction of a radian."""
+    turn = angle.coeff(sp.pi) / 2 if angle.has(sp.pi) else sp.S.Zero
+    rest = sp.expand(angle - 2 * sp.pi * turn)
+    if not (turn.is_Rational and rest.is_Rational):
+        raise Impossible(f"the angle {angle} is no fraction")
+    return turn, rest
 
 
 def matrix(entries: Mapping[tuple[int, int], sp.Expr], shape: tuple[int, int], field: Field) -> np.ndarray:

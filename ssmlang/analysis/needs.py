@@ -43,7 +43,11 @@ def lacking(
         known = _unfilled(_news(form))
         if known:
             name = _series(form.stacking.y, known[0])
-            bar("news in every observation", _equation(model, name), f"{name} can be known from the row before")
+            bar(
+                "observations that the row before does not settle",
+                _equation(model, name),
+                f"{name} can be known from the row before",
+            )
     if requires.fresh_noise:
         both = (rows.terms.items() for rows in (form.transition, form.emission))
         late = {int(c) for terms in both for (kind, lag), m in terms if kind == "e" and lag for c in m.cols}

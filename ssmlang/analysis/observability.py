@@ -44,7 +44,10 @@ def _answers(context: Context, found: list[Finding], lost: dict[str, Finding] | 
     """What was found, with an answer to each assertion. `lost`: the entries of states that are not known, each with the
     finding that says so; None where nothing is known of any."""
     answers = []
+    lifts = {lift.name for lift in context.model.lifts}
     for text, arguments, line in asserted(context.model, "observable", "detectable"):
+        if set(arguments) <= lifts:
+            continue  # of a lift, the check of lifts speaks
         answers.append(_answer(context, text, arguments, line, found, lost))
     return [*found, *answers]
 

@@ -125,9 +125,30 @@ class Block:
                     numbers = both
                     chosen.append(cut)
                 if len(chosen) == wanted:
-                    return _null(chosen, support)
+                    return self._confirmed(_null(chosen, support))
             rows = [self._times_transition(r) for r in rows]
         return None
+
+    def _in_time(self, basis: np.ndarray) -> tuple[Vector, ...] | None:
+        """`symbolic`, or None where it takes too long: what is lost is known without its direction."""
+        try:
+            return self.symbolic(basis)
+        except OutOfTime:
+            return None
+
+    def _confirmed(self, found: tuple[Vector, ...] | None) -> tuple[Vector, ...] | None:
+        """The directions, if at another random point they span what is unseen there."""
+        if found is None:
+            return None
+        basis = self.unseen()
+        own = np.zeros((len(found), self.size), np.int64)
+        try:
+            for k, v in enumerate(found):
+                own[k, list(v)] = [self.field.value(c) for c in v.values()]
+        except modular.Impossible:
+            return None
+        span = modular.reduced(own, self.field.p)[0]
+        return found if span.shape == basis.shape and (span == basis).all() else None
 
     def _times_transition(self, row: dict[int, sp.Expr]) -> dict[int, sp.Expr]:
         found: dict[int, sp.Expr] = {}
@@ -155,10 +176,10 @@ class Block:
             if len(now[0]):
                 found.dimension = len(basis)
                 found.entries = frozenset(int(i) for i in np.flatnonzero(now[0].any(axis=0)))
-                found.whole = self.directions(same) or self.symbolic(same[-1])
+                found.whole = self.directions(same) or self._in_time(same[-1])
                 found.lost = self.directions(now) or cut(found.whole, self.system.n)
                 return found
-            found.forgotten = self.directions(same) or self.symbolic(same[-1]) or ()
+            found.forgotten = self.directions(same) or self._in_time(same[-1]) or ()
         try:
             self._exceptions(found)
         except OutOfTime as late:
@@ -309,17 +330,22 @@ class Block:
         return self._generic_dimension
 
 
+def _is_zero(e: sp.Expr) -> bool:
+    """For fractions in the parameters; sympy's own test tries much more, and takes seconds for it."""
+    return bool(sp.cancel(e) == 0)
+
+
 def cut(whole: tuple[Vector, ...] | None, n: int) -> tuple[Vector, ...] | None:
     """The directions of the first n entries in a space of more."""
     if not whole:
         return whole
     rows = [[d.get(i, sp.S.Zero) for i in range(n)] for d in whole]
-    echelon, pivots = sp.Matrix(rows).rref(simplify=sp.cancel)
+    echelon, pivots = sp.Matrix(rows).rref(simplify=sp.cancel, iszerofunc=_is_zero)
     return tuple({i: echelon[k, i] for i in range(n) if echelon[k, i] != 0} for k in range(len(pivots)))
 
 
 def _null(rows: list[list[sp.Expr]], support: list[int]) -> tuple[Vector, ...] | None:
-    basis = sp.Matrix(rows).nullspace(simplify=sp.cancel)
+    basis = sp.Matrix(rows).nullspace(simplify=sp.cancel, iszerofunc=_is_zero)
     found = []
     for v in basis:
         lead = next((x for x in v if x != 0), None)

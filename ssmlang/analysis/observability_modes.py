@@ -33,10 +33,10 @@ def charpoly(lost: Sequence[Vector], system: System) -> list[sp.Expr] | None:
         for i, c in v.items():
             basis[i, k] = c
     moved = (companion.F * basis).applyfunc(sp.cancel)
-    pivots = list(basis.T.rref()[1])
+    pivots = list(basis.T.rref(simplify=sp.cancel, iszerofunc=lambda e: bool(sp.cancel(e) == 0))[1])
     if len(pivots) < d:
         return None
-    small = basis.extract(pivots, list(range(d))).inv() * moved.extract(pivots, list(range(d)))
+    small = basis.extract(pivots, list(range(d))).inv(method="ADJ") * moved.extract(pivots, list(range(d)))
     if not (moved - basis * small).applyfunc(sp.cancel).is_zero_matrix:
         return None
     return [sp.expand(c) for c in small.charpoly().all_coeffs()]

@@ -65,11 +65,13 @@ def equations(found: Sequence[sp.Expr]) -> str:
     if zero:
         shown = zero if len(zero) <= MOST_NAMED else [*zero[:2], "...", zero[-1]]
         said.append(" = ".join([*shown, "0"]))
-    short = [s for s in others if len(s) <= LONGEST][: MOST_NAMED - 1]
+    longest = LONGEST if len(others) <= MOST_NAMED else LONGEST // MOST_NAMED
+    short = [s for s in others if len(s) <= longest][: MOST_NAMED - 1]
     said += short
     more = len(others) - len(short)
     if more:
-        said.append(f"{more} more equation{'s' if more > 1 else ''} among {_among(found)}"
+        left = [e for e in found if not e.is_Symbol and equation(e) not in short]
+        said.append(f"{more} more equation{'s' if more > 1 else ''} among {_among(left)}"
                     if said else _long(found, more))  # fmt: skip
     return " and ".join(said)
 

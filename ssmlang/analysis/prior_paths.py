@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ssmlang.analysis.draws import between
-from ssmlang.analysis.values import Unreadable, evaluate_all
+from ssmlang.analysis.values import Unreadable, one
 from ssmlang.model import expr
 from ssmlang.model.distributions import DISTRIBUTIONS
 from ssmlang.model.expr import Node
@@ -55,6 +55,7 @@ class _Draw:
     inputs: Mapping[str, Array]
     start: float
     known: dict[tuple[str, str, int], Array] = field(default_factory=dict)
+    _plans: dict[tuple[int, ...], tuple[list[Node], dict[int, Array]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         m = self.model
@@ -165,12 +166,33 @@ class _Draw:
             at += len(x.entries)
 
     def _values(self, nodes: list[Node], t: int) -> list[Array]:
-        return evaluate_all(nodes, self.params, t, self._read(t))
+        """Values in row t; what no row changes is worked out once."""
+        key = tuple(map(id, nodes))
+        if key not in self._plans:
+            self._plans[key] = self._plan(nodes)
+        order, fixed = self._plans[key]
+        done = dict(fixed)
+        read = self._read(t)
+        for n in order:
+            done[id(n)] = one(n, [done[id(a)] for a in n.args], self.params, t, read)
+        return [np.broadcast_to(done[id(n)], n.shape) if np.shape(done[id(n)]) != n.shape else done[id(n)]
+                for n in nodes]  # fmt: skip
+
+    def _plan(self, nodes: list[Node]) -> tuple[list[Node], dict[int, Array]]:
+        """The nodes that a row changes, in order, and the values of the others."""
+        moving: list[Node] = []
+        fixed: dict[int, Array] = {}
+        for n in expr.walk(nodes):
+            if n.op in ("time", "ref", "past_sum") or any(id(a) not in fixed for a in n.args):
+                moving.append(n)
+            else:
+                fixed[id(n)] = one(n, [fixed[id(a)] for a in n.args], self.params, None, None)
+        return moving, fixed
 
     def _read(self, t: int) -> Callable[[str, str, int], Array]:
         m = self.model
 
-        def one(sort: str, name: str, lag: int) -> Array:
+        def value_of(sort: str, name: str, lag: int) -> Array:
             if not isinstance(lag, int):
                 raise NotDrawn("a sum over the whole past")
             row = t - lag
@@ -187,7 +209,7 @@ class _Draw:
             value = self.known[sort, name, row].reshape(variable.shape)
             return value.astype(np.int64) if variable.values is not None and np.isfinite(value).all() else value
 
-        return one
+        return value_of
 
     def _drawn(self, law: Dist, t: int) -> Array:
         args = dict(zip(law.args, self._values(list(law.args.values()), t)))
@@ -197,7 +219,11 @@ class _Draw:
 def draw_law(law: Dist, args: Mapping[str, Array], random: np.random.Generator) -> Array:
     """One draw of the law's shape; NaN where an argument is outside of what the law takes."""
     shape, name = law.shape, law.name
-    spread = lambda a: np.broadcast_to(np.asarray(args[a], float), shape)
+
+    def spread(a: str) -> Array:
+        value = np.asarray(args[a], float)
+        return value if value.shape == shape else np.broadcast_to(value, shape)
+
     probs = lambda: spread("probs") if "probs" in args else 1 / (1 + np.exp(-spread("logits")))
     signature = DISTRIBUTIONS[name]
     bad = np.zeros(shape, bool)

@@ -26,7 +26,7 @@ Array = np.ndarray
 ROWS = 60
 """Rows of a path where the data's length is not known, and at most."""
 PATHS, FEWEST = 24, 8
-SECONDS = 0.3
+SECONDS = 0.2
 SUPPORT_DRAWS = 200
 OUTSIDE = 0.005
 """Share of the prior outside of what an argument may be, from which on it is said."""
@@ -63,7 +63,6 @@ def _arguments(context: Context) -> Iterator[Finding]:
     laws: list[tuple[str, Dist]] = [(e.targets[0].name, e.law) for e in model.equations if e.law is not None]
     laws += [(n.name, n.law) for n in model.noises.values() if n.law is not None]
     laws += [(f"init {i.targets[0].name}", i.law) for i in model.initials if i.law is not None]
-    draws = context.draws(SUPPORT_DRAWS, 3)
     told: set[str] = set()
     for owner, one in laws:
         signature = DISTRIBUTIONS[one.name]
@@ -71,6 +70,9 @@ def _arguments(context: Context) -> Iterator[Finding]:
             wanted = signature.argument_support[argument]
             if wanted not in ("positive", "unit") or not expr.parameters([node]) or node.size > MOST_ENTRIES:
                 continue
+            if wanted == "positive" and _declared_positive(context, node):
+                continue
+            draws = context.draws(SUPPORT_DRAWS, 3)
             try:
                 values = np.array([evaluate(node, d) for d in draws])
             except Unreadable:
@@ -81,6 +83,16 @@ def _arguments(context: Context) -> Iterator[Finding]:
             if share > OUTSIDE and names:
                 told |= set(names)
                 yield _outside(context, owner, one, argument, wanted, share, names)
+
+
+def _declared_positive(context: Context, node: expr.Node) -> bool:
+    """Whether an expression is a parameter that its support keeps positive, and nothing else."""
+    while node.op in ("broadcast", "reshape", "index", "transpose"):
+        node = node.args[0]
+    if node.op != "param":
+        return False
+    low = context.model.parameters[node.attrs[0]].support.lower
+    return low is not None and low.value is not None and bool((np.asarray(low.value) >= 0).all())
 
 
 def _outside(context: Context, owner: str, one: Dist, argument: str, wanted: str, share: float, names: list[str]

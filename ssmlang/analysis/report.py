@@ -37,11 +37,6 @@ class Report:
         """Whether nothing is an error and nothing asserted was refuted."""
         return not any(d.severity == "error" for d in self.diagnostics)
 
-    def require(self) -> None:
-        """Raise SsmError with everything said where something asserted was refuted."""
-        if not self.ok:
-            raise SsmError(self.diagnostics)
-
     def to_dict(self) -> dict[str, Any]:
         from ssmlang.language.render import diagnostic_to_dict
 
@@ -126,6 +121,20 @@ def report(
     found = tuple(d for d in of_findings(context, findings) if (d.code, d.span) not in known)
     return Report(model.name, tuple(facts), tuple(findings), advise(model, form), (*diagnostics, *found),
                   _matrices(context))  # fmt: skip
+
+
+def require_assertions(
+    model: Model, form: LinearForm | tuple[Obstacle, ...], diagnostics: tuple[Diagnostic, ...] = ()
+) -> None:
+    """Raise SsmError, with `diagnostics` too, where an assertion of the model is refuted: what compiling asks for."""
+    from ssmlang.analysis.asserting import diagnostics as of_findings
+    from ssmlang.analysis.checks import answering, run_checks
+    from ssmlang.analysis.context import Context
+
+    context = Context(model, form)
+    found = of_findings(context, run_checks(context, answering(context)))
+    if any(d.severity == "error" for d in found):
+        raise SsmError((*diagnostics, *found))
 
 
 def _matrices(context: Any) -> dict[str, Any]:

@@ -185,6 +185,10 @@ class Rows:
             self._known[place] = whole.reshape(-1)[given.position]
         return self._known[place]
 
+    def settle(self, name: str, entry: int, row: int, value: Any) -> None:
+        """Give a state's entry a value of its own: what the equation says, and noise besides."""
+        self._known[name, entry, row] = value
+
     def at(self, row: int) -> Evaluator:
         """Expressions as they are at a row."""
         if row not in self._at:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import sympy as sp
+from sympy.polys.polyerrors import PolynomialError
 
 from ssmlang.analysis.budget import Budget, OutOfTime
 from ssmlang.analysis.stability_blocks import Block, Dynamics, ancestors, blocks, characteristic
 from ssmlang.analysis.stability_domain import Domain
 from ssmlang.analysis.stability_factors import Factor, factors
-from ssmlang.analysis.stability_generic import generic_unity
+from ssmlang.analysis.stability_generic import generic_unity, jordan_index
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Judged:
     why: str = ""
     opaque: bool = False
     """The equations are no linear recursion, so that numbers do not help either."""
+    continuous: bool = False
+    """In continuous time: modes are those over a unit of time."""
     generic: Mapping[int, int] = field(default_factory=dict)
     """where `factors` is None: by n, how often the primitive n-th roots of one are eigenvalues for every value"""
 
@@ -42,6 +45,13 @@ class Judged:
     def trend(self) -> int:
         """How many roots are one."""
         return self.unity.get(1, 0)
+
+    @cached_property
+    def index(self) -> int | None:
+        """How many times the unit roots at frequency zero integrate; None where that is not known."""
+        if self.trend <= 1 or (len(self.names) == 1 and not self.continuous):
+            return self.trend
+        return None if self.continuous else jordan_index(self.block, self.trend)
 
     @cached_property
     def unity(self) -> dict[int, int]:
@@ -69,17 +79,20 @@ class Analysis:
         return [b for b, j in enumerate(self.judged) if wanted & set(j.block.entries)]
 
     @cached_property
-    def integrated(self) -> tuple[int, ...]:
-        """For each block the order of integration: unit roots at frequency zero along what it reads."""
-        found: list[int] = []
+    def integrated(self) -> tuple[int | None, ...]:
+        """For each block the order of integration: unit roots at frequency zero along what it reads; None: unknown."""
+        found: list[int | None] = []
         for j in self.judged:
-            found.append(j.trend + max((found[b] for b in j.block.reads), default=0))
+            below = [found[b] for b in j.block.reads]
+            known = [b for b in below if b is not None]
+            found.append(None if j.index is None or len(known) < len(below) else j.index + max(known, default=0))
         return tuple(found)
 
 
 def analyse(dynamics: Dynamics, domain: Domain, budget: Budget) -> Analysis:
     """Judge every block. What the budget does not allow is left unknown."""
     domain = replace(domain, tick=budget.check, sampled={})
+    kept = _kept(domain)
     late = f"the algebra took longer than {budget.seconds:g} s"
     found: list[Judged] = []
     known: dict[object, tuple[Factor, ...] | None] = {}
@@ -88,31 +101,42 @@ def analyse(dynamics: Dynamics, domain: Domain, budget: Budget) -> Analysis:
         opaque = next((dynamics.opaque[i] for i in block.entries if i in dynamics.opaque), None)
         if opaque is None and any(i in block.entries and j in block.entries for i, j in dynamics.reads):
             opaque = "the scale of its noise depends on itself"
+        timed = {i in dynamics.continuous for i in block.entries}
+        if opaque is None and len(timed) > 1:
+            opaque = "some of it is in continuous time and some is not"
+        continuous = timed == {True}
         if opaque is not None:
             found.append(Judged(block, names, None, opaque, opaque=True))
             continue
-        key, own, back = _canonical(block, domain)
+        key, own, back = _canonical(block, domain, kept)
+        key = (key, continuous)
         if key not in known:
             try:
                 budget.check()
-                polynomial = characteristic(own)
-                known[key] = None if polynomial is None else tuple(factors(polynomial, _renamed(domain, back)))
+                polynomial = characteristic(own, strip=not continuous)
+                moved = _renamed(domain, back)
+                known[key] = None if polynomial is None else tuple(factors(polynomial, moved, continuous))
             except OutOfTime:
                 found.append(Judged(block, names, None, late))
+                continue
+            except (PolynomialError, NotImplementedError):
+                found.append(Judged(block, names, None, "its coefficients are beyond the algebra of polynomials"))
                 continue
         judged = known[key]
         if judged is None:
             why = f"its characteristic polynomial, in {len(block.symbols)} parameters, is too large for algebra"
-            found.append(Judged(block, names, None, why, generic=generic_unity(block, domain) or {}))
+            generic = {} if continuous else generic_unity(block, domain) or {}
+            found.append(Judged(block, names, None, why, continuous=continuous, generic=generic))
         else:
-            found.append(Judged(block, names, tuple(_back(f, back) for f in judged)))
+            found.append(Judged(block, names, tuple(_back(f, back) for f in judged), continuous=continuous))
     return Analysis(dynamics, tuple(found))
 
 
-def _canonical(block: Block, domain: Domain) -> tuple[object, Block, dict[sp.Symbol, sp.Symbol]]:
+def _canonical(
+    block: Block, domain: Domain, kept: frozenset[sp.Symbol]
+) -> tuple[object, Block, dict[sp.Symbol, sp.Symbol]]:
     """The block with its symbols numbered in the order in which they come, a key that is equal for blocks of one form,
     and the way back. Symbols that depend on others, or are in a group, keep their names."""
-    grouped = {s for g in (*domain.stationary, *domain.simplexes) for s in g}
     forth: dict[sp.Symbol, sp.Symbol] = {}
     ends = []
     for lag in sorted(block.terms):
@@ -120,7 +144,7 @@ def _canonical(block: Block, domain: Domain) -> tuple[object, Block, dict[sp.Sym
             for s in sorted(block.terms[lag][place].free_symbols, key=str):
                 interval = domain.intervals.get(s)
                 free = interval is None or not any(e.free_symbols for e in interval)
-                if s not in forth and s not in grouped and free and not _is_read(s, domain):
+                if s not in forth and s not in kept and free:
                     forth[s] = sp.Symbol(f"_{len(forth)}", real=True)
                     ends.append(interval)
     terms = {lag: {p: v.xreplace(forth) for p, v in m.items()} for lag, m in block.terms.items()}
@@ -129,17 +153,21 @@ def _canonical(block: Block, domain: Domain) -> tuple[object, Block, dict[sp.Sym
     return key, replace(block, terms=terms), {v: k for k, v in forth.items()}
 
 
-def _is_read(s: sp.Symbol, domain: Domain) -> bool:
-    return any(s in e.free_symbols for ends in domain.intervals.values() for e in ends)
+def _kept(domain: Domain) -> frozenset[sp.Symbol]:
+    """Symbols that are in a group, or that the ends of others read."""
+    grouped = {s for g in (*domain.stationary, *domain.simplexes) for s in g}
+    read = {s for ends in domain.intervals.values() for e in ends for s in e.free_symbols}
+    return frozenset(grouped | read)
 
 
 def _renamed(domain: Domain, back: Mapping[sp.Symbol, sp.Symbol]) -> Domain:
+    """The domain with the new names as well."""
     own = {new: domain.intervals[old] for new, old in back.items() if old in domain.intervals}
     return replace(domain, intervals={**domain.intervals, **own}, sampled={})
 
 
 def _back(f: Factor, back: Mapping[sp.Symbol, sp.Symbol]) -> Factor:
-    if not back:
+    if not back or not (f.symbols or f.conditions):
         return f
     names = dict(back)
     return replace(

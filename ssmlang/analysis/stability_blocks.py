@@ -36,6 +36,8 @@ class Dynamics:
     """entries whose equation is no linear recursion with constant coefficients, and why"""
     reads: frozenset[tuple[int, int]] = frozenset()
     """(i, j): entry i reads entry j in a way that is not in `terms`"""
+    continuous: frozenset[int] = frozenset()
+    """entries in continuous time, of which `terms[1]` are the coefficients of the drift"""
 
     @property
     def n(self) -> int:
@@ -142,14 +144,15 @@ def companion(block: Block) -> list[list[sp.Expr]]:
     return rows
 
 
-def characteristic(block: Block) -> sp.Poly | None:
+def characteristic(block: Block, strip: bool = True) -> sp.Poly | None:
     """det(z^p - F_1 z^(p-1) - ... - F_p) up to a power of z, with coefficients that are polynomials in the block's
     symbols; its leading one may be another than 1 where coefficients are fractions. None where it would be too large.
+    `strip`: leave that power of z out.
     """
     s, p = len(block.entries), max(block.order, 1)
     if s == 1:
         terms = {lag: m[0, 0] for lag, m in block.terms.items()}
-        return _polynomial([sp.Integer(1), *(-terms.get(k, sp.Integer(0)) for k in range(1, p + 1))])
+        return _polynomial([sp.Integer(1), *(-terms.get(k, sp.Integer(0)) for k in range(1, p + 1))], strip)
     size, symbols = s * p, block.symbols
     if size > (MAX_SYMBOLIC if symbols else MAX_NUMERIC) or len(symbols) > MAX_SYMBOLS:
         return None
@@ -158,7 +161,7 @@ def characteristic(block: Block) -> sp.Poly | None:
 
     whole = DomainMatrix.from_Matrix(sp.Matrix(matrix))
     coefficients = whole.charpoly()
-    return _polynomial([whole.domain.to_sympy(c) for c in coefficients])
+    return _polynomial([whole.domain.to_sympy(c) for c in coefficients], strip)
 
 
 def plain(e: sp.Expr) -> sp.Expr:
@@ -173,7 +176,7 @@ def plain(e: sp.Expr) -> sp.Expr:
     return e
 
 
-def _polynomial(coefficients: Sequence[sp.Expr]) -> sp.Poly:
+def _polynomial(coefficients: Sequence[sp.Expr], strip: bool) -> sp.Poly:
     """The polynomial in z with these coefficients (highest power first), denominators and powers of z taken out."""
     atoms = {e for c in coefficients for e in c.atoms(sp.exp)}
     hidden = {e: sp.Dummy("e", positive=True) for e in atoms}
@@ -185,7 +188,7 @@ def _polynomial(coefficients: Sequence[sp.Expr]) -> sp.Poly:
         cleared = [sp.cancel(c * common) for c in cleared]
     shown = {v: k for k, v in hidden.items()}
     settled_ones = [_settled(turned(sp.expand(c))).xreplace(shown) for c in cleared]
-    while len(settled_ones) > 1 and settled_ones[-1] == 0:
+    while strip and len(settled_ones) > 1 and settled_ones[-1] == 0:
         settled_ones.pop()
     return sp.Poly(settled_ones, Z)
 

@@ -13,9 +13,10 @@ from ssmlang.analysis.stability_analysis import Analysis, Judged
 from ssmlang.analysis.stability_domain import Domain
 from ssmlang.analysis.stability_factors import Factor
 from ssmlang.analysis.stability_fixes import fix_for
-from ssmlang.analysis.stability_moments import moving_moments
+from ssmlang.analysis.stability_moments import moving_moments, starts_stationary
 from ssmlang.analysis.stability_points import Probability, prior_median, probability_inside, symbol_draws
 from ssmlang.analysis.stability_text import (
+    MOST_FACTORS,
     bad_mode,
     marginal_period,
     modes_at,
@@ -33,6 +34,8 @@ UNSTABLE = "E611"
 NO_UNIT_ROOT = "E612"
 MOSTLY_EXPLOSIVE = "W613"
 EXPLODES = 1.0 + 1e-9
+OUTSIDE = 1.0 + 1e-4
+"""Numeric roots of one that are multiple come apart by less."""
 MOSTLY = 0.5
 """Unasked, a warning is made where more than this of the prior makes a state explode."""
 
@@ -85,6 +88,9 @@ class Claims:
         moving = moving_moments(self.context, own, self.analysis) if text.startswith("stationary") else None
         if verdict == "proved" and moving is not None:
             verdict, reason, details, fix = "refuted", moving, (f"it is stable: {reason}", *details), None
+        elif verdict == "proved" and text.startswith("stationary") and not starts_stationary(self.context, own):
+            details = (*details, "it starts elsewhere than in that law, and is stationary once its start is forgotten")
+        reason, details = _timed(found, reason), tuple(_timed(found, d) for d in details)
         code = UNSTABLE if verdict == "refuted" else None
         return Finding(text, verdict, reason, line, fix=fix, details=details, asserted=True, code=code,
                        headline=f"`{text}` does not hold", label=_short(reason))  # fmt: skip
@@ -105,7 +111,7 @@ class Claims:
         stated = f"stable iff {', '.join(where)}" if where else ""
         if not open_:
             why = why_inside(found, self.domain)
-            details = [stated] if any(w not in why for w in where) else []
+            details = [stated] if len(found) <= MOST_FACTORS and any(w not in why for w in where) else []
             return "proved", why, (*details, *self._typical(found)), None
         return self._open(found, open_, stated)
 
@@ -164,8 +170,9 @@ class Claims:
         if with_root:
             reason = "; ".join(f"{self.named([j])}: {unit_roots(j, self.analysis)}" for j in with_root[:4])
             rest = region(found, self.domain)
-            unknown = [f"not known of {self.named([j])}: {j.why}" for j in found if j.factors is None and j.opaque]
-            return finding("proved", reason, [*([f"its other roots: {', '.join(rest)}"] if rest else []), *unknown])
+            details = [f"its other roots lie inside the unit circle iff {', '.join(rest)}"] if rest else []
+            verdict, more = self._none_outside(found)
+            return finding(verdict, f"{reason}; {more[0]}" if more else reason, [*details, *more[1:]])
         opaque = [j for j in found if j.factors is None]
         if opaque:
             return finding("unknown", f"{self.named(opaque)}: {opaque[0].why}")
@@ -175,6 +182,32 @@ class Claims:
         return finding("refuted", "only at single values of the parameters, not for all that are allowed",
                        [f"stable iff {', '.join(where)}"] if where else [])  # fmt: skip
 
+    def _none_outside(self, found: Sequence[Judged]) -> tuple[Outcome, list[str]]:
+        """Whether all roots but those of one lie inside the circle, of blocks that have some; what is to be said."""
+        opaque = [j for j in found if j.opaque]
+        if opaque:
+            return "unknown", [f"nothing is known of {self.named(opaque)}: {opaque[0].why}"]
+        open_ = [f for j in found for f in j.factors or () if f.place == "depends" and f.witness is not None]
+        if open_:
+            told = "but not for all values allowed without another on the unit circle or outside"
+            drawn = probability_inside(found, self.context)
+            said = [f"{told}; {witness_text(open_[0])}"]
+            if drawn is not None:
+                none = Probability(int((drawn[1] < OUTSIDE).sum()), drawn[0].draws)
+                said.append(f"prior probability of none outside: {none}")
+            return "refuted", said
+        if all(j.factors is not None and all(f.place != "unknown" for f in j.factors) for j in found):
+            return "proved", []
+        chance = probability_inside(found, self.context)
+        if chance is None:
+            return "unknown", ["its other roots are not known"]
+        out = chance[1] > OUTSIDE
+        odds = Probability(int(out.sum()), chance[0].draws)
+        if out.any():
+            told = "but not for all values allowed without an explosive one"
+            return "refuted", [told, f"prior probability of an explosive one: {odds}"]
+        return "unknown", [f"its other roots are not known; outside of the unit circle with prior probability {odds}"]
+
     # ------------------------------------------------------------------------------------------------ unasked
 
     def plain(self, own: Sequence[Judged]) -> Finding:
@@ -183,7 +216,7 @@ class Claims:
         line = self.context.line_of(first.names[0])
         likewise = f"each of {len(own)}: " if len(own) > 1 else ""
         if first.inside is False and self._never(first):
-            reason = likewise + self._why_never(first)
+            reason = _timed(own, likewise + self._why_never(first))
             explosive = any(f.place == "outside" or ((f.place == "not inside" and f.modes) and any(
                 m.kind == "explosive" for m in f.modes)) for f in first.factors or ())  # fmt: skip
             only_unity = not explosive and all(f.place in ("unity", "inside") for f in first.factors or ())
@@ -194,6 +227,7 @@ class Claims:
             return Finding(f"stable({name})", "refuted", reason, line, code=code, span_of=first.names[0], fix=fix,
                            headline=f"{name} explodes" if explosive else None, label=_short(reason))  # fmt: skip
         verdict, reason, details, fix = self.stability(own)
+        reason, details = _timed(own, reason), tuple(_timed(own, d) for d in details)
         code = None
         if verdict == "refuted":
             chance = probability_inside(own, self.context)
@@ -222,6 +256,13 @@ class Claims:
     @cached_property
     def _median(self) -> dict[str, np.ndarray]:
         return prior_median(self.context)
+
+
+def _timed(found: Sequence[Judged], text: str) -> str:
+    """In units of time where all is in continuous time."""
+    if not found or not all(j.continuous for j in found):
+        return text
+    return text.replace(" rows", " units of time").replace(" a row", " a unit of time")
 
 
 def _short(reason: str) -> str:

@@ -98,6 +98,7 @@ def _by_equation(context: Context) -> Dynamics | str:
     opaque: dict[int, str] = {}
     reads: set[tuple[int, int]] = set()
     given: set[int] = set()
+    continuous: set[int] = set()
     transitions = [e for e in model.equations if e.role == "transition"]
     for e, source in [(part, m) for f, m in zip(flat.equations, transitions) for part in _entries(f, flat)]:
         at = reader.places([(t.name, t.entries) for t in e.targets])
@@ -126,7 +127,18 @@ def _by_equation(context: Context) -> Dynamics | str:
     for d in model.differentials:
         at = s.x[d.target.name] + np.asarray(d.target.entries, int)
         given |= {int(i) for i in at}
-        opaque.update({int(i): "it is in continuous time" for i in at})
+        drift, spread = _part(d.value, 1.0, 0.0), _part(d.value, 0.0, 1.0)
+        for sort, name, _ in expr.references([spread]):
+            if sort == "state":
+                reads |= {(int(i), s.x[name] + j) for i in at for j in range(model.states[name].size)}
+        size, before = len(reader.data_reads), len(reader.obstacles)
+        form = reader.affine(drift, "transition")
+        if form is not None and len(reader.data_reads) == size:
+            placed.append((at, reader.rows(form)))
+            continuous |= {int(i) for i in at}
+            continue
+        why = reader.obstacles[before].label if len(reader.obstacles) > before else "its drift reads an observation"
+        opaque.update({int(i): why for i in at})
         for sort, name, _ in expr.references([d.value]):
             if sort == "state":
                 reads |= {(int(i), s.x[name] + j) for i in at for j in range(model.states[name].size)}
@@ -138,7 +150,19 @@ def _by_equation(context: Context) -> Dynamics | str:
     moved = solved(system, ("x", 0))
     if moved is None:
         return "values of one row need each other"
-    return _dynamics(names, moved, context.translate, opaque, reads)
+    found = _dynamics(names, moved, context.translate, opaque, reads)
+    return found if isinstance(found, str) else replace(found, continuous=frozenset(continuous))
+
+
+def _part(value: expr.Node, dt: float, dW: float) -> expr.Node:
+    """A differential equation at values of its increments: its drift, or what its noise is multiplied with."""
+
+    def leaf(n: expr.Node) -> expr.Node | None:
+        if n.op == "ref" and n.attrs[0] == "increment":
+            return expr.const(np.full(n.shape, dt if n.attrs[1] == "dt" else dW))
+        return None
+
+    return expr.transform(value, leaf)
 
 
 def _entries(e: Equation, flat: Model) -> list[Equation]:

@@ -3,8 +3,9 @@ in the space of parameters."""
 
 from __future__ import annotations
 
+import cmath
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
@@ -19,6 +20,7 @@ from ssmlang.analysis.stability_numbers import LONG, opaque, rational, rough
 from ssmlang.analysis.stability_polynomials import (
     MAX_DEGREE,
     cyclotomic_order,
+    hurwitz_conditions,
     is_reciprocal,
     is_schur,
     schur_conditions,
@@ -58,8 +60,9 @@ class Factor:
         return {s for c in self.coefficients for s in c.free_symbols}
 
 
-def factors(polynomial: sp.Poly, domain: Domain) -> Iterator[Factor]:
-    """The irreducible factors of a characteristic polynomial, judged."""
+def factors(polynomial: sp.Poly, domain: Domain, continuous: bool = False) -> Iterator[Factor]:
+    """The irreducible factors of a characteristic polynomial, judged; `continuous`: inside is the left half plane, the
+    circle the imaginary axis."""
     coefficients = polynomial.all_coeffs()
     if len(coefficients) == 1:
         return
@@ -72,7 +75,8 @@ def factors(polynomial: sp.Poly, domain: Domain) -> Iterator[Factor]:
         shown = {v: k for k, v in names.items()}
         found = [(sp.Poly(f.xreplace(shown), Z), m) for f, m in sp.factor_list(expression)[1] if f.has(Z)]
     for factor, multiplicity in sorted(found, key=lambda f: (f[0].degree(), str(f[0].as_expr()))):
-        yield judge(tuple(sp.sympify(c) for c in factor.all_coeffs()), multiplicity, domain)
+        own = tuple(sp.sympify(c) for c in factor.all_coeffs())
+        yield judge_continuous(own, multiplicity, domain) if continuous else judge(own, multiplicity, domain)
 
 
 def judge(coefficients: tuple[sp.Expr, ...], multiplicity: int, domain: Domain) -> Factor:
@@ -95,19 +99,53 @@ def judge(coefficients: tuple[sp.Expr, ...], multiplicity: int, domain: Domain) 
         place = "inside" if group else "unknown"
         return Factor(coefficients, multiplicity, place, declared=group or ())
     conditions = schur_conditions(coefficients[::step])
+    if group and all(len(sp.Add.make_args(g)) <= MAX_TERMS for g in conditions):
+        return Factor(coefficients, multiplicity, "inside", conditions=tuple(conditions), declared=group)
+    return _by_conditions(coefficients, multiplicity, domain, conditions, roots_at)
+
+
+def judge_continuous(coefficients: tuple[sp.Expr, ...], multiplicity: int, domain: Domain) -> Factor:
+    """Where the roots s of one factor lie, for d(x) = A x dt; their modes are those of exp(s), over a unit of time."""
+    symbols = {s for c in coefficients for s in c.free_symbols}
+    if not symbols:
+        found = of_roots(_propagated([complex(r) for r in roots([rational(c) for c in coefficients])]))
+        zero = len(coefficients) == 2 and coefficients[1] == 0
+        place: Place = "unity" if zero else "inside"
+        if not zero and found[0].kind != "stable":
+            place = "outside" if found[0].kind == "explosive" else "circle"
+        return Factor(coefficients, multiplicity, place, 1 if zero else None, found)
+    sign = _leading(coefficients[0], domain)
+    if sign is None or len(coefficients) - 1 > MAX_DEGREE:
+        return Factor(coefficients, multiplicity, "unknown")
+    coefficients = tuple(sp.expand(sign * c) for c in coefficients)
+    at = lambda c, point: _propagated(roots_at(c, point))
+    return _by_conditions(coefficients, multiplicity, domain, hurwitz_conditions(coefficients), at)
+
+
+def _propagated(found: list[complex]) -> list[complex]:
+    return [cmath.exp(s) for s in found]
+
+
+def _by_conditions(
+    coefficients: tuple[sp.Expr, ...],
+    multiplicity: int,
+    domain: Domain,
+    conditions: list[sp.Expr],
+    roots_of: Callable[[tuple[sp.Expr, ...], Mapping[sp.Symbol, sp.Expr]], list[complex]],
+) -> Factor:
+    """Prove or refute conditions, one by one."""
+    symbols = {s for c in coefficients for s in c.free_symbols}
     if any(len(sp.Add.make_args(g)) > MAX_TERMS for g in conditions):
         return Factor(coefficients, multiplicity, "unknown")
-    if group:
-        return Factor(coefficients, multiplicity, "inside", conditions=tuple(conditions), declared=group)
     signs = [positive(g, domain, symbols) for g in conditions]
     if all(s.positive for s in signs):
         return Factor(coefficients, multiplicity, "inside", conditions=tuple(conditions))
     left = tuple(g for g, s in zip(conditions, signs) if not s.positive)
     for g, s in zip(conditions, signs):
         if s.positive is False and s.witness is not None:
-            at = roots_at(coefficients, s.witness)
+            at = roots_of(coefficients, s.witness)
             never = positive(-g, domain).positive
-            place = "not inside" if never or g == 0 else "depends"
+            place: Place = "not inside" if never or g == 0 else "depends"
             return Factor(coefficients, multiplicity, place, None, of_roots(at), left, (), dict(s.witness))
     return Factor(coefficients, multiplicity, "unknown", conditions=left)
 

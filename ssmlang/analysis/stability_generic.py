@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import sympy as sp
+from sympy.polys.matrices import DomainMatrix
 
-from ssmlang.analysis.stability_blocks import Block, characteristic
+from ssmlang.analysis.stability_blocks import MAX_NUMERIC, Block, characteristic, companion
 from ssmlang.analysis.stability_domain import Domain
+from ssmlang.analysis.stability_numbers import rough
 
 POINTS = 3
 
@@ -59,3 +61,25 @@ def _unity_at(block: Block, point: Mapping[sp.Symbol, sp.Rational]) -> dict[int,
     return found
 
 
+def jordan_index(block: Block, multiplicity: int) -> int | None:
+    """The size of the largest Jordan block of the eigenvalue one: how many times its states are integrated. Three walks
+    that are drawn together have two unit roots, and are integrated once. None where that is not found out.
+
+    By exact ranks at a random point; `multiplicity`: how often one is an eigenvalue.
+    """
+    source = random.Random(21)
+    symbols = sorted(block.symbols, key=str)
+    point = {s: sp.Rational(source.getrandbits(16) + 1, source.getrandbits(16) | 1) for s in symbols}
+    written = companion(block)
+    rows = [[v.xreplace(point) for v in row] for row in written]
+    # Numbers that are rounded have no exact rank.
+    rounded = any(rough(c) for row in written for v in row for c in v.atoms(sp.Rational))
+    if rounded or len(rows) > MAX_NUMERIC or any(not v.is_Rational for row in rows for v in row):
+        return None
+    shifted = DomainMatrix.from_Matrix(sp.Matrix(rows) - sp.eye(len(rows))).to_field()
+    power = shifted
+    for index in range(1, multiplicity + 1):
+        if power.rank() == len(rows) - multiplicity:
+            return index
+        power = power * shifted
+    return None

@@ -101,7 +101,8 @@ def radii(judged: Judged, draws: Mapping[sp.Symbol, np.ndarray], count: int) -> 
         matrix[:, i, (lag - 1) * s + j] = values[:, k]
     if not np.isfinite(matrix).all():
         return None
-    return np.abs(np.linalg.eigvals(matrix)).max(axis=1)
+    eigenvalues = np.linalg.eigvals(matrix)
+    return (np.exp(eigenvalues.real) if judged.continuous else np.abs(eigenvalues)).max(axis=1)
 
 
 def probability_inside(found: Sequence[Judged], context: Context) -> tuple[Probability, np.ndarray] | None:

@@ -53,6 +53,16 @@ def schur_conditions(coefficients: Sequence[sp.Expr]) -> list[sp.Expr]:
     return [back(g) for g in _conditions(p, n)]
 
 
+def hurwitz_conditions(coefficients: Sequence[sp.Expr]) -> list[sp.Expr]:
+    """The same for every root in the left half plane: those of Lienard and Chipart. Raises ValueError too."""
+    n = len(coefficients) - 1
+    if n > MAX_DEGREE:
+        raise ValueError(f"no conditions beyond degree {MAX_DEGREE}")
+    c, back = _elements([sp.sympify(c) for c in coefficients])
+    minors = [_hurwitz(c, k) for k in range(n - 1, 0, -2)]
+    return [back(g) for g in [*(c[k] for k in range(n, 0, -2)), *reversed(minors)]]
+
+
 def _conditions(p: list[Any], n: int) -> list[Any]:
     if n == 1:
         return [p[0] + p[1], p[0] - p[1]]

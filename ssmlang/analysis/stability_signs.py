@@ -55,10 +55,15 @@ def counterexample(g: sp.Expr, domain: Domain, symbols: Iterable[sp.Symbol] = ()
     draws = {s: np.array([float(p[s]) for p in points]) for s in points[0]}
     numeric = values_at([g], draws, len(points))
     suspects = range(len(points)) if numeric is None else np.flatnonzero(numeric[:, 0] < 1e-9)
-    # Few figures, none of them large: a person should be able to check it.
-    cost = lambda p: sum(len(str(v)) + abs(float(v)) / 100 for v in p.values())
-    for point in sorted((points[int(k)] for k in suspects), key=cost)[: None if numeric is None else CANDIDATES]:
+
+    def cost(k: int) -> tuple[bool, float]:
+        """Rather below zero than at it; few figures, none of them large: a person should be able to check it."""
+        edge = numeric is not None and bool(numeric[k, 0] > -1e-9)
+        return edge, sum(len(str(v)) + abs(float(v)) / 100 for v in points[k].values())
+
+    for k in sorted(map(int, suspects), key=cost)[: None if numeric is None else CANDIDATES]:
         domain.tick()
+        point = points[k]
         value = g.xreplace(point)
         number = value if value.is_Rational else value.evalf(40)
         if not number.is_real:

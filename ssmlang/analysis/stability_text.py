@@ -14,6 +14,8 @@ from ssmlang.analysis.stability_modes import Mode, figure, of_roots, periods_of_
 from ssmlang.analysis.stability_signs import positive
 from ssmlang.analysis.stability_words import conditions, point, some, written
 
+MOST_FACTORS = 8
+"""So many are written out."""
 TREND = {1: "a unit root at frequency zero", 2: "two unit roots at frequency zero"}
 
 
@@ -32,10 +34,10 @@ def unit_roots(judged: Judged, analysis: Analysis | None = None) -> str:
     if judged.trend:
         own = TREND.get(judged.trend, f"{judged.trend} unit roots at frequency zero")
         number = [k for k, j in enumerate(analysis.judged) if j is judged] if analysis is not None else []
-        order = analysis.integrated[number[0]] if analysis is not None and number else judged.trend
-        if order > judged.trend:
+        order = analysis.integrated[number[0]] if analysis is not None and number else judged.index
+        if order is not None and judged.index is not None and order > judged.index:
             own += f", on top of what it reads: integrated of order {order}"
-        elif judged.trend > 1:
+        elif order is not None and judged.trend > 1:
             own += f": integrated of order {order}"
         parts.append(own)
     periods = sorted((p for n in judged.unity if n > 1 for p in periods_of_unity(n)), reverse=True)
@@ -69,11 +71,11 @@ def marginal_period(f: Factor) -> str:
 def region(found: Sequence[Judged], domain: Domain) -> list[str]:
     """The conditions under which all roots lie inside the circle, those that always hold left out."""
     texts: list[str] = []
-    for j in found:
-        for f in j.factors or ():
-            if f.place in ("inside", "depends", "unknown"):
-                texts += conditions(informative(f))
-    return list(dict.fromkeys(texts))
+    parts = [f for j in found for f in j.factors or () if f.place in ("inside", "depends", "unknown") and f.conditions]
+    for f in parts[:MOST_FACTORS]:
+        texts += conditions(informative(f))
+    more = len(parts) - MOST_FACTORS
+    return list(dict.fromkeys(texts)) + ([f"and the same of {more:,} others"] if more > 0 and texts else [])
 
 
 def informative(f: Factor) -> list[sp.Expr]:
@@ -89,12 +91,15 @@ def why_inside(found: Sequence[Judged], domain: Domain) -> str:
         str(s).split("[")[0] for j in found for f in j.factors or () for s in f.declared
     ))  # fmt: skip
     free = [f for j in found for f in j.factors or () if f.symbols and not f.declared]
-    rest = [g for f in free for g in conditions(informative(f))]
+    rest = [g for f in free[:MOST_FACTORS] for g in conditions(informative(f))]
     parts = []
     if declared:
         parts.append(f"{some(declared)} {'is' if len(declared) == 1 else 'are'} declared `stationary`")
     if rest:
-        parts.append(f"{some(list(dict.fromkeys(rest)), 4)}, by the supports")
+        texts = list(dict.fromkeys(rest))
+        if len(free) > MOST_FACTORS:
+            texts = [*texts[:2], f"and the same of {len(free) - len(texts[:2]):,} others"]
+        parts.append(f"{some(texts, 4)}, by the supports")
     numbers = [m for j in found for f in j.factors or () if not f.symbols for m in f.modes]
     if numbers:
         slowest = max(numbers, key=lambda m: m.modulus)
@@ -122,7 +127,8 @@ def modes_at(judged: Judged, values: Mapping[sp.Symbol, float]) -> tuple[Mode, .
 
     matrix = np.array([[float(v.xreplace({s: sp.Float(values[s]) for s in v.free_symbols})) for v in row]
                        for row in companion(judged.block)])  # fmt: skip
-    return tuple(m for m in of_roots(np.linalg.eigvals(matrix)) if m.modulus > 1e-9)
+    found = np.linalg.eigvals(matrix)
+    return tuple(m for m in of_roots(np.exp(found) if judged.continuous else found) if m.modulus > 1e-9)
 
 
 def timescales(modes: Sequence[Mode], most: int = 3) -> str:

@@ -97,6 +97,8 @@ def _inequality(g: sp.Expr) -> str:
     if constant == 0:
         up = [t for t in sp.Add.make_args(rest) if t.as_coeff_Mul()[0] > 0]
         down = [-t for t in sp.Add.make_args(rest) if t.as_coeff_Mul()[0] < 0]
+        if not down:
+            return f"{written(sp.Add(*up))} > 0"
         return f"{written(sp.Add(*down))} < {written(sp.Add(*up))}"
     terms = sp.Add.make_args(rest)
     minus = sum(bool(t.as_coeff_Mul()[0] < 0) for t in terms)

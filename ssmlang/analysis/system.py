@@ -186,7 +186,8 @@ class System:
             lag: own for lag, m in part.items()
             if (own := {(rows[i], cols[j]): v for (i, j), v in m.items() if i in rows and j in cols})
         }  # fmt: skip
-        whole = self.members or {"x": range(self.n), "y": range(self.m), "e": range(self.r)}
+        every = {"x": tuple(range(self.n)), "y": tuple(range(self.m)), "e": tuple(range(self.r))}
+        whole = self.members or every
         return System(
             tuple(self.states[i] for i in x), tuple(self.observations[i] for i in y), tuple(self.noises[i] for i in e),
             cut(self.transition, ix, ix), cut(self.emission, iy, ix), cut(self.driving, ix, ie),

@@ -32,13 +32,14 @@ def evaluate_all(
     done: dict[int, np.ndarray] = {}
     with np.errstate(all="ignore"):
         for n in expr.walk(nodes):
-            done[id(n)] = _one(n, [done[id(a)] for a in n.args], params, row, read)
+            done[id(n)] = one(n, [done[id(a)] for a in n.args], params, row, read)
     return [np.broadcast_to(done[id(n)], n.shape) for n in nodes]
 
 
-def _one(
+def one(
     n: Node, args: list[np.ndarray], params: Mapping[str, np.ndarray], row: int | None, read: Read | None
 ) -> np.ndarray:
+    """The value of one node from those of its arguments. Raises Unreadable."""
     if n.value is not None:
         return np.asarray(n.value)
     if n.op == "param" or (n.op == "augment" and n.attrs[0] in params):

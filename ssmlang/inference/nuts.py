@@ -28,6 +28,7 @@ from numpyro.infer.util import ParamInfo
 from ssmlang.inference.model import potential
 from ssmlang.inference.priors import Priors
 from ssmlang.inference.progress import Progress
+from ssmlang.inference.quick import compiled_of_many_small, quickly_compiled
 from ssmlang.inference.starts import CANDIDATES, candidates, find_starts
 
 DataLikelihood = Callable[[Mapping[str, Array], Any], Array]
@@ -55,7 +56,8 @@ class Nuts:
     """A sampler for one model; keep it, and a second run on data of the same shapes compiles nothing.
 
     `log_likelihood(params, data)` is traced once for each shape of `data`. `warmup` and the options are part of the
-    compiled programs; the number of draws, the seed and the data are not. Raises E341 if a parameter has no prior.
+    compiled programs; the number of draws, the seed and the data are not. `small`: a gradient is so little work that
+    the sampler's own is more, which decides how it is compiled on a CPU. Raises E341 if a parameter has no prior.
     """
 
     def __init__(
@@ -69,16 +71,24 @@ class Nuts:
         max_tree_depth: int = 10,
         dense_mass: bool = False,
         chain_method: ChainMethod | None = None,
+        small: bool = False,
     ) -> None:
         priors.require_proper('method="nuts"')
         self.priors, self.warmup, self.chains = priors, warmup, chains
         self.log_likelihood = log_likelihood
+        self.small = small and jax.default_backend() == "cpu"
         self.chain_method = chain_method or ("threads" if jax.default_backend() == "cpu" else "vectorized")
         init, self._sample_kernel = hmc(potential_fn_gen=self._energy, algo="NUTS")
         options: dict[str, Any] = dict(
             num_warmup=warmup, target_accept_prob=target_accept, max_tree_depth=max_tree_depth, dense_mass=dense_mass
         )
-        self._init = jax.jit(lambda info, key, data: init(info, rng_key=key, model_args=(data,), **options))
+
+        def begin(info: ParamInfo, key: Array, chain: Any, data: Any) -> Any:
+            # Numbers that no attempt at a start has.
+            own = jax.random.fold_in(key, 2**16 + chain)
+            return init(info, rng_key=own, model_args=(data,), **options)
+
+        self._begin, self._init = begin, quickly_compiled(begin)
         self._gradient = jax.jit(lambda z, data: jax.value_and_grad(self._energy(data))(z))
         self._candidates = candidates(priors, CANDIDATES * chains)
         self._blocks: dict[Any, Any] = {}
@@ -111,12 +121,14 @@ class Nuts:
             number = jax.ShapeDtypeStruct((), jnp.result_type(float))
             z = jax.ShapeDtypeStruct((self.priors.size,), jnp.result_type(float))
             # Tracing the initialisation also sets what NumPyro's kernel keeps between `init` and `sample`.
-            state = jax.eval_shape(self._init, ParamInfo(z, number, z), jax.eval_shape(lambda: jax.random.key(0)), data)
+            root = jax.eval_shape(lambda: jax.random.key(0))
+            state = jax.eval_shape(self._begin, ParamInfo(z, number, z), root, 0, data)
             block = self._block
             if self.chain_method == "vectorized":
                 block = jax.vmap(self._block, in_axes=(0, None, None))
                 state = jax.tree.map(lambda s: jax.ShapeDtypeStruct((self.chains, *s.shape), s.dtype), state)
-            self._blocks[key] = jax.jit(block).lower(state, data, jnp.asarray(0)).compile()
+            lowered = jax.jit(block).lower(state, data, jnp.asarray(0))
+            self._blocks[key] = compiled_of_many_small(lowered) if self.small else lowered.compile()
         return self._blocks[key]
 
     def run(self, data: Any = (), *, draws: int = 1000, seed: int = 0, progress: bool | str | None = None) -> Draws:
@@ -144,12 +156,8 @@ class Nuts:
             return Draws(params, stats, seconds, interrupted)
 
     def _start(self, key: Array, data: Any) -> list[Any]:
-        key_start, key_chain = jax.random.split(key)
-        points = find_starts(
-            self.priors, self._candidates, self._gradient, self.log_likelihood, data, key_start, self.chains
-        )
-        keys = jax.random.split(key_chain, self.chains)
-        return [self._init(ParamInfo(*p), k, data) for p, k in zip(points, keys)]
+        points = find_starts(self.priors, self._candidates, self._gradient, self.log_likelihood, data, key, self.chains)
+        return [self._init(ParamInfo(*point), key, chain, data) for chain, point in enumerate(points)]
 
     def _gather(self, kept: list[list[Any]]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         axis = 1 if self.chain_method == "vectorized" else 0

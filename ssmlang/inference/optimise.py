@@ -75,6 +75,13 @@ class Optimiser:
         self._gradients = {kind: jax.jit(jax.value_and_grad(objective(kind))) for kind in ("mle", "map", "laplace")}
         self._values = {kind: jax.jit(objective(kind)) for kind in ("mle", "map", "laplace")}
         self._candidates = candidates(priors, _TRIED)
+
+        def several(points: Array, data: Any) -> tuple[dict[str, Array], Array]:
+            """Parameters of many points, and the objective of "laplace" at each, one after the other."""
+            params = jax.vmap(lambda z: priors.constrain(priors.unravel(z))[0])(points)
+            return params, jax.lax.map(lambda z: objective("laplace")(z, data), points)
+
+        self._several = jax.jit(several)
         flat = lambda z: priors.ravel_params(priors.constrain(priors.unravel(z))[0])
         self._flat, self._slopes = jax.jit(flat), jax.jit(jax.jacfwd(flat))
 
@@ -107,13 +114,12 @@ class Optimiser:
         z = optimum.unconstrained + normal @ root.T
         with jax.enable_x64(True):
             data = jax.tree.map(jnp.asarray, data)
-            transform = jax.jit(jax.vmap(lambda v: self.priors.constrain(self.priors.unravel(v))[0]))
-            params = transform(jnp.asarray(z))
-            lp = [-float(self._values["laplace"](jnp.asarray(v), data)) for v in z]
+            params, lp = self._several(z, data)
+            lp = -np.asarray(lp)
         log_q = -0.5 * (normal**2).sum(1) - np.log(np.diag(root)).sum() - 0.5 * normal.shape[1] * np.log(2 * np.pi)
         shape = lambda x: np.asarray(x).reshape(chains, draws, *np.shape(x)[1:])
         return (optimum, {n: shape(params[n]) for n in self.priors.parameters},
-                {"lp": shape(np.array(lp)), "log_q": shape(log_q)})  # fmt: skip
+                {"lp": shape(lp), "log_q": shape(log_q)})  # fmt: skip
 
     def _search(self, kind: Kind, data: Any, starts: int, seed: int) -> Optimum:
         with jax.enable_x64(True):
@@ -123,7 +129,7 @@ class Optimiser:
                 value, gradient = self._gradients[kind](jnp.asarray(z), data)
                 return float(value), np.asarray(gradient)
 
-            tried = np.asarray(self._candidates(jax.random.key(seed)))
+            tried = np.asarray(self._candidates(jax.random.key(seed), 0))
             tried = tried[np.isfinite(tried).all(1)]
             values = np.array([float(self._values[kind](jnp.asarray(z), data)) for z in tried])
             usable = np.flatnonzero(np.isfinite(values))

@@ -14,6 +14,7 @@ from numpyro.distributions.constraints import Constraint
 from numpyro.distributions.transforms import biject_to
 
 from ssmlang.inference.priors import Priors, support_of
+from ssmlang.inference.quick import quickly_compiled
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 
 CANDIDATES = 8
@@ -23,8 +24,9 @@ _ROUNDS = 12
 Gradient = Callable[[Array, Any], tuple[Array, Array]]
 
 
-def candidates(priors: Priors, count: int) -> Callable[[Array], Array]:
-    """A compiled function of a key: `count` unconstrained points, from the prior where there is one.
+def candidates(priors: Priors, count: int) -> Callable[[Array, Any], Array]:
+    """A compiled function of a key and the number of an attempt: `count` unconstrained points, from the prior where
+    there is one.
 
     A flat parameter is scattered over several orders of magnitude, for nothing says what its scale is.
     """
@@ -45,7 +47,10 @@ def candidates(priors: Priors, count: int) -> Callable[[Array], Array]:
                 z[name] = transform.inv(values[name])
         return priors.ravel(z)
 
-    return jax.jit(lambda key: jax.vmap(one)(jax.random.split(key, count)))
+    def several(key: Array, attempt: Any) -> Array:
+        return jax.vmap(one)(jax.random.split(jax.random.fold_in(key, attempt), count))
+
+    return quickly_compiled(several)
 
 
 def _scattered(key: Array, shape: tuple[int, ...], support: Constraint) -> Array:
@@ -60,22 +65,22 @@ def _scattered(key: Array, shape: tuple[int, ...], support: Constraint) -> Array
 
 def find_starts(
     priors: Priors,
-    draw: Callable[[Array], Array],
+    draw: Callable[[Array, Any], Array],
     energy_and_gradient: Gradient,
     log_likelihood: Callable[[Mapping[str, Array], Any], Array],
     data: Any,
     key: Array,
     count: int,
 ) -> list[tuple[Array, Array, Array]]:
-    """`count` unconstrained points from `draw` (of `candidates`), with
-    energies and gradients, each the best of a few draws.
+    """`count` unconstrained points from `draw` (of `candidates`), with energies and gradients, each the best of a few
+    draws.
 
     Every point is the best of draws of its own, so that the points still lie apart. Raises E741 if in many draws none
     has a finite energy and gradient.
     """
     found: list[tuple[float, tuple[Array, Array, Array]] | None] = [None] * count
     for attempt in range(_ROUNDS):
-        for i, z in enumerate(np.asarray(draw(jax.random.fold_in(key, attempt)))):
+        for i, z in enumerate(np.asarray(draw(key, attempt))):
             if not np.isfinite(z).all():
                 continue
             point = jnp.asarray(z)
@@ -86,7 +91,7 @@ def find_starts(
                 found[i % count] = (float(energy), (point, energy, gradient))
         if all(f is not None for f in found):
             return [f[1] for f in found if f is not None]
-    raise SsmError(_no_start(priors, log_likelihood, data, np.asarray(draw(key))[0], count))
+    raise SsmError(_no_start(priors, log_likelihood, data, np.asarray(draw(key, _ROUNDS))[0], count))
 
 
 def _no_start(priors: Priors, log_likelihood: Callable, data: Any, z: np.ndarray, count: int) -> Diagnostic:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ssmlang.running.execution import Execution
 
 Method = Literal["nuts", "mle", "map", "laplace"]
+SMALL_STATE, SMALL_ROWS = 2, 1_000
+"""Up to so many states and rows a gradient is little beside the sampler's own work (measured on two cores)."""
 METHODS: tuple[str, ...] = ("nuts", "map", "mle", "laplace")
 
 
@@ -59,8 +61,8 @@ def estimate(
     setting, data = runner.setting(bounds), runner.series(bounds)
     likelihood = runner.likelihood(setting, adjoint=True)
     if method == "nuts":
-        key = ("nuts", runner.key(setting), warmup, chains)
-        make = lambda: Nuts(model.priors, likelihood, warmup=warmup, chains=chains)
+        key = ("nuts", runner.key(setting), warmup, chains, _small(runner, bounds))
+        make = lambda: Nuts(model.priors, likelihood, warmup=warmup, chains=chains, small=_small(runner, bounds))
         sampler = _kept(runner, key, make)
         found = sampler.run(data, draws=draws, seed=seed, progress=progress)
         more = {"divergences": found.divergences, "interrupted": found.interrupted, "warmup": warmup}
@@ -75,6 +77,11 @@ def estimate(
             optimum = (optimiser.mle if method == "mle" else optimiser.map)(data, seed=seed)
         bar.advance(1, optimum.message)
     return Estimate(drawn, stats, optimum, _said(optimum))
+
+
+def _small(runner: Execution, bounds: Sequence[Bound]) -> bool:
+    """Whether a gradient is a few dozen microseconds at most, no more than an iteration of the sampler beside it."""
+    return runner.form.stacking.n <= SMALL_STATE and sum(b.steps for b in bounds) <= SMALL_ROWS
 
 
 def _said(optimum: Optimum) -> dict[str, Any]:

@@ -38,7 +38,7 @@ Series = dict[str, dict[str, Any]]
 """One or several series of one padded length: {"observations": {name: (S, T, *shape)}, "inputs": {...}}."""
 Params = Mapping[str, Any]
 Verb = Literal["filter", "smooth"]
-What = Literal["likelihood", "terms", "filter", "smooth"]
+What = Literal["likelihood", "terms", "terms_of_draws", "filter", "smooth"]
 
 
 class Setting(NamedTuple):
@@ -275,13 +275,17 @@ class Execution:
         return setting.latent, self.engine.for_data(setting.known), setting.known.alike
 
     def compiled(self, what: What, setting: Setting) -> Callable[..., Any]:
-        """One of the functions, compiled and kept: of (params, data) for "likelihood", else of (params, one series)."""
+        """One of the functions, compiled and kept: of (params, data) for "likelihood", else of (params, one series);
+        "terms_of_draws" takes stacked parameters."""
         key = (what, self.key(setting))
         if key not in self._compiled:
             if what == "likelihood":
                 function: Callable[..., Any] = self.likelihood(setting)
             elif what == "terms":
                 function = self._asked("log_likelihood_terms", self.lowering(setting.latent, False), setting)
+            elif what == "terms_of_draws":
+                one = self._asked("log_likelihood_terms", self.lowering(setting.latent, False), setting)
+                function = lambda draws, series: jax.lax.map(lambda params: one(params, series), draws)
             else:
                 function = self._asked(what, self.lowering(setting.latent, True), setting)
             self._compiled[key] = jax.jit(function)

@@ -234,7 +234,7 @@ class Fit:
 
     def _log_likelihood(self) -> xr.Dataset:
         setting = self._runner.setting(self.bounds)
-        terms = self._runner.compiled("terms", setting)
+        terms = self._runner.compiled("terms_of_draws", setting)
         draws = self.found.draws or {n: np.asarray(v)[None, None] for n, v in self.params.items()}
         with jax.enable_x64(True):
             found = [groups.terms(terms, draws, self._runner.series([b]), b.steps) for b in self.bounds]

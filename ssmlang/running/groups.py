@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -36,13 +35,13 @@ def _with_draws(data: xr.Dataset) -> xr.Dataset:
     return data.assign_coords(chain=np.arange(data.sizes["chain"]), draw=np.arange(data.sizes["draw"]))
 
 
-def terms(one: Callable[[Any, Any], Any], draws: Mapping[str, np.ndarray], data: Any, steps: int) -> np.ndarray:
-    """log p(y_t | y_0..y_{t-1}, params) for each draw: (chain, draw, steps), of one series."""
+def terms(every: Callable[[Any, Any], Any], draws: Mapping[str, np.ndarray], data: Any, steps: int) -> np.ndarray:
+    """log p(y_t | y_0..y_{t-1}, params) for each draw: (chain, draw, steps), of one series; `every` gives those of
+    stacked draws."""
     lead = next(iter(draws.values())).shape[:2]
-    flat = {n: jnp.asarray(v.reshape(-1, *v.shape[2:]), float) for n, v in draws.items()}
+    flat = {n: np.asarray(v.reshape(-1, *v.shape[2:]), float) for n, v in draws.items()}
     (stacked,) = data
-    single = jax.tree.map(lambda a: jnp.asarray(a[0]), stacked)
-    every = jax.jit(lambda draws, single: jax.lax.map(lambda p: one(p, single), draws))
+    single = jax.tree.map(lambda a: np.asarray(a[0]), stacked)
     return np.asarray(every(flat, single))[:, :steps].reshape(*lead, steps)
 
 

@@ -50,7 +50,9 @@ def simulate(
             jax.random.fold_in(key, draws), rows.steps, values, inputs=rows.inputs, init=init, draws=draws
         )
     spec = model.spec
-    paths = {n: paths[n] for n in (*spec.states, *spec.observations, *spec.definitions, *spec.parameters) if n in paths}
+    names = (*spec.states, *spec.observations, *spec.definitions, *spec.parameters)
+    # Copies, for JAX's own arrays are read-only, and who simulates data may want to strike some out.
+    paths = {n: np.array(paths[n]) for n in names if n in paths}
     if dtype == "float32":
         paths = {n: v.astype(np.float32) if v.dtype == np.float64 else v for n, v in paths.items()}
     single = {n: values[n][0] if draws == 1 else values[n] for n in spec.parameters if n in values}

@@ -85,6 +85,12 @@ KNOWN: dict[str, Known] = {
         "y[t] = x[t]\n",
         unless=("theta = -phi, where phi is not identified",),
     ),
+    "ARMA(2, 1)": Known(
+        "param phi[2] in stationary ~ Normal(0, 0.5)\nparam theta in (-1, 1) ~ Normal(0, 0.5)\n"
+        "param s ~ HalfNormal(1)\nnoise e ~ Normal(0, s)\nstate x\nobs y\ninit x ~ Stationary()\n"
+        "x[t] = phi[0] * x[t-1] + phi[1] * x[t-2] + e[t] + theta * e[t-1]\ny[t] = x[t]\n",
+        unless=("phi[0] * theta - phi[1] + theta^2 = 0, where phi and theta are not identified",),
+    ),
     # Morley, Nelson and Zivot (2003): correlated trend and cycle need a cycle of order two.
     "trend and AR(1) cycle, correlated": Known(
         "param drift ~ Normal(0.8, 0.5)\nparam phi in (-1, 1) ~ Normal(0, 0.7)\nparam s1, s2 ~ HalfNormal(1)\n"

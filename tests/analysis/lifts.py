@@ -94,7 +94,7 @@ CASES = (
     Case("polynomial flow", "x, v", POLYNOMIAL_FLOW, "[x[t], v[t], x[t]^2]", eigenvalues="-r, d, -2 * r",
          stable="refuted"),
     Case("logistic flow through 1/x", "x", ("d(x) = r * x * (1 - x) * dt",), "[1 / x[t], 1]",
-         eigenvalues="-r, and 1 of the constant function", stable="proved"),
+         eigenvalues="-r, and 0 of the constant function", stable="proved"),
     Case("oscillator's energy", "x, v", ("d(x) = v * dt", "d(v) = -x * dt"), "[x[t]^2, x[t] * v[t], v[t]^2]"),
     # ---------------------------------------------------------------------------------------------------- with noise
     Case("additive noise", "x, v", ("x[t] ~ Normal(a * x[t-1], s)", "v[t] = b * v[t-1] + c * x[t-1]"), "[x[t], v[t]]",

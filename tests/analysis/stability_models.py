@@ -52,6 +52,13 @@ def vector(mean: str, size: int = 2, params: str = "", claim: str = "") -> str:
             f"y[t] ~ Normal(x[t, 0], 1)\n{claims}")  # fmt: skip
 
 
+def sde(increment: str, params: str = "", claim: str = "", size: str = "") -> str:
+    claims = f"assert {claim}\n" if claim else ""
+    seen = "x[t, 0]" if size else "x[t]"
+    return (f"{params}param q ~ HalfNormal(1)\ninput dt\nstate x{size}\nobs y\ninit x ~ Normal(0, 1)\n"
+            f"d(x) = {increment}\ny[t] ~ Normal({seen}, 1)\n{claims}")  # fmt: skip
+
+
 CASES: dict[str, Case] = {
     # ---------------------------------------------------------------- autoregressions
     "AR(1), any coefficient": Case(
@@ -121,6 +128,10 @@ CASES: dict[str, Case] = {
     "stationary, from its own law": Case(
         one("phi * x[t-1]", PHI.format(" in (-1, 1)"), "stationary(x)", "Stationary()"), "stationary(x)", "proved",
     ),
+    "stationary, from another law": Case(
+        one("phi * x[t-1]", PHI.format(" in (-1, 1)"), "stationary(x)"), "stationary(x)", "proved",
+        ("starts elsewhere",),
+    ),
     "stable, and its mean moves with t": Case(
         one("0.5 * x[t-1] + cos(t)", "", "stationary(x)"), "stationary(x)", "refuted",
         ("mean of x moves with the row number",),
@@ -150,6 +161,10 @@ CASES: dict[str, Case] = {
     "integrated AR(1)": Case(
         one("x[t-1] + phi * (x[t-1] - x[t-2])", PHI.format(" in (-1, 1)"), "unit_root(x)"), "unit_root(x)", "proved",
         ("unit root at frequency zero", "|phi| < 1"),
+    ),
+    "integrated AR(1), any coefficient": Case(
+        one("x[t-1] + phi * (x[t-1] - x[t-2])", PHI.format(""), "unit_root(x)"), "unit_root(x)", "refuted",
+        ("a unit root at frequency zero", "but not for all values allowed", "grows by", "none outside: 0.9"),
     ),
     "second differences": Case(
         one("2 * x[t-1] - x[t-2]", "", "unit_root(x)"), "unit_root(x)", "proved", ("two unit roots", "order 2"),
@@ -200,7 +215,9 @@ CASES: dict[str, Case] = {
     ),
     "cointegrated VAR(1) of three, one unit root": Case(
         vector("x[t-1] + a * dot(b, x[t-1])", 3, "param a[3], b[3] ~ Normal(0, 0.3)\n", "unit_root(x)"),
-        "unit_root(x)", "proved", ("two unit roots at frequency zero",),
+        "unit_root(x)", "refuted",
+        ("two unit roots at frequency zero: integrated of order 1", "not for all values allowed",
+         "a[0]*b[0] + a[1]*b[1] + a[2]*b[2] < 0", "prior probability of none outside: 0."),
     ),
     "two walks that do not meet": Case(
         two("a[t-1]", "b[t-1]"), "unit_root(a)", "proved", ("frequency zero",), ("order 2",),
@@ -307,6 +324,31 @@ CASES: dict[str, Case] = {
         "param a in (0, 1) ~ Beta(2, 2)\nparam b in (0, 1 - a) ~ Normal(0, 1)\nstate v\nobs r\ninit v = 1\n"
         "v[t] = 0.1 + a * r[t-1]^2 + b * v[t-1]\nr[t] ~ Normal(0, sqrt(v[t]))\nassert stable(v)\n",
         "stable(v)", "unknown", ("reads r otherwise than linearly",),
+    ),
+    "Ornstein-Uhlenbeck": Case(
+        sde("rate * (mu - x) * dt + q * dW", "param mu ~ Normal(0, 1)\nparam rate ~ HalfNormal(0.1)\n", "stable(x)"),
+        "stable(x)", "proved", ("rate > 0", "units of time"),
+    ),
+    "Ornstein-Uhlenbeck, either sign": Case(
+        sde("-rate * x * dt + q * dW", "param rate ~ Normal(1, 1)\n", "stable(x)"), "stable(x)", "refuted",
+        ("stable iff rate > 0", "prior probability of that: 0.8", "a unit of time"),
+    ),
+    "Ornstein-Uhlenbeck that an input moves": Case(
+        sde("(u - x) * dt + q * dW", "input u\n", "stationary(x)"), "stationary(x)", "refuted", ("moves with u",),
+    ),
+    "Brownian motion": Case(
+        sde("q * dW", "", "unit_root(x)"), "unit_root(x)", "proved", ("a unit root at frequency zero",),
+    ),
+    "geometric Brownian motion": Case(
+        sde("-0.1 * x * dt + q * x * dW", "", "stable(x)"), "stable(x)", "unknown", ("scale of its noise",),
+    ),
+    "damped oscillator in continuous time": Case(
+        sde("[x[1], -k * x[0] - c * x[1]] * dt + [0, q] * dW[a]", "param k, c ~ HalfNormal(1)\n", "stable(x)", "[2]"),
+        "stable(x)", "proved", ("c > 0", "k > 0"),
+    ),
+    "undamped oscillator in continuous time": Case(
+        sde("[x[1], -0.25 * x[0]] * dt + [0, q] * dW[a]", "", "stable(x)", "[2]"), "stable(x)", "refuted",
+        ("undamped", "turning once in 12.6 units of time"),
     ),
     "a logistic map": Case(
         one("r * x[t-1] * (1 - x[t-1])", "param r in (0, 4) ~ Uniform(0, 4)\n", "stable(x)"), "stable(x)", "unknown",

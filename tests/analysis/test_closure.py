@@ -89,10 +89,69 @@ def test_what_the_observations_see() -> None:
     assert not any(d.startswith("start:") for d in lift.details)
 
 
+def test_observability_of_a_lift() -> None:
+    text = next(c for c in CASES if c.name == "slow manifold").text.replace("assert stable(z)", "assert observable(z)")
+    _, claim = found(text)
+    assert (claim.property, claim.verdict) == ("observable(z)", "refuted")
+    assert claim.reason == "v[t], x[t]^2 never reach the observations"
+    _, claim = found(text.replace("y[t] ~ Normal(x[t], s)", "y[t] ~ Normal(x[t] + v[t], s)"))
+    assert claim.verdict == "proved"
+    _, claim = found(text.replace("y[t] ~ Normal(x[t], s)", "y[t] ~ Normal(exp(v[t]), s)"))
+    assert claim.verdict == "unknown" and "not linear in z" in claim.reason
+
+
 def test_fitted_lifts_claim_nothing() -> None:
     text = next(c for c in CASES if c.name == "one function short").text
     lift, *_ = found(text.replace("exact", "fitted"))
     assert (lift.property, lift.verdict, lift.asserted, lift.code) == ("lift z closes", "refuted", False, None)
+
+
+def test_least_squares_of_a_lift_that_closes_is_its_matrix() -> None:
+    from ssmlang.analysis.closure_fitted import fitted
+
+    text = next(c for c in CASES if c.name == "slow manifold").text
+    text = text.replace("init x, v ~ Normal(0.5, 0.1)", "init x, v ~ Normal(1, 2)")
+    model = check_text(text).require()
+    context = Context(model, linear_form(model), Budget(20))
+    operator = fitted(context, model.lifts[0])
+    assert operator is not None
+    draws = context.draws(99)
+    a, b, c = (float(np.median([d[name] for d in draws])) for name in "abc")
+    assert np.allclose(operator.matrix, [[a, 0, 0], [0, b, c], [0, 0, a**2]], atol=1e-6)
+    assert (operator.errors < 1e-9).all()
+
+
+def test_least_squares_of_a_lift_that_does_not_close() -> None:
+    text = next(c for c in CASES if c.name == "pendulum").text.replace("exact", "fitted")
+    lift, *_ = found(text)
+    assert lift.verdict == "refuted" and lift.code is None
+    assert any("the error on other rows" in d and "x[t] 0%" in d for d in lift.details)
+    assert any(d.startswith("the slowest mode of that K: eigenvalue of size") for d in lift.details)
+
+
+def test_constants_known_to_sixteen_digits() -> None:
+    text = HEAD + (
+        "state x, v\nobs y\ninit x, v ~ Normal(0, 1)\n"
+        "x[t] = 0.955336489125606 * x[t-1] - 0.29552020666133955 * v[t-1]\n"
+        "v[t] = 0.29552020666133965 * x[t-1] + 0.955336489125606 * v[t-1]\n"
+        "y[t] ~ Normal(x[t], s)\nlift z[t] = [x[t]^2 + v[t]^2] exact\n"
+    )
+    (lift,) = found(text)
+    assert lift.verdict == "proved" and "to the rounding of constants" in lift.reason
+    (lift,) = found(text.replace("965", "999"))
+    assert lift.verdict == "proved"
+    (lift,) = found(text.replace("29552020666133965", "2956"))
+    assert lift.verdict == "refuted"
+
+
+def test_numbers_speak_where_algebra_takes_too_long() -> None:
+    text = HEAD + (
+        "param W[9, 9] ~ Normal(0, 1)\nstate h[9]\nobs y\ninit h ~ Normal(0, 1)\n"
+        "h[t] = tanh(W @ h[t-1])\ny[t] ~ Normal(h[t, 0], s)\nlift z[t] = h[t] exact\n"
+    )
+    model = check_text(text).require()
+    (lift,) = check(Context(model, linear_form(model), Budget(0.3)))
+    assert lift.verdict == "unknown" and "in double precision it does not close at random points" in lift.reason
 
 
 # ------------------------------------------------------------------------------------------- maps that must close

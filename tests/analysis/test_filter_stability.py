@@ -172,8 +172,9 @@ class Case:
 
 S = "param s, s2 ~ HalfNormal(1)\n"
 ARMA = (
-    f"{S}param phi in (-1, 1) ~ Normal(0.5, 0.1)\nparam theta in (-1, 1) ~ Normal(0.5, 0.01)\nnoise e ~ Normal(0, s)\n"
-    "state x\nobs y\ninit x ~ Stationary()\nx[t] = phi * x[t-1] + e[t] + theta * e[t-1]\ny[t] = x[t]\n"
+    f"{S}param phi in (-1, 1) ~ Normal(0.5, 0.1)\nparam theta in (0.4999, 0.5001) ~ Normal(0.5, 0.01)\n"
+    "noise e ~ Normal(0, s)\nstate x\nobs y\ninit x ~ Stationary()\n"
+    "x[t] = phi * x[t-1] + e[t] + theta * e[t-1]\ny[t] = x[t]\n"
 )
 PROGRAMS = {
     "local level": Case(

@@ -118,6 +118,29 @@ def test_parameters_of_priors_are_said_to_be_that() -> None:
     assert any("mu: of priors alone" in d for d in found[0].details)
 
 
+def test_what_only_the_noise_of_states_tells_is_unknown() -> None:
+    """A volatility's mean and memory are on the noise-free path; the size of its noise is not."""
+    found, _ = findings(
+        "param mu ~ Normal(-1, 2)\nparam phi in (-1, 1) ~ Normal(0.95, 0.1)\nparam sd ~ HalfNormal(0.5)\n"
+        "state h\nobs r\ninit h ~ Stationary()\n"
+        "h[t] ~ Normal(mu + phi * (h[t-1] - mu), sd)\nr[t] ~ Normal(0, exp(h[t] / 2))\n"
+        "assert identifiable(phi)\nassert identifiable(sd)\n"
+    )
+    answers = {f.property: f.verdict for f in found}
+    assert answers == {
+        "identifiable(phi)": "proved", "identifiable(sd)": "unknown", "parameters identified": "proved",
+        "identified: sd": "unknown",
+    }  # fmt: skip
+
+
+def test_a_fixed_point_as_initial_mean_does_not_hide_the_rank() -> None:
+    found, _ = findings(
+        "param r in (0, 3) ~ Normal(1, 0.3)\nstate x\nobs y\ninit x ~ Normal(0, 1)\n"
+        "x[t] = x[t-1] + 0.1 * r * x[t-1] * (1 - x[t-1])\ny[t] ~ Normal(x[t], 1)\n"
+    )
+    assert [f.verdict for f in found] == ["proved"]
+
+
 def test_out_of_time_is_unknown_with_what_numbers_say() -> None:
     found, _ = findings(KNOWN["trend and season"].text, seconds=0.0)
     assert [f.verdict for f in found] == ["unknown"] and "took longer than 0 s" in found[0].reason

@@ -16,7 +16,8 @@ from ssmlang.analysis.stability_analysis import analyse
 from ssmlang.analysis.stability_blocks import Dynamics, blocks, characteristic
 from ssmlang.analysis.stability_domain import Domain, from_partial
 from ssmlang.analysis.stability_factors import factors
-from ssmlang.analysis.stability_generic import generic_unity
+from ssmlang.analysis.stability_generic import generic_unity, jordan_index
+from ssmlang.analysis.stability_matrix import matrix_stability
 from ssmlang.analysis.stability_modes import Mode, modes, spectral_radius
 from ssmlang.analysis.stability_numbers import values_at
 from ssmlang.analysis.stability_polynomials import cyclotomic_order, is_reciprocal, is_schur, schur_conditions
@@ -211,6 +212,32 @@ def test_no_stability_is_wrongly_proved(seed: int) -> None:
                 assert not is_schur(at)
 
 
+def test_a_matrix_at_hand() -> None:
+    """The operator of a lift: x, y and x^2 of a map that is linear in them."""
+    context = context_of(
+        "param a in (-1, 1) ~ Normal(0.9, 0.1)\nparam b in (-1, 2) ~ Normal(0.5, 0.2)\nstate x\nobs y\n"
+        "init x ~ Normal(0, 1)\nx[t] ~ Normal(a * b * x[t-1], 1)\ny[t] ~ Normal(x[t], 1)\n"
+    )
+    a, b = (context.symbols[name].item() for name in "ab")
+    K = sp.Matrix([[a, 0, 0], [0, b, b - a**2], [0, 0, a**2]])
+    names = ("x[0]", "x[1]", "x[0]^2")
+    verdict, reason, details, fix = matrix_stability(context, K, names)
+    assert verdict == "refuted"
+    assert "b = " in reason
+    assert any("b < 1" in d for d in details)
+    assert fix is not None and "param b in (-1, 1)" in fix
+    verdict, *_ = matrix_stability(context, K.xreplace({b: a**2}), names)
+    assert verdict == "proved"
+
+
+def test_a_budget_that_is_spent_leaves_things_unknown() -> None:
+    budget = Budget(1e-9)
+    symbols = sp.symbols("a b", real=True)
+    (judged,) = analyse(Dynamics(("x",), {1: {(0, 0): symbols[0]}, 2: {(0, 0): symbols[1]}}), Domain(), budget).judged
+    assert judged.inside is None
+    assert "took longer" in judged.why
+
+
 # --------------------------------------------------------------------------------------------- roots of one, modes
 
 
@@ -252,3 +279,17 @@ def test_modes_in_words() -> None:
     assert turning[0].decay_time == pytest.approx(-1 / np.log(0.9))
     assert Mode(1).describe() == "has a unit root at frequency zero"
     assert Mode(0).describe() == "gone after a finite number of rows"
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_how_often_unit_roots_integrate(n: int) -> None:
+    """Walks drawn together are integrated once, a chain of walks (mixed so that all is one block) n times."""
+    a, b = (sp.symbols(f"{name}0:{n}", real=True) for name in "ab")
+    together = sp.eye(n) + sp.Matrix(a) * sp.Matrix([b])
+    chain = sp.eye(n) + sp.Matrix(n, n, lambda i, j: int(j == i + 1))
+    mix = sp.Matrix(n, n, lambda i, j: 1 if i >= j else i + 2 * j)
+    mixed = mix * chain * mix.inv()
+    for matrix, multiplicity, order in ((together, n - 1, 1), (mixed, n, n)):
+        terms = {(i, j): matrix[i, j] for i in range(n) for j in range(n) if matrix[i, j] != 0}
+        (block,) = blocks(Dynamics(tuple("wxyz"[:n]), {1: terms}))
+        assert jordan_index(block, multiplicity) == order

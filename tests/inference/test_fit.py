@@ -90,3 +90,20 @@ def test_a_saved_fit_needs_no_other_file(tmp_path: Path, monkeypatch: pytest.Mon
     again = ssmlang.load(tmp_path / "fit.nc")
     xr.testing.assert_identical(again.forecast(3)["trend"], fit.forecast(3)["trend"])
     assert again.model.name == fit.model.name == "whole"
+
+
+@pytest.mark.parametrize("method", ["nuts", "map", "mle", "laplace"])
+def test_a_second_fit_compiles_nothing(model: ssmlang.Model, method: str, compilations) -> None:
+    how = {"method": method, "draws": 20, "warmup": 20, "chains": 2, "progress": "off"}
+
+    def everything(data: dict[str, np.ndarray], seed: int) -> None:
+        fit = model.fit(data, seed=seed, **how)
+        fit.summary()
+        fit.smooth(draws=3)
+        fit.forecast(4, draws=3)
+        assert "log_likelihood" in fit.tree.children and fit.posterior.sizes["chain"] >= 1
+
+    everything(DATA, 0)
+    with compilations() as found:
+        everything({"flow": DATA["flow"][::-1] + 3.0}, 1)
+    assert found == []

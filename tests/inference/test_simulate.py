@@ -170,3 +170,10 @@ def test_a_covariance_of_deficient_rank_is_drawn_from() -> None:
     for exact, draws in ((4.0, x[:, 0, 0]), (1.0, x[:, 1, 0]), (1.0, e[:, 1, 0])):
         close(draws.mean(), 0.0, exact**0.5, len(draws))
         close(draws.var(), exact, exact * 2**0.5, len(draws))
+
+
+def test_simulated_data_can_be_changed() -> None:
+    model = ssmlang.compile("state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(x[t-1], 1)\ny[t] ~ Normal(x[t], 1)\n")
+    found = model.simulate(steps=5)
+    found["y"].values[2] = np.nan
+    assert np.isnan(found["y"][2]) and model.smooth(found, {})["mean"].sizes["time"] == 5

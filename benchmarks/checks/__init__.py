@@ -1,0 +1,1 @@
+"""What the checks say of many programs, and how long they take."""

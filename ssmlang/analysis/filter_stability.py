@@ -147,8 +147,8 @@ def _settled(form: LinearForm, found: Sequence[Part], settled: Sequence[Settled]
     if certain(form):
         details.append("`kalman` goes row by row all the same, for an observation can be predicted without error")
     elif steps is not None:
-        long = f"in series of {SETTLING_ROWS} rows or more without gaps"
-        details.append(f"`kalman` works out no covariance after that, {long}")
+        where = f"up to the next gap in series of {SETTLING_ROWS} rows or more, in shorter ones if there is no gap"
+        details.append(f"`kalman` works out no covariance after that: {where}")
     if len(found) > len(settled):
         details.append(f"the slowest of the first {len(settled)} of {len(found):,} independent parts")
     return Finding(PROPERTY, "proved", f"{pace}; {after}", details=tuple(details))

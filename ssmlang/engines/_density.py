@@ -232,7 +232,7 @@ def _frozen(
 
     m, e = jax.lax.scan(one, m, known)
     # A series that only fills up a group has no observation, and no innovation either.
-    series = row_update.members(y[0])[0] if y.ndim > 2 else 1.0
+    series = jnp.sum(jnp.where(jnp.isnan(y[0, 0]), 0.0, 1.0))
     e = jnp.where(jnp.isnan(y), 0.0, e) if y.ndim > 2 else e
     constant = series * (log_F + entries * float(np.log(2 * np.pi)))
     return now._replace(m=m.reshape(now.m.shape)), -0.5 * (jnp.sum(e * e) + len(y) * constant)

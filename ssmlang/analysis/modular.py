@@ -190,16 +190,42 @@ def null_space(a: np.ndarray, p: int) -> np.ndarray:
 def unseen(F: np.ndarray, H: np.ndarray, p: int) -> np.ndarray:
     """(d, n): a basis, in reduced form, of the states whose observations are zero for ever: the null space of H,
     H F, H F^2 and so on."""
-    seen, _ = reduced(H.copy(), p)
-    new = seen
-    while len(new) and len(seen) < F.shape[0]:
-        new = new @ F % p
-        more, _ = reduced(np.concatenate([seen, new]), p)
-        if len(more) == len(seen):
-            break
-        # Any rows that, with those before, span the same are as good: the powers go on from them.
-        seen, new = more, more
-    return null_space(seen, p) if len(seen) else np.eye(F.shape[0], dtype=np.int64)
+    seen = Span(F.shape[0], p)
+    new = seen.extend(H)
+    while len(new) and seen.size < F.shape[0]:
+        new = seen.extend(new @ F % p)
+    return null_space(seen.rows, p) if seen.size else np.eye(F.shape[0], dtype=np.int64)
+
+
+class Span:
+    """A growing space of rows, kept in reduced echelon form so that a new row costs one product with it."""
+
+    def __init__(self, width: int, p: int) -> None:
+        self.p, self.size = p, 0
+        self._rows = np.zeros((width, width), np.int64)
+        self._pivots: list[int] = []
+
+    @property
+    def rows(self) -> np.ndarray:
+        return self._rows[: self.size]
+
+    def extend(self, rows: np.ndarray) -> np.ndarray:
+        """Add rows; those parts of them that are new are returned."""
+        first = self.size
+        for row in rows:
+            row = (row - row[self._pivots] @ self.rows) % self.p
+            at = np.flatnonzero(row)
+            if not len(at):
+                continue
+            pivot = int(at[0])
+            row = row * pow(int(row[pivot]), -1, self.p) % self.p
+            others = np.flatnonzero(self.rows[:, pivot])
+            if len(others):
+                self._rows[others] = (self._rows[others] - self._rows[others, pivot][:, None] * row) % self.p
+            self._rows[self.size] = row
+            self._pivots.append(pivot)
+            self.size += 1
+        return self._rows[first : self.size].copy()
 
 
 def as_fraction(residue: int, p: int) -> tuple[int, int] | None:

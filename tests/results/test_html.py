@@ -133,3 +133,21 @@ def test_without_pygments(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_notes_on_the_engine_stand_beneath_it() -> None:
     shown = html.engine_block("kalman", (), ("auto takes kalman; n < 5",))
     assert "<li>auto takes kalman; n &lt; 5</li>" in shown and "<ul>" not in html.engine_block("kalman")
+
+
+def test_a_finding_shows_where_it_does_not_hold_what_shows_it_and_what_mends_it() -> None:
+    check = {
+        "property": "observable", "verdict": "refuted", "reason": "a & b", "line": 3, "unless": ["p = 0"],
+        "details": ["detectable: <fast>"], "witness": {"told": "(a = 0) and (a = 1): the same"}, "fix": "drop a",
+    }  # fmt: skip
+    shown = html.checks_table([check])
+    told = ("a &amp; b", "unless p = 0", "detectable: &lt;fast&gt;", "witness: (a = 0) and (a = 1)", "fix: drop a")
+    assert all(words in shown for words in told)
+    assert "fix:" not in html.checks_table([{**check, "verdict": "proved"}])
+
+
+def test_matrices_are_latex_that_a_notebook_sets() -> None:
+    given = {"state": ["x[t]"], "observation": ["y"], "F": r"\left[\begin{matrix}1\end{matrix}\right]", "H": "h < 1"}
+    shown = html.matrices_block(given)
+    assert r"$F = \left[" in shown and "h &lt; 1" in shown and html.matrices_block({}) == ""
+    assert WellFormed(html.report_html({**REPORT, "matrices": given})).said

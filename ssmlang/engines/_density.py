@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from ssmlang.engines import _frozen_rows as frozen_rows
 from ssmlang.engines import _row_update as row_update
 from ssmlang.engines import _univariate as univariate
 from ssmlang.engines._forward import UNROLLED_ENTRIES, take_in
@@ -70,8 +71,6 @@ def log_density(
 def _derivative(
     layout: Layout, plan: Plan, primals: tuple[Rows, Array, Finite], tangents: tuple[Rows, Array, Finite]
 ) -> tuple[Array, Array]:
-    # Backwards every row is worked out in any case; without a second way forwards it compiles sooner.
-    plan = plan._replace(freeze=False)
     value, slopes = jax.value_and_grad(lambda *a: taken_in(layout, plan, *a).log_likelihood, (0, 1, 2))(*primals)
     return value, inner(slopes, tangents)
 
@@ -120,7 +119,7 @@ def _forwards(
 
         def frozen(carry: _Carry, x: tuple[dict[str, Array], Array]) -> tuple[_Carry, Any]:
             first = rows.row(jax.tree.map(lambda a: a[0], x[0]))
-            now, value = one_kernel(partial(_frozen, layout))(carry.now, first, *x)
+            now, value = one_kernel(partial(frozen_rows.forwards, layout))(carry.now, first, *x)
             used = jnp.ones(x[1].shape[:2], bool) if keep else None
             return _Carry(now, carry.log_likelihood + value, carry.blocks + 1, carry.settled), used
 
@@ -133,7 +132,8 @@ def _forwards(
         def body(carry: _Carry, x: tuple[tuple[dict[str, Array], Array], Array]) -> tuple[_Carry, Any]:
             active = (carry.blocks < total) & ~(carry.settled & plan.stop)
             after, used = jax.lax.cond(active, run, lambda carry, x, gap: skipped(carry, x), carry, *x)
-            return after, (carry.now.P, carry.now.m, used) if keep else None
+            froze = carry.settled & ~x[1]
+            return after, (carry.now.P, carry.now.m, used, froze) if keep else None
 
         start = _Carry(state, jnp.zeros((), y.dtype), jnp.zeros((), np.int32), jnp.zeros((), bool))
         run = either if plan.freeze else lambda carry, x, gap: block(carry, x)
@@ -156,7 +156,7 @@ def _backwards(
         Carry = tuple[Array, Array, Row]
 
         def block(carry: Carry, x: tuple) -> tuple[Carry, tuple[dict[str, Array], Array]]:
-            varying, row_y, (P, m, used) = x
+            varying, row_y, (P, m, used, _) = x
 
             def again(now: tuple[Array, Array], x: tuple) -> tuple[tuple[Array, Array], _Kept]:
                 here = rows.row(x[0])
@@ -175,11 +175,25 @@ def _backwards(
             _, found = jax.lax.scan(again, (P, m), (varying, row_y, used))
             return jax.lax.scan(back, carry, (varying, row_y, found), reverse=True)
 
+        def frozen(carry: Carry, x: tuple) -> tuple[Carry, tuple[dict[str, Array], Array]]:
+            varying, row_y, (P, m, *_) = x
+            row = rows.row(jax.tree.map(lambda a: a[0], varying))
+            P_bar, m_bar, here, d_bar, y_bar = one_kernel(partial(frozen_rows.backwards, layout))(
+                *carry[:2], g, Finite(P, m, None), row, varying, row_y
+            )
+            total = carry[2]._replace(**{n: getattr(carry[2], n) + getattr(here, n) for n in rows.constant})
+            return (P_bar, m_bar, total), ({n: d_bar for n in varying}, y_bar)
+
         def skipped(carry: Carry, x: tuple) -> tuple[Carry, tuple[dict[str, Array], Array]]:
             return carry, jax.tree.map(jnp.zeros_like, (x[0], x[1]))
 
         def body(carry: Carry, x: tuple) -> tuple[Carry, tuple[dict[str, Array], Array]]:
-            return jax.lax.cond(x[0] < count, block, skipped, carry, x[1:])
+            return jax.lax.cond(x[0] < count, run, skipped, carry, x[1:])
+
+        def either(carry: Carry, x: tuple) -> tuple[Carry, tuple[dict[str, Array], Array]]:
+            return jax.lax.cond(x[-1][-1], frozen, block, carry, x)
+
+        run = either if plan.freeze else block
 
         start = (0.5 * (P_end + P_end.T), m_end, nothing)
         xs = (jnp.arange(len(blocks), dtype=np.int32), varying, blocks, begun)
@@ -207,35 +221,6 @@ def _blocks(rows: Rows, y: Float[Array, "T m *series"], length: int) -> tuple[di
     seen = ~jnp.isnan(padded).reshape(count, -1)
     last = jnp.max(jnp.where(jnp.any(seen, axis=1), jnp.arange(1, count + 1, dtype=np.int32), 0))
     return jax.tree.map(split, rows.varying), padded.reshape(count, length, *y.shape[1:]), last
-
-
-def _frozen(
-    layout: Layout, now: Finite, row: Row, varying: dict[str, Array], y: Float[Array, "L m *series"]
-) -> tuple[Finite, Float[Array, ""]]:
-    """A block of rows without a gap, through which the covariance stays as it is: moments and log-density.
-
-    varying: the offsets of the observations, if anything.
-    """
-    m, entries = univariate.columns(now.m), y.shape[1]
-    V_m, V_y, A, K, log_F = row_update.settled(now.P, row, layout)
-    of_m = jnp.concatenate([V_m, A])
-    d = varying["d"] if "d" in varying else jnp.broadcast_to(row.d, y.shape[:2])
-    centred = jnp.where(jnp.isnan(y), 0.0, y - d.reshape(*d.shape, *(1 for _ in y.shape[2:])))
-    centred = centred.reshape(*y.shape[:2], -1)
-    by_entry = jnp.moveaxis(centred, 1, 0).reshape(entries, -1)
-    known = product(jnp.concatenate([V_y, K]), by_entry, layout.fused).reshape(-1, len(y), centred.shape[2])
-    known = jnp.moveaxis(known, 1, 0) + jnp.pad(row.a, (entries, 0))[:, None]
-
-    def one(m: Array, known: Array) -> tuple[Array, Array]:
-        found = product(of_m, m, layout.fused) + known
-        return found[entries:], found[:entries]
-
-    m, e = jax.lax.scan(one, m, known)
-    # A series that only fills up a group has no observation, and no innovation either.
-    series = jnp.sum(jnp.where(jnp.isnan(y[0, 0]), 0.0, 1.0))
-    e = jnp.where(jnp.isnan(y), 0.0, e) if y.ndim > 2 else e
-    constant = series * (log_F + entries * float(np.log(2 * np.pi)))
-    return now._replace(m=m.reshape(now.m.shape)), -0.5 * (jnp.sum(e * e) + len(y) * constant)
 
 
 def _settled(before: Float[Array, "N N"], after: Float[Array, "N N"]) -> Bool[Array, ""]:

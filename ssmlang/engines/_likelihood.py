@@ -39,9 +39,9 @@ def log_likelihood(
         way = route(rows)
         P, m, E = state[0]
         now = Finite(P[: small.size, : small.size], m[: small.size], E)
-        if way.settles:
+        if way.settles and not (small.fused and rows.steps < FROZEN_ROWS):
             return settling(small, Plan(way.block, stop=True), rows, y, now)
-        return log_density(small, Plan(way.block, freeze=way.freezes), rows, y, now)
+        return log_density(small, Plan(ROW_BLOCK, freeze=way.freezes), rows, y, now)
 
     def flat(rows: Rows, y: Array, state: State) -> tuple[State, Array]:
         state, found = forward(rows, y, state, layout, innovations)
@@ -71,17 +71,11 @@ FROZEN_ROWS = 3000
 """Where products are written out, a series up to so long is worth no matrix products for its settled rows: taking
 their means row by row costs no more (measured for n = 1, 4 and 10), and compiles in half the time."""
 
-SLOPES_BY_ROW, SLOPES_WORK = 2000, 16_000
-"""Up to so many rows, and so many entries of covariances in all, the derivative is taken row by row where the gain
-settles, too: that costs no more time (measured for n = 1 and n = 4), and compiles in a fraction."""
-
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def settling(layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m"], state: Finite) -> Float[Array, ""]:
     """`log_density` of rows with one and the same transition and emission and no missing entry: row by row until the
     covariance has settled, then in blocks. Differentiable as `log_density` is."""
-    if layout.fused and rows.steps < FROZEN_ROWS:
-        return log_density(layout, Plan(ROW_BLOCK, freeze=True), rows, y, state)
     return _settling(layout, plan, rows, y, state)
 
 
@@ -89,12 +83,7 @@ def settling(layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m"], sta
 def _derivative(
     layout: Layout, plan: Plan, primals: tuple[Rows, Array, Finite], tangents: tuple[Rows, Array, Finite]
 ) -> tuple[Array, Array]:
-    rows = primals[0]
-    if rows.steps <= SLOPES_BY_ROW and rows.steps * layout.size**2 <= SLOPES_WORK:
-        whole = lambda *a: taken_in(layout, Plan(ROW_BLOCK), *a).log_likelihood
-    else:
-        whole = partial(_settling, layout, plan)
-    value, slopes = jax.value_and_grad(whole, (0, 1, 2))(*primals)
+    value, slopes = jax.value_and_grad(partial(_settling, layout, plan), (0, 1, 2))(*primals)
     return value, inner(slopes, tangents)
 
 

@@ -151,6 +151,9 @@ class Settled(NamedTuple):
     K: Float[Array, "N m"]
     log_F: Float[Array, ""]
     """log-determinant of the innovations' covariance"""
+    W: Float[Array, "m N"]
+    gain: Float[Array, "N m"]
+    """of the filtered mean"""
 
 
 def settled(P: Float[Array, "N N"], row: Row, layout: Layout) -> Settled:
@@ -164,7 +167,7 @@ def settled(P: Float[Array, "N N"], row: Row, layout: Layout) -> Settled:
     of_y = product(product(half, W, fused).T, half, fused)
     of_m = jnp.eye(len(P), dtype=P.dtype) - product(of_y, Z, fused)
     A, K = (univariate.advance_rows(part, row.top, layout) for part in (of_m, of_y))
-    return Settled(-product(half, Z, fused), half, A, K, jnp.sum(jnp.log(D)))
+    return Settled(-product(half, Z, fused), half, A, K, jnp.sum(jnp.log(D)), W, of_y)
 
 
 def gained(

@@ -84,7 +84,7 @@ def _block(layout: Layout, length: int, row: Row, P: Array) -> _Block:
     """The matrices of a block of `length` rows, from the settled predicted covariance."""
     a, fused = row.a, layout.fused
     count, N = row.Z.shape
-    V_m, V_y, A, K, log_F = row_update.settled(P, row, layout)
+    V_m, V_y, A, K, log_F = row_update.settled(P, row, layout)[:5]
 
     def power(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple, tuple]:
         V, B, w = carry

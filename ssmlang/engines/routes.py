@@ -44,6 +44,6 @@ def route(entries: int, steps: int, *, constant: bool, complete: bool, exact: bo
     """
     settles = constant and complete and not exact and entries > 0 and steps >= SETTLING_ROWS
     if settles:
-        return Route(max(8, min(32, 1 << (64 // max(entries, 1)).bit_length() - 1)), True)
+        return Route(max(8, min(32, 1 << (64 // max(entries, 1)).bit_length() - 1)), True, True)
     freezes = constant and not exact and entries > 0 and (complete or steps >= SETTLING_ROWS)
     return Route(ROW_BLOCK, False, freezes)

@@ -31,7 +31,7 @@ from ssmlang.analysis.stability_modes import Mode, figure
 from ssmlang.analysis.stability_points import prior_median
 from ssmlang.analysis.stability_words import some
 from ssmlang.analysis.values import Unreadable
-from ssmlang.engines.routes import SETTLING_ROWS
+from ssmlang.engines.routes import FREEZING_ROWS, SETTLING_ROWS
 from ssmlang.model import expr
 from ssmlang.model.linear import LinearForm
 
@@ -147,7 +147,7 @@ def _settled(form: LinearForm, found: Sequence[Part], settled: Sequence[Settled]
     if certain(form):
         details.append("`kalman` goes row by row all the same, for an observation can be predicted without error")
     elif steps is not None:
-        where = f"up to the next gap in series of {SETTLING_ROWS} rows or more, in shorter ones if there is no gap"
+        where = f"in series of {SETTLING_ROWS} rows or more, {FREEZING_ROWS:,} if there are gaps, up to the next gap"
         details.append(f"`kalman` works out no covariance after that: {where}")
     if len(found) > len(settled):
         details.append(f"the slowest of the first {len(settled)} of {len(found):,} independent parts")

@@ -161,8 +161,9 @@ def settled(P: Float[Array, "N N"], row: Row, layout: Layout) -> Settled:
     Z, fused, count = row.Z, layout.fused, len(row.R)
     W = product(Z, P, fused)
     S = symmetric(product_transposed(W, Z, fused))
-    every = jnp.ones(count, bool)
-    X, D, w, _ = eliminated(S if row.C is None else S + row.C, row.R, every, jnp.full(count, -1.0, P.dtype))
+    # Where an entry has no variance nothing settles, and the numbers are not used: they must be finite all the same.
+    every, zero = jnp.ones(count, bool), jnp.zeros(count, P.dtype)
+    X, D, w, _ = eliminated(S if row.C is None else S + row.C, row.R, every, zero)
     half = X * jnp.sqrt(w)[:, None]
     of_y = product(product(half, W, fused).T, half, fused)
     of_m = jnp.eye(len(P), dtype=P.dtype) - product(of_y, Z, fused)

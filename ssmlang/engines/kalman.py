@@ -76,8 +76,8 @@ class Kalman(EngineBase):
         y = jnp.asarray(y, program.d.dtype)
         markov = companion(program, layout)
         rows = Rows.of(markov, y.shape[1])
-        freezes = set(rows.varying) <= {"d"} and layout.size > 0 and not layout.can_be_predicted_exactly
-        value = shared_log_likelihood(markov, y, layout, Plan(ROW_BLOCK, freeze=freezes))
+        way = self._route(layout, None, rows)
+        value = shared_log_likelihood(markov, y, layout, Plan(ROW_BLOCK, freeze=way.freezes))
         return jnp.where(program.initial.exists, value, -jnp.inf)
 
     def log_likelihood_terms(self, program: LinearGaussian, y: Float[Array, "T m"]) -> Float[Array, " T"]:
@@ -85,8 +85,10 @@ class Kalman(EngineBase):
         layout, y, head = self._prepare(program, y)
         return _terms(program, run(companion(program, layout), y, layout, head, innovations, UNROLLED_ENTRIES))
 
-    def _route(self, layout: Layout, y: Array, rows: Rows) -> Route:
-        complete = self.complete or (not isinstance(y, jax.core.Tracer) and _complete(np.asarray(y)))
+    def _route(self, layout: Layout, y: Array | None, rows: Rows) -> Route:
+        """y: None for many series side by side, which are never taken in blocks."""
+        seen = y is not None and not isinstance(y, jax.core.Tracer)
+        complete = y is not None and (self.complete or (seen and _complete(np.asarray(y))))
         return route(
             layout.structure.m, rows.steps, constant=layout.size > 0 and set(rows.varying) <= {"d"}, complete=complete,
             exact=layout.can_be_predicted_exactly,

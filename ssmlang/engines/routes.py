@@ -7,6 +7,9 @@ from typing import NamedTuple
 SETTLING_ROWS = 500
 """A series shorter than this is taken row by row: what the settled rows would save goes into their set-up."""
 
+FREEZING_ROWS = 2000
+"""A series with gaps that is shorter than this is worked out row by row: a second way through them compiles longer."""
+
 ROW_BLOCK = 32
 """Rows a block where each is worked out in full."""
 
@@ -29,8 +32,8 @@ def described(*, constant: bool, exact: bool, alike: bool) -> tuple[str, ...]:
     elif exact:
         how = "row by row, for an observation can be predicted without error"
     else:
-        how = ("row by row until the gain has settled, then the means alone up to the next gap; in blocks of rows as "
-               "matrix products where a series is long and has no gap")  # fmt: skip
+        how = (f"row by row until the gain has settled; then, from {SETTLING_ROWS} rows on, in blocks of rows as matrix "
+               f"products if there is no gap, and from {FREEZING_ROWS} on the means alone up to the next gap")  # fmt: skip
     shared = ("series with the same gaps share their covariances",) if alike else ()
     return (f"route of kalman: {how}", *shared)
 
@@ -44,6 +47,5 @@ def route(entries: int, steps: int, *, constant: bool, complete: bool, exact: bo
     """
     settles = constant and complete and not exact and entries > 0 and steps >= SETTLING_ROWS
     if settles:
-        return Route(max(8, min(32, 1 << (64 // max(entries, 1)).bit_length() - 1)), True, True)
-    freezes = constant and not exact and entries > 0 and (complete or steps >= SETTLING_ROWS)
-    return Route(ROW_BLOCK, False, freezes)
+        return Route(max(8, min(32, 1 << (64 // max(entries, 1)).bit_length() - 1)), True)
+    return Route(ROW_BLOCK, False, constant and not exact and entries > 0 and steps >= FREEZING_ROWS)

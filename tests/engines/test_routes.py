@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ssmlang.engines import DiffuseHead, Kalman
-from ssmlang.engines._likelihood import FROZEN_ROWS
-from ssmlang.engines.routes import SETTLING_ROWS, route
+from ssmlang.engines._likelihood import SLOPES_BY_ROW
+from ssmlang.engines.routes import FREEZING_ROWS, SETTLING_ROWS, route
 from tests.engines.programs import Kind, jit, random_data, random_program
 
 STEPS = SETTLING_ROWS + 37
@@ -47,21 +47,12 @@ def agree(one, other, tolerance=1e-10):
 
 
 @pytest.mark.parametrize("kind", SETTLED.values(), ids=SETTLED)
-def test_settled_gain_in_blocks(kind):
-    steps = FROZEN_ROWS + 7
+@pytest.mark.parametrize("steps", [STEPS, SLOPES_BY_ROW + 7], ids=["short", "long"])
+def test_settled_gain_in_blocks(kind, steps):
     program, y = random_program(kind, steps), random_data(kind, steps)
     y[-11:] = np.nan
     settles = Kalman(diffuse=DiffuseHead(4, True), complete=True)
     assert route(kind.m, steps - 4, constant=True, complete=True, exact=False).settles
-    agree(with_slopes(settles.log_likelihood, program, y), with_slopes(by_row, program, y))
-    agree(jit(settles.log_likelihood)(program, y), jit(by_row)(program, y))
-
-
-@pytest.mark.parametrize("kind", SETTLED.values(), ids=SETTLED)
-def test_settled_gain_row_by_row(kind):
-    program, y = random_program(kind, STEPS), random_data(kind, STEPS)
-    y[-11:] = np.nan
-    settles = Kalman(diffuse=DiffuseHead(4, True), complete=True)
     agree(with_slopes(settles.log_likelihood, program, y), with_slopes(by_row, program, y))
     agree(jit(settles.log_likelihood)(program, y), jit(by_row)(program, y))
 
@@ -77,10 +68,11 @@ def test_a_gain_that_never_settles_is_worked_out_to_the_end():
 
 @pytest.mark.parametrize("kind", SETTLED.values(), ids=SETTLED)
 def test_a_settled_gain_between_gaps(kind):
-    program, y = random_program(kind, STEPS), random_data(kind, STEPS)
+    steps = FREEZING_ROWS + 21
+    program, y = random_program(kind, steps), random_data(kind, steps)
     y[130:133] = np.nan
     y[301, 0] = np.nan
-    found = route(kind.m, STEPS - 4, constant=True, complete=False, exact=False)
+    found = route(kind.m, steps - 4, constant=True, complete=False, exact=False)
     assert found.freezes and not found.settles
     frozen = Kalman(diffuse=DiffuseHead(4, True))
     agree(with_slopes(frozen.log_likelihood, program, y), with_slopes(by_row, program, y))
@@ -108,7 +100,7 @@ SHARED = {
 
 @pytest.mark.parametrize("kind", SHARED.values(), ids=SHARED)
 def test_one_covariance_for_many_series(kind):
-    steps, count = 150, 37
+    steps, count = FREEZING_ROWS + 5 if kind.n == 3 else 20, 37
     program = random_program(kind, steps)
     y = np.stack([random_data(replace(kind, seed=s), steps) for s in range(count)])
     y[:, 3], y[:, 7, 0] = np.nan, np.nan

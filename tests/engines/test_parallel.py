@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ssmlang.engines import DiffuseHead, Initial, Kalman, Parallel
+from ssmlang.engines._rotations import product
 from ssmlang.engines.layout import Layout
 
 from .oracle import Dense
@@ -198,6 +199,26 @@ def test_single_precision():
         found = jit(ENGINE.log_likelihood)(program, y)
     assert found.dtype == jnp.float32
     np.testing.assert_allclose(found, exact, rtol=1e-5)
+
+
+def test_what_has_decayed_below_the_root_of_the_smallest_number_is_turned_too():
+    """Products of transitions over many rows: their squares vanish, in either precision."""
+    kind = Kind(n=3, m=2, r=3, noise="own", seed=3)
+    program, y = random_program(kind, 8), random_data(kind, 200, 0.3)
+    for decay, precise in ((0.02, True), (0.3, False)):
+        F = np.array(program.F) * decay
+        expected = jit(Kalman().log_likelihood)(replace(program, F=F), y)
+        with jax.enable_x64(precise):
+            found = jit(Parallel().log_likelihood)(replace(program, F=F), y)
+        np.testing.assert_allclose(found, expected, rtol=1e-11 if precise else 1e-4)
+
+
+def test_products_of_what_is_constant_in_single_precision():
+    """Repeated over the rows, where a compiler's reduction has read beyond the arrays' ends."""
+    A, b = jnp.ones((3, 10), "float32"), jnp.zeros((10, 1), "float32")
+    repeated = lambda a: jnp.broadcast_to(a[..., None], (*a.shape, 999))
+    found = jax.jit(lambda A, b: product(repeated(A), repeated(b)))(A, b + 1)
+    np.testing.assert_array_equal(found, np.full((3, 1, 999), 10.0))
 
 
 def test_a_block_is_more_than_one_row():

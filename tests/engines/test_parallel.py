@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ssmlang.engines import DiffuseHead, Initial, Kalman, Parallel
-from ssmlang.engines._rotations import product
+from ssmlang.engines._rotations import product, reflect, square
 from ssmlang.engines.layout import Layout
 
 from .oracle import Dense
@@ -201,16 +201,14 @@ def test_single_precision():
     np.testing.assert_allclose(found, exact, rtol=1e-5)
 
 
-def test_what_has_decayed_below_the_root_of_the_smallest_number_is_turned_too():
-    """Products of transitions over many rows: their squares vanish, in either precision."""
-    kind = Kind(n=3, m=2, r=3, noise="own", seed=3)
-    program, y = random_program(kind, 8), random_data(kind, 200, 0.3)
-    for decay, precise in ((0.02, True), (0.3, False)):
-        F = np.array(program.F) * decay
-        expected = jit(Kalman().log_likelihood)(replace(program, F=F), y)
-        with jax.enable_x64(precise):
-            found = jit(Parallel().log_likelihood)(replace(program, F=F), y)
-        np.testing.assert_allclose(found, expected, rtol=1e-11 if precise else 1e-4)
+@pytest.mark.parametrize(("dtype", "tiny"), [("float32", 3e-22), ("float64", 3e-161)])
+def test_rows_whose_squares_vanish_are_turned_by_an_orthogonal_matrix(dtype, tiny):
+    """Products of transitions over many rows come to that; what stands below them keeps its covariance."""
+    rng = np.random.default_rng(0)
+    above, rest = rng.normal(size=(2, 4, 9)) * tiny, rng.normal(size=(3, 4, 9))
+    turned = np.asarray(jax.jit(reflect, static_argnums=1)(jnp.asarray(np.concatenate([above, rest]), dtype), 2))
+    np.testing.assert_allclose(square(turned[2:]), square(rest), rtol=0, atol=100 * np.finfo(dtype).eps)
+    assert np.abs(turned[0, 1:]).max() < 1e-5 * tiny
 
 
 def test_products_of_what_is_constant_in_single_precision():

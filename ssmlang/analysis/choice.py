@@ -10,8 +10,8 @@ from ssmlang.model.linear import LinearForm
 Verb = Literal["likelihood", "filter", "smooth", "forecast", "fit"]
 
 PARALLEL_ROWS = 100
-"""From so many rows on `parallel` is quicker than `kalman` on a GPU, whatever is asked: up to ten states, measured on an
-H100 (docs/gpu.md). Shorter series were not measured."""
+"""From so many rows on `parallel` is quicker than `kalman` on a GPU, whatever is asked: measured up to ten
+states on an H100 (docs/gpu.md). Shorter series were not measured."""
 COMPANION = 100
 """Up to so many numbers of memory (states times rows) a sum over the whole past is filtered on a state that holds all
 rows; beyond, the joint law of all rows costs less, gradients above all (measured on two cores, n = m = 1)."""

@@ -22,6 +22,7 @@ from ssmlang.analysis.identifiability_point import Coordinate
 from ssmlang.analysis.identifiability_rank import orthogonal
 from ssmlang.analysis.identifiability_rings import NoRoot, Reals, Unsupported
 from ssmlang.analysis.identifiability_study import Study
+from ssmlang.analysis.identifiability_words import listed
 from ssmlang.analysis.information_scale import Scale, scale_of
 from ssmlang.model.linear import LinearForm
 
@@ -63,7 +64,8 @@ def check(context: Context) -> list[Finding]:
     if context.rows is None or not isinstance(context.form, LinearForm):
         return []
     if context.data is None and context.model.inputs:
-        return []
+        needs = f"{listed(list(context.model.inputs))} must be given: what data teach depends on them"
+        return [Finding(f"informed by {context.rows:,} rows", "unknown", needs)]
     try:
         expected = expected_ratios(context, context.rows)
     except (Unsupported, OutOfTime, NoRoot) as trouble:

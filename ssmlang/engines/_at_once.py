@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from ssmlang.engines._elements import Law
+from ssmlang.engines._passes import BLOCK
 from ssmlang.engines._rotations import identity, product
 from ssmlang.engines._rows_last import RowsLast
 from ssmlang.engines._stretches import forwards
@@ -26,23 +27,23 @@ def _join(left: _Affine, right: _Affine) -> _Affine:
 
 
 def follow(
-    first: Float[Array, "N K"], A: Float[Array, "N N T-1"], b: Float[Array, "N K T-1"], block: int
+    first: Float[Array, "N K"], A: Float[Array, "N N T-1"], b: Float[Array, "N K T-1"], block: int | None
 ) -> Float[Array, "N K T"]:
     """s_0 = first and s_t = A_t s_{t-1} + b_t for all rows."""
     nothing = _Affine(identity(A.shape[0], A), jnp.zeros_like(first))
     begun = _Affine(jnp.zeros_like(nothing.A), first)
     finish = lambda past, stretch: product(stretch.A, past.b) + stretch.b
-    rest = forwards(begun, _Affine(A, b), _join, finish, nothing, block)
+    rest = forwards(begun, _Affine(A, b), _join, finish, nothing, block or BLOCK)
     return jnp.concatenate([first[..., None], rest], axis=-1)
 
 
-def reach(D: Float[Array, "N d"], A: Float[Array, "N N T-1"], block: int) -> Float[Array, "N d T"]:
+def reach(D: Float[Array, "N d"], A: Float[Array, "N N T-1"], block: int | None) -> Float[Array, "N d T"]:
     """A_t ... A_1 D for all rows: which entries a flat coefficient moves."""
     return follow(D, A, jnp.zeros((*D.shape, A.shape[-1]), D.dtype), block)
 
 
 def affine_paths(
-    rows: RowsLast, begun: Law, key: Key[Array, ""], draws: int, block: int
+    rows: RowsLast, begun: Law, key: Key[Array, ""], draws: int, block: int | None
 ) -> tuple[Float[Array, "draws T N"], Float[Array, "draws T m"]]:
     """Draws of the memory and of the observations (none missing) from the law `begun` of row 0."""
     keys, dtype, T = jax.random.split(key, 3), rows.W.dtype, rows.y.shape[-1]

@@ -5,7 +5,6 @@ What rows say of the flat coefficients of the initial law is carried along in th
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -13,12 +12,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ssmlang.engines import _flat as flat
-from ssmlang.engines._elements import Element, Law, Sight, advance, join, look_back, nothing
+from ssmlang.engines import _passes as passes
+from ssmlang.engines._elements import Element, Law, Sight, nothing
 from ssmlang.engines._first_row import FirstRow, first_row
 from ssmlang.engines._flat import Settled
 from ssmlang.engines._rotations import beside, product
 from ssmlang.engines._rows_last import RowsLast, elements, row_densities
-from ssmlang.engines._stretches import backwards, forwards
 from ssmlang.engines._univariate import zero_tolerance
 from ssmlang.engines.layout import Layout
 from ssmlang.engines.program import Initial
@@ -36,23 +35,22 @@ class Past(NamedTuple):
     """of all rows"""
 
 
-def gone_through(layout: Layout, block: int, rows: RowsLast, start: Initial) -> Past:
-    """The pass forwards; `start` is the law of row 0 on the layout's memory, `block` the length of a stretch."""
+def gone_through(layout: Layout, block: int | None, rows: RowsLast, start: Initial) -> Past:
+    """The pass forwards; `start` is the law of row 0 on the layout's memory, `block` the length of a stretch (None: as
+    suits the device)."""
     tolerance = zero_tolerance(layout, rows.W.dtype)
     first = first_row(start, rows, layout, tolerance)
     steps = elements(rows.part(1, rows.y.shape[-1]), tolerance)
-    none = nothing(layout.size, rows.y.shape[1], rows.W)
-    finish = partial(advance, d=first.law.D.shape[1])
-    laws = forwards(first.law.element(), steps, join, finish, none, block)
+    laws = passes.laws(first.law.element(), steps, first.law.D.shape[1], block)
     laws = jax.tree.map(lambda a, b: jnp.concatenate([a[..., None], b], axis=-1), first.law, laws)
     return Past(layout, rows, steps, first, laws)
 
 
-def sights(past: Past, block: int) -> Sight:
+def sights(past: Past, block: int | None) -> Sight:
     """The pass backwards: what later rows say of each."""
     N, K = past.laws.m.shape[:2]
     none = nothing(N, K, past.laws.U)
-    seen = backwards(none, past.elements, join, look_back, none, block)
+    seen = passes.sights(past.elements, block)
     last = Sight(none.eta, none.Z)
     return jax.tree.map(lambda a, b: jnp.concatenate([a, b[..., None]], axis=-1), seen, last)
 

@@ -12,6 +12,7 @@ without a pseudo-inverse). They are first derivatives; a second one is refused.
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import NamedTuple
 
 import jax
@@ -47,7 +48,12 @@ def product(A: Float[Array, "i j *T"], B: Float[Array, "j k *T"]) -> Float[Array
     if A.shape[1] > SMALL:
         return jnp.einsum("ij...,jk...->ik...", A, B)
     A, B = _alike(A, B)
-    return jnp.sum(A[:, :, None] * B[None], axis=1)
+    if not A.shape[1]:
+        return jnp.zeros((A.shape[0], *B.shape[1:]), jnp.result_type(A, B))
+    # Term by term, no reduction: of a product of arrays repeated over the rows XLA's CPU compiler makes, in single
+    # precision, one that reads beyond their ends (jaxlib 0.10.2 to 0.12.0).
+    terms = (A[:, j, None] * B[j][None] for j in range(A.shape[1]))
+    return reduce(jnp.add, terms)
 
 
 def transposed(A: Float[Array, "i j *T"]) -> Float[Array, "j i *T"]:
@@ -186,11 +192,14 @@ def reflect(M: Float[Array, "n k *T"], rows: int) -> Float[Array, "n k *T"]:
 def _reflected(M: Float[Array, "n k *T"], x: Float[Array, " k *T"], j: int | Array) -> Float[Array, "n k *T"]:
     """M (I - beta v v') with v such that the row x becomes a multiple of the j-th unit vector."""
     at = _over(jnp.arange(M.shape[1]) == j, x)
+    # In units of the largest entry: squares of what has decayed over many rows would vanish, and v would not be turned.
+    unit = jnp.max(jnp.abs(x), axis=0, initial=0.0)
+    some = unit > float(jnp.finfo(x.dtype).tiny)
+    x = x / jnp.where(some, unit, 1.0)
     norm = jnp.sqrt(jnp.sum(x * x, axis=0))
     first = jnp.sum(jnp.where(at, x, 0.0), axis=0)
     v = x + jnp.where(at, jnp.where(first < 0, -norm, norm), 0.0)
-    size = norm * (norm + jnp.abs(first))
-    beta = jnp.where(size > 0, 1.0 / jnp.where(size > 0, size, 1.0), 0.0)
+    beta = jnp.where(some, 1.0 / jnp.where(some, norm * (norm + jnp.abs(first)), 1.0), 0.0)
     return M - jnp.sum(M * v, axis=1, keepdims=True) * (beta * v)
 
 

@@ -20,7 +20,7 @@ and m at the mean and of those along each column of S.
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -59,14 +59,14 @@ class Start(NamedTuple):
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def log_density(layout: Layout, block: int, rows: RowsLast, start: Start) -> Float[Array, ""]:
+def log_density(layout: Layout, block: int | None, rows: RowsLast, start: Start) -> Float[Array, ""]:
     """Log-density of one series, differentiable once and in either mode."""
     return total(gone_through(layout, block, rows, Initial(*start)))
 
 
 @log_density.defjvp
 def _derivative(
-    layout: Layout, block: int, primals: tuple[RowsLast, Start], tangents: tuple[RowsLast, Start]
+    layout: Layout, block: int | None, primals: tuple[RowsLast, Start], tangents: tuple[RowsLast, Start]
 ) -> tuple[Array, Array]:
     past = gone_through(layout, block, primals[0], Initial(*primals[1]))
     slopes = jax.tree.map(once, _slopes(past, block, primals[1]))
@@ -80,7 +80,7 @@ def rows_dtype(rows: RowsLast) -> np.dtype:
     return rows.W.dtype
 
 
-def _slopes(past: Past, block: int, start: Start) -> dict[str, Array]:
+def _slopes(past: Past, block: int | None, start: Start) -> dict[str, Array]:
     """Derivatives with respect to the floating-point fields of the rows and of the start."""
     laws, seen = past.laws, sights(past, block)
     # Columns: the mean, and beside it the directions in which flat coefficients are uncertain in the end.
@@ -101,17 +101,16 @@ def _slopes(past: Past, block: int, start: Start) -> dict[str, Array]:
     if delta is not None and root is not None:
         to_D = product(r0, transposed(beside(delta, root)))
     row = past.rows.part(0, 1)
-    names = tuple(name for name, value in found.items())
 
-    def begun(start: Start, numbers: dict[str, Array]) -> tuple[Array, ...]:
+    def begun(start: Start, numbers: dict[str, Any]) -> tuple[Array, ...]:
         tolerance = zero_tolerance(past.layout, row.W.dtype)
         first = first_row(Initial(*start), row._replace(**numbers), past.layout, tolerance)
         return jnp.sum(first.density), first.law.m, first.law.U, first.law.D
 
     one = jnp.ones((), row.W.dtype)
-    _, pull = jax.vjp(begun, start, {name: getattr(row, name) for name in names})
+    _, pull = jax.vjp(begun, start, {name: getattr(row, name) for name in found})
     of_start, of_row = pull((one, r0[:, :1], to_U, to_D))
-    return {name: jnp.concatenate([of_row[name], found[name]], axis=-1) for name in names} | of_start._asdict()
+    return {name: jnp.concatenate([of_row[name], found[name]], axis=-1) for name in found} | of_start._asdict()
 
 
 def _row_slopes(

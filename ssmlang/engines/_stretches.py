@@ -28,7 +28,7 @@ def forwards(first: Any, elements: Any, join: Join, finish: Join, nothing: Any, 
     if not T:
         found = jax.eval_shape(finish, first, nothing)
         return jax.tree.map(lambda a: jnp.zeros((*a.shape, 0), a.dtype), found)
-    parts = _split(elements, nothing, block)
+    parts = split(elements, nothing, block)
     start, rest = jax.tree.map(lambda a: a[0], parts), jax.tree.map(lambda a: a[1:], parts)
     total, rest = jax.lax.scan(lambda acc, e: (join(acc, e),) * 2, start, rest)
     within = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), start, rest)
@@ -43,7 +43,7 @@ def backwards(last: Any, elements: Any, join: Join, finish: Join, nothing: Any, 
     if not T:
         found = jax.eval_shape(finish, nothing, last)
         return jax.tree.map(lambda a: jnp.zeros((*a.shape, 0), a.dtype), found)
-    parts = _split(elements, nothing, block)
+    parts = split(elements, nothing, block)
     start, rest = jax.tree.map(lambda a: a[-1], parts), jax.tree.map(lambda a: a[:-1], parts)
     total, rest = jax.lax.scan(lambda acc, e: (join(e, acc),) * 2, start, rest, reverse=True)
     within = jax.tree.map(lambda a, b: jnp.concatenate([b, a[None]]), start, rest)
@@ -77,19 +77,21 @@ def _handed_out(finish: Join, around: Any, within: Any, T: int) -> Any:
     repeat = lambda a: jnp.broadcast_to(a[..., None, :], (*a.shape[:-1], block, a.shape[-1]))
     found = finish(jax.tree.map(repeat, around), jax.tree.map(lambda a: jnp.moveaxis(a, 0, -2), within))
 
-    def in_a_row(a: jax.Array) -> jax.Array:
-        a = jnp.swapaxes(a, -1, -2)
-        return a.reshape(*a.shape[:-2], a.shape[-2] * a.shape[-1])[..., :T]
+    return jax.tree.map(lambda a: in_a_row(a, T), found)
 
-    return jax.tree.map(in_a_row, found)
+
+def in_a_row(a: jax.Array, T: int) -> jax.Array:
+    """The last axes (place in the stretch, stretch) as one of T rows."""
+    a = jnp.swapaxes(a, -1, -2)
+    return a.reshape(*a.shape[:-2], a.shape[-2] * a.shape[-1])[..., :T]
 
 
 def _rows(elements: Any) -> int:
     return int(jax.tree.leaves(elements)[0].shape[-1])
 
 
-def _split(elements: Any, nothing: Any, block: int) -> Any:
-    """The last axis as (place in the stretch, ..., stretch), filled up with nothing."""
+def split(elements: Any, nothing: Any, block: int) -> Any:
+    """The last axis as (place in the stretch, ..., stretch), filled up with `nothing`."""
     T = _rows(elements)
     block = min(block, T)
     count = -(-T // block)

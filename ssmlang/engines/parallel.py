@@ -41,14 +41,15 @@ class Parallel(EngineBase):
     where numbers do. Derivatives are of first order. NaN in y is a missing value.
     """
 
-    block: int = 16
-    """How many rows are gone through one after the other in each of the logarithmically many rounds."""
+    block: int | None = None
+    """How many rows are gone through one after the other before whole stretches of them are joined; None: 16, on a
+    CUDA device more the longer the series is."""
 
     name: ClassVar[str] = "parallel"
     requires: ClassVar[Requirements] = Requirements(linear=True, gaussian=True, finite_order=True, surprises=True)
 
     def __post_init__(self) -> None:
-        if self.block < 2:
+        if self.block is not None and self.block < 2:
             raise ValueError(f"block={self.block}: at least 2 rows")
 
     def log_likelihood(self, program: LinearGaussian, y: Float[Array, "T m"]) -> Float[Array, ""]:

@@ -183,7 +183,8 @@ def test_data_give_the_length_the_gaps_and_the_inputs() -> None:
     assert of(rng.normal(size=30)).verdict == "proved"
     weak = of(np.full(30, 1e-4))
     assert weak.verdict == "refuted" and "b 1" in weak.reason
-    assert not [f for f in model.check(rows=30).findings if f.property.startswith("informed")]
+    [blind] = [f for f in model.check(rows=30).findings if f.property.startswith("informed")]
+    assert blind.verdict == "unknown" and "u must be given" in blind.reason
 
 
 def test_too_many_numbers_are_taken_fewer_rows_at_a_time() -> None:

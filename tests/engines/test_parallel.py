@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ssmlang.engines import DiffuseHead, Initial, Kalman, Parallel
+from ssmlang.engines._rotations import product, reflect, square
 from ssmlang.engines.layout import Layout
 
 from .oracle import Dense
@@ -198,6 +199,24 @@ def test_single_precision():
         found = jit(ENGINE.log_likelihood)(program, y)
     assert found.dtype == jnp.float32
     np.testing.assert_allclose(found, exact, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "tiny"), [("float32", 3e-22), ("float64", 3e-161)])
+def test_rows_whose_squares_vanish_are_turned_by_an_orthogonal_matrix(dtype, tiny):
+    """Products of transitions over many rows come to that; what stands below them keeps its covariance."""
+    rng = np.random.default_rng(0)
+    above, rest = rng.normal(size=(2, 4, 9)) * tiny, rng.normal(size=(3, 4, 9))
+    turned = np.asarray(jax.jit(reflect, static_argnums=1)(jnp.asarray(np.concatenate([above, rest]), dtype), 2))
+    np.testing.assert_allclose(square(turned[2:]), square(rest), rtol=0, atol=100 * np.finfo(dtype).eps)
+    assert np.abs(turned[0, 1:]).max() < 1e-5 * tiny
+
+
+def test_products_of_what_is_constant_in_single_precision():
+    """Repeated over the rows, where a compiler's reduction has read beyond the arrays' ends."""
+    A, b = jnp.ones((3, 10), "float32"), jnp.zeros((10, 1), "float32")
+    repeated = lambda a: jnp.broadcast_to(a[..., None], (*a.shape, 999))
+    found = jax.jit(lambda A, b: product(repeated(A), repeated(b)))(A, b + 1)
+    np.testing.assert_array_equal(found, np.full((3, 1, 999), 10.0))
 
 
 def test_a_block_is_more_than_one_row():

@@ -32,8 +32,11 @@ def described(*, constant: bool, exact: bool, alike: bool) -> tuple[str, ...]:
     elif exact:
         how = "row by row, for an observation can be predicted without error"
     else:
-        how = (f"row by row until the gain has settled; then, from {SETTLING_ROWS} rows on, in blocks of rows as matrix "
-               f"products if there is no gap, and from {FREEZING_ROWS} on the means alone up to the next gap")  # fmt: skip
+        how = (
+            "row by row until the gain has settled, all through a short series; after that "
+            f"in blocks of rows as matrix products (from {SETTLING_ROWS} rows on, no gaps), or the means alone up to "
+            f"the next gap (from {FREEZING_ROWS:,} rows on)"
+        )
     shared = ("series with the same gaps share their covariances",) if alike else ()
     return (f"route of kalman: {how}", *shared)
 

@@ -106,7 +106,7 @@ def _forwards(
 
         def block(carry: _Carry, x: tuple[dict[str, Array], Array]) -> tuple[_Carry, Any]:
             def row(c: tuple[Finite, Array], x: tuple[dict[str, Array], Array]) -> tuple[tuple[Finite, Array], Any]:
-                here = rows.row(jax.lax.optimization_barrier(x[0]))
+                here = rows.row(x[0])
                 filtered, gained, used = one_kernel(taken)(c[0], here, x[1])
                 after = one_kernel(partial(univariate.time_update, layout=layout))(filtered, here)
                 return (after, c[1] + gained), used

@@ -54,10 +54,10 @@ FOREIGN_STATEMENTS: dict[str, tuple[str, str]] = {
     "include": ("from", 'components come by `from "./file.ssm" import name`'),
     "return": ("out", "the value of a component is `out ...`"),
 }
-SAME_WORDS = frozenset(
-    "parameter parameters constant covariate observe observed observation latent hidden function fn var val initial "
-    "return".split()
-)
+SAME_WORDS = frozenset({
+    "parameter", "parameters", "constant", "covariate", "observe", "observed", "observation", "latent", "hidden",
+    "function", "fn", "var", "val", "initial", "return",
+})  # fmt: skip
 """Those of them that mean the same as the word here, whatever follows."""
 
 _LAW = re.compile(r"=[ \t]*([^\W\d]\w*)[ \t]*\(")
@@ -117,7 +117,8 @@ def foreign_operator(found: Found) -> Slip | None:
         # In square brackets it may be a slice of Python, which leaves its end out; elsewhere `:` binds closer than `+`.
         plain = re.fullmatch(r":[ \t]*\w+[ \t]*", after) and re.search(r"(?:=|\bin)[ \t]*\w+[ \t]*$", found.before)
         safe = plain is not None and not _open_brackets(found.before, "[", "]")
-        return Slip("E106", "a range is written `1..n`, both ends included", "", span=at(1), replacement="..", safe=safe)
+        return Slip("E106", "a range is written `1..n`, both ends included", "", span=at(1), replacement="..",
+                    safe=safe)  # fmt: skip
     if after.startswith("?"):
         return Slip("E106", "a choice is written `if a then b else c`", "", span=at(1))
     if text[start - 1 : start + 1] == "->" and start > 0:

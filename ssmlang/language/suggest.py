@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from ssmlang.language.diagnostics import Edit, Fix
 from ssmlang.language.source import Span
 
-_GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi "
-    "psi omega".split()
-)
+_GREEK = frozenset({
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi",
+    "omicron", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega",
+})  # fmt: skip
 
 def suggest(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate that `name` was probably meant to be, or None; case and order of letters count little."""
@@ -39,10 +39,8 @@ def only_neighbour(name: str, candidates: Iterable[str]) -> str | None:
     folded = [c for c in pool if c.casefold() == name.casefold()]
     if folded:
         return folded[0] if len(folded) == 1 else None
-    near = [c for c in pool if _slips(name, c) <= (2 if min(len(name), len(c)) >= 7 else 1)]
-    if len(near) != 1 or not _misspelt(name, near[0]):
-        return None
-    return near[0]
+    near = [c for c in pool if _slips(name, c) <= (2 if min(len(name), len(c)) >= 7 else 1) and _misspelt(name, c)]
+    return near[0] if len(near) == 1 else None
 
 
 def respelt(span: Span, name: str, candidates: Iterable[str]) -> Fix | None:

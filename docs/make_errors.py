@@ -23,12 +23,15 @@ HEAD = """# Errors
 
 Every code, what it means, a program that provokes it and the same program mended. `ssmlang explain E205` prints the
 same in a terminal. Wnnn is Ennn as a warning, Nnnn as a note. This page is made from the code by `make docs`.
+
+`ssmlang check --fix` mends what has one certain mend, of these codes: {fixed}. Their entries say what is mended.
 """
 
 
 def page() -> str:
     """The whole page as text."""
-    parts = [HEAD]
+    fixed = ", ".join(sorted((e.code for e in REGISTRY.values() if e.fixes), key=lambda code: (code[1:], code[0])))
+    parts = [HEAD.format(fixed=fixed)]
     for digit, about in ABOUT.items():
         entries = sorted((e for e in REGISTRY.values() if e.code[1] == digit), key=lambda e: e.code[1:] + e.code[0])
         if entries:
@@ -46,6 +49,7 @@ def _entry(entry: Code) -> str:
             "",
             entry.explanation,
             "",
+            *([f"`ssmlang check --fix` mends: {entry.fixes}.", ""] if entry.fixes else []),
             "Wrong:",
             "",
             *_example(entry.wrong),

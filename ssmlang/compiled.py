@@ -146,7 +146,7 @@ class Model:
         `data`, or the number of `rows` that are to come: also what these can inform.
         """
         bound = None if data is None else self.bind(data, time=time)
-        return report(self.spec, self.form, self.diagnostics, rows=rows, data=bound)
+        return report(self.spec, self.form, self.diagnostics, rows=rows, data=bound, source=self.checked.source)
 
     def why(self) -> Advice:
         """The engine that `auto` takes, and why not each of the others."""

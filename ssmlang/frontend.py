@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ssmlang.language import syntax as syn
+from ssmlang.language.allow import ANALYSIS, silence, unused, wrong
+from ssmlang.language.codes import WARNINGS
 from ssmlang.language.diagnostics import Diagnostic, Findings, SsmError
 from ssmlang.language.expand import expand
 from ssmlang.language.files import read_model_file
@@ -58,7 +60,19 @@ def check_text(
         from ssmlang.model.autoregression import check_stationary
 
         check_stationary(model, findings)
-    return Checked(source, tree, flat, None if findings.has_errors else model, tuple(findings))
+    model = None if findings.has_errors else model
+    return _allowed(Checked(source, tree, flat, model, tuple(findings)))
+
+
+def _allowed(checked: Checked) -> Checked:
+    """Without the warnings that comments of the file allow, and with what is wrong with those comments."""
+    source = checked.source
+    found, spent = silence(checked.findings)
+    found += (errors := wrong(source))
+    model = None if errors else checked.model
+    if model is not None:
+        found += unused(source, spent, (code for code in WARNINGS if code[1] != ANALYSIS))
+    return replace(checked, model=model, findings=tuple(Findings(found)))
 
 
 def check_file(path: str | Path, **options: Any) -> Checked:

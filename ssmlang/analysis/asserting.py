@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from ssmlang.analysis.context import Context
 from ssmlang.analysis.findings import Finding
+from ssmlang.language.allow import ANALYSIS, Allow, allowing, unused
+from ssmlang.language.codes import WARNINGS
 from ssmlang.language.diagnostics import Diagnostic
-from ssmlang.language.source import Span
+from ssmlang.language.source import Source, Span
 from ssmlang.model.model import Model
+
+OF_DATA = frozenset({"W605", "W622", "W631"})
+"""Warnings that depend on the data, or on how many rows there are."""
 
 
 def unanswered(model: Model, found: Sequence[Finding]) -> list[Finding]:
@@ -23,15 +29,45 @@ def unanswered(model: Model, found: Sequence[Finding]) -> list[Finding]:
     return missing
 
 
-def diagnostics(context: Context, found: Sequence[Finding]) -> tuple[Diagnostic, ...]:
+@dataclass(frozen=True)
+class Said:
+    """The findings, those that comments of the file allow marked as such, what is said of the others, and which
+    comments were of use."""
+
+    findings: tuple[Finding, ...]
+    diagnostics: tuple[Diagnostic, ...]
+    spent: frozenset[Allow]
+
+
+def said(context: Context, found: Sequence[Finding]) -> Said:
     """What the findings say to someone who reads warnings and errors alone."""
-    made = [d for f in found if (d := _diagnostic(context, f)) is not None]
+    pairs = [(f, diagnostic_of(context, f)) for f in found]
     # An assertion that fails says all that the warning about the same thing would.
-    failed = {d.code[1:] for d in made if d.severity == "error"}
-    return tuple(d for d in made if not (d.severity == "warning" and d.code[1:] in failed))
+    failed = {d.code[1:] for _, d in pairs if d is not None and d.severity == "error"}
+    findings, diagnostics, spent = [], [], set()
+    for f, d in pairs:
+        if d is None or (d.severity == "warning" and d.code[1:] in failed):
+            findings.append(f)
+        elif (allow := allowing(d.code, d.span)) is not None:
+            spent.add(allow)
+            findings.append(replace(f, allowed=allow.line, details=(*f.details, f"allowed on line {allow.line}")))
+        else:
+            findings.append(f)
+            diagnostics.append(d)
+    return Said(tuple(findings), tuple(diagnostics), frozenset(spent))
 
 
-def _diagnostic(context: Context, f: Finding) -> Diagnostic | None:
+def idle(source: Source, results: Said) -> list[Diagnostic]:
+    """A warning for each comment that allows what no check of the analysis found.
+
+    What depends on the data is left alone; so is all but W601 where a check came to no answer: it may on another day.
+    """
+    answered = all(f.verdict != "unknown" for f in results.findings)
+    judged = {c for c in WARNINGS if c[1] == ANALYSIS} - OF_DATA if answered else {"W601"}
+    return unused(source, results.spent, judged)
+
+
+def diagnostic_of(context: Context, f: Finding) -> Diagnostic | None:
     if f.verdict == "proved" or (f.verdict == "unknown" and not f.asserted):
         return None
     if f.verdict == "unknown":

@@ -55,7 +55,8 @@ class Finding:
     `code`: the registered code (E6..., W6..., or W5...) of the diagnostic that is made of it; without one it stands in
     the report alone. `asserted`: the model says `assert property`, so that refuted is an error and unknown a warning.
     `headline`, `label`, `span_of`: the diagnostic's first sentence, the words beside the carets, and the name of the
-    series or parameter that is underlined; without them the reason, nothing, and the assertion or nothing.
+    series or parameter that is underlined; without them the reason, nothing, and the assertion or nothing. `allowed`:
+    the line of the comment that silences the diagnostic.
     """
 
     property: str
@@ -71,6 +72,7 @@ class Finding:
     headline: str | None = None
     label: str = ""
     span_of: str | None = None
+    allowed: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -84,6 +86,7 @@ class Finding:
             "fix": self.fix,
             "code": self.code,
             "asserted": self.asserted,
+            "allowed": self.allowed,
         }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from ssmlang.analysis.advice import Advice, advise
 from ssmlang.analysis.findings import Finding, Outcome
 from ssmlang.language.diagnostics import Diagnostic, SsmError
+from ssmlang.language.source import Source
 from ssmlang.model.blocks import described
 from ssmlang.model.linear import LinearForm
 from ssmlang.model.model import Model
@@ -99,12 +100,14 @@ def report(
     rows: int | None = None,
     data: tuple[Any, ...] | None = None,
     seconds: float | None = None,
+    source: Source | None = None,
 ) -> Report:
     """Everything that is known of a model before data; `rows` of them, or the bound `data` themselves, where known.
 
-    `seconds`: processor time that each check may take (budget.SECONDS).
+    `seconds`: processor time that each check may take (budget.SECONDS). `source`: the model's text; with it, comments
+    that allow what no check finds are complained of.
     """
-    from ssmlang.analysis.asserting import diagnostics as of_findings
+    from ssmlang.analysis.asserting import idle, said
     from ssmlang.analysis.budget import SECONDS, Budget
     from ssmlang.analysis.checks import run_checks
     from ssmlang.analysis.context import Context
@@ -112,14 +115,15 @@ def report(
     if rows is None and data:
         rows = max(b.steps for b in data)
     context = Context(model, form, Budget(SECONDS if seconds is None else seconds), rows, data)
-    findings = run_checks(context)
+    results = said(context, run_checks(context))
     facts = _facts(model)
     apart = described(form) if isinstance(form, LinearForm) else None
     if apart is not None:
         facts.append(f"in {apart}, each run as a model of its own")
     known = {(d.code, d.span) for d in diagnostics}
-    found = tuple(d for d in of_findings(context, findings) if (d.code, d.span) not in known)
-    return Report(model.name, tuple(facts), tuple(findings), advise(model, form), (*diagnostics, *found),
+    found = [d for d in results.diagnostics if (d.code, d.span) not in known]
+    found += [] if source is None else idle(source, results)
+    return Report(model.name, tuple(facts), results.findings, advise(model, form), (*diagnostics, *found),
                   _matrices(context))  # fmt: skip
 
 
@@ -127,12 +131,12 @@ def require_assertions(
     model: Model, form: LinearForm | tuple[Obstacle, ...], diagnostics: tuple[Diagnostic, ...] = ()
 ) -> None:
     """Raise SsmError, with `diagnostics` too, where an assertion of the model is refuted: what compiling asks for."""
-    from ssmlang.analysis.asserting import diagnostics as of_findings
+    from ssmlang.analysis.asserting import said
     from ssmlang.analysis.checks import answering, run_checks
     from ssmlang.analysis.context import Context
 
     context = Context(model, form)
-    found = of_findings(context, run_checks(context, answering(context)))
+    found = said(context, run_checks(context, answering(context))).diagnostics
     if any(d.severity == "error" for d in found):
         raise SsmError((*diagnostics, *found))
 

@@ -119,12 +119,15 @@ def _check(commands: Parsers) -> None:
         "check",
         "check model files: what is wrong, what is proved of them, which engines can run them",
         "  ssmlang check nile.ssm\n  ssmlang check nile.ssm --data nile\n"
-        "  ssmlang check *.ssm --format github --strict",
+        "  ssmlang check *.ssm --format github --strict\n"
+        "  ssmlang check nile.ssm --fix",
     )
     p.add_argument("files", nargs="+", metavar="FILE", help="model files, or - for standard input")
     p.add_argument("--rows", type=_positive, metavar="N", help="how many rows of data there will be")
     _data(p, required=False)
     p.add_argument("--strict", action="store_true", help="exit 1 on warnings too")
+    p.add_argument("--fix", action="store_true", help="mend what has one certain mend, in the files themselves")
+    p.add_argument("--diff", action="store_true", help="with --fix: change nothing; show what would change")
     _const(p)
     _format(p)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ssmlang.cli.console import show_diagnostics, summary_line
 from ssmlang.cli.files import display_name, write_text
+from ssmlang.cli.fixing import FileFixes, check_usage, fix_file, show_fixes
 from ssmlang.cli.programs import read_flat, read_program, report_of, verdict
 from ssmlang.cli.values import constants
 from ssmlang.language.diagnostics import Diagnostic, SsmError
@@ -23,23 +24,29 @@ def check(args: argparse.Namespace) -> int:
     given = constants(args)
     if args.data is not None and len(args.files) > 1:
         raise Usage("--data are those of one model: check one file at a time")
+    check_usage(args)
     found: list[Diagnostic] = []
+    fixes: list[FileFixes] = []
     reports: list[tuple[str, Model, Report]] = []
     for name in args.files:
         try:
+            if args.fix:
+                fixes.append(fix_file(name, given, args))
             checked = read_program(name, given)
             if checked.model is None:
                 found += checked.findings
                 continue
-            report = report_of(checked.model, checked.findings, rows=args.rows, data=args.data, time=args.time)
+            report = report_of(checked, rows=args.rows, data=args.data, time=args.time)
         except SsmError as error:
             found += error.diagnostics
             continue
         found += report.diagnostics
         reports.append((display_name(name), checked.model, report))
     if args.format == "json":
-        print(_json(reports, found))
+        print(_json(reports, found, fixes if args.fix else None))
     else:
+        for fixed in fixes:
+            show_fixes(fixed, sys.stdout if args.format == "text" else sys.stderr)
         show_diagnostics(found, args.format)
     if args.format == "text":
         if found:
@@ -55,7 +62,7 @@ def check(args: argparse.Namespace) -> int:
     return int(any(d.severity in bad for d in found))
 
 
-def _json(reports: list[tuple[str, Model, Report]], found: list[Diagnostic]) -> str:
+def _json(reports: list[tuple[str, Model, Report]], found: list[Diagnostic], fixes: list[FileFixes] | None) -> str:
     """What docs/checks.md describes."""
     import json
 
@@ -64,6 +71,8 @@ def _json(reports: list[tuple[str, Model, Report]], found: list[Diagnostic]) -> 
 
     models = [{"file": name, **report.to_dict()} for name, _, report in reports]
     whole = {"schema": SCHEMA, "diagnostics": [diagnostic_to_dict(d) for d in found], "models": models}
+    if fixes is not None:
+        whole["fixes"] = [fixed.to_dict() for fixed in fixes]
     return json.dumps(whole, indent=2, ensure_ascii=False)
 
 

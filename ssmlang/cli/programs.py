@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssmlang.cli.console import count
 from ssmlang.cli.files import STDIN, display_name, read_text
 from ssmlang.frontend import Checked, check_text
-from ssmlang.language.diagnostics import Diagnostic, Findings
+from ssmlang.language.diagnostics import Findings
 from ssmlang.language.source import Source
 from ssmlang.language.syntax import Program
 from ssmlang.model.model import Model
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 def read_program(name: str, constants: Mapping[str, Any]) -> Checked:
     """Read and check the file `name` (`-`: standard input). Raises E701 where it cannot be read."""
-    return check_text(read_text(name), name=display_name(name), base=_base(name), constants=constants)
+    return check_program(read_text(name), name, constants)
+
+
+def check_program(text: str, name: str, constants: Mapping[str, Any]) -> Checked:
+    """Check a text as that of the file `name`."""
+    return check_text(text, name=display_name(name), base=_base(name), constants=constants)
 
 
 def read_flat(name: str) -> Program:
@@ -40,27 +45,28 @@ def _base(name: str) -> Path:
 
 
 def report_of(
-    model: Model,
-    findings: Sequence[Diagnostic] = (),
+    checked: Checked,
     *,
     rows: int | None = None,
     data: str | None = None,
     time: str | None = None,
 ) -> Report:
-    """What can be said of a sound model: its parts, what is proved of it, the engines that can run it.
+    """What can be said of a model: its parts, what is proved of it, the engines that can run it. Raises SsmError where
+    it is not sound.
 
     `data`: a file, or the name of a data set that ships with ssmlang; or the number of `rows` alone.
     """
     from ssmlang.analysis.report import report
     from ssmlang.model.linear import linear_form
 
+    model = checked.require()
     bound = None
     if data is not None:
         from ssmlang.cli.sources import data_of
         from ssmlang.data import bind
 
         bound = bind(model, data_of(data), time=time)
-    return report(model, linear_form(model), tuple(findings), rows=rows, data=bound)
+    return report(model, linear_form(model), checked.findings, rows=rows, data=bound, source=checked.source)
 
 
 def verdict(model: Model) -> str:

@@ -14,7 +14,7 @@ from ssmlang.language.diagnostics import Findings, Label
 from ssmlang.language.parser import MAX_TEXT, parse
 from ssmlang.language.resources import list_resources, read_resource
 from ssmlang.language.source import Source, Span
-from ssmlang.language.suggest import did_you_mean
+from ssmlang.language.suggest import did_you_mean, respelt
 
 MAX_IMPORT_DEPTH = 16
 
@@ -82,6 +82,7 @@ class Loader:
                 item.name.span,
                 did_you_mean(item.name.id, own),
                 help=f"its components: {known}",
+                fix=respelt(item.name.span, item.name.id, own) if item.alias is not None else None,
             )
 
     def find(self, module: Module, statement: s.Import) -> Module | None:

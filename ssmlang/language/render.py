@@ -156,6 +156,8 @@ def explain(code: str) -> str | None:
     parts = [heading, *(textwrap.fill(p, 100) for p in entry.explanation.split("\n\n"))]
     if shown != entry.code:
         parts.append(f"{shown} is {entry.code} as a {'warning' if shown[0] == 'W' else 'note'}.")
+    if entry.fixes:
+        parts.append(textwrap.fill(f"`ssmlang check --fix` mends: {entry.fixes}.", 100))
     parts += [_example("Wrong", entry, entry.wrong), _example("Mended", entry, entry.mended)]
     return "\n\n".join(parts)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ssmlang.language.builtins import DISTRIBUTIONS
 from ssmlang.language.source import Span
 from ssmlang.language.words import STATEMENT_WORDS
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Slip:
-    """What to say of it; `replacement` is the text that mends `span` (by default the place itself)."""
+    """What to say of it; `replacement` is the text that mends `span` (by default the place itself), `safe` where it is
+    a matter of spelling alone."""
 
     code: str
     message: str
@@ -24,6 +26,7 @@ class Slip:
     help: str = ""
     span: Span | None = None
     replacement: str | None = None
+    safe: bool = False
 
 
 FOREIGN_STATEMENTS: dict[str, tuple[str, str]] = {
@@ -51,7 +54,14 @@ FOREIGN_STATEMENTS: dict[str, tuple[str, str]] = {
     "include": ("from", 'components come by `from "./file.ssm" import name`'),
     "return": ("out", "the value of a component is `out ...`"),
 }
+SAME_WORDS = frozenset({
+    "parameter", "parameters", "constant", "covariate", "observe", "observed", "observation", "latent", "hidden",
+    "function", "fn", "var", "val", "initial", "return",
+})  # fmt: skip
+"""Those of them that mean the same as the word here, whatever follows."""
 
+_LAW = re.compile(r"=[ \t]*([^\W\d]\w*)[ \t]*\(")
+_NUMBER = re.compile(r"~[ \t]*-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?[ \t]*")
 _PAPER_SIGNS = {
     "−": "-", "–": "-", "—": "-", "×": "*", "·": "*", "⋅": "*", "÷": "/", "≤": "<=", "≥": ">=", "≠": "!=", "∼": "~",
     "′": "'", "’": "'", "ᵀ": "'", "“": '"', "”": '"', "←": "=", "²": "^2", "³": "^3", "∧": " and ", "∨": " or ",
@@ -62,7 +72,7 @@ _PAPER_SIGNS = {
 def paper_sign(found: Found) -> Slip | None:
     if found.text in _PAPER_SIGNS:
         plain = _PAPER_SIGNS[found.text]
-        return Slip("E103", f"`{found.text}` is written `{plain.strip()}` here", "", replacement=plain)
+        return Slip("E103", f"`{found.text}` is written `{plain.strip()}` here", "", replacement=plain, safe=True)
     return None
 
 
@@ -74,21 +84,28 @@ def foreign_operator(found: Found) -> Slip | None:
         return Span(found.span.source, begin, begin + length)
 
     if after.startswith("**"):
-        return Slip("E106", "a power is written `^`", "", span=at(2), replacement="^")
+        return Slip("E106", "a power is written `^`", "", span=at(2), replacement="^", safe=True)
     if after[:2] in ("+=", "-=", "*=", "/="):
         return Slip("E106", "a name has one definition, which cannot be added to", "", span=at(2))
     if after.startswith("<-"):
-        return Slip("E106", "a definition is written `=`, a law `~`", "", span=at(2), replacement="=")
+        return Slip("E106", "a definition is written `=`, a law `~`", "", span=at(2), replacement="=", safe=True)
     if after.startswith(":="):
-        return Slip("E106", "a definition is written `=`", "", span=at(2), replacement="=")
+        return Slip("E106", "a definition is written `=`", "", span=at(2), replacement="=", safe=True)
     if after.startswith("//") or after.startswith("/*"):
-        return Slip("E106", "a comment begins with `#`", "", span=at(2), replacement="#")
+        # Behind a value `//` may be a division.
+        alone = after.startswith("//") and not found.before.strip()
+        return Slip("E106", "a comment begins with `#`", "", span=at(2), replacement="#", safe=alone)
     if after.startswith(";"):
-        return Slip("E106", "a statement ends with its line, without `;`", "remove it", span=at(1), replacement="")
-    if after.startswith("&"):
-        return Slip("E106", "`and` is a word here", "", span=at(2 if after[:2] == "&&" else 1), replacement="and")
-    if after.startswith("|"):
-        return Slip("E106", "`or` is a word here", "", span=at(2 if after[:2] == "||" else 1), replacement="or")
+        last = not after[1:].strip()
+        return Slip("E106", "a statement ends with its line, without `;`", "remove it", span=at(1), replacement="",
+                    safe=last)  # fmt: skip
+    if after.startswith(("&", "|")):
+        doubled = after[0] == after[1:2]
+        word = "and" if after[0] == "&" else "or"
+        place = at(2 if doubled else 1)
+        # A single sign binds closer than a comparison elsewhere; bars without a value before them are a norm.
+        safe = doubled and word.upper() in found.accepts
+        return Slip("E106", f"`{word}` is a word here", "", span=place, replacement=_apart(word, place), safe=safe)
     if after.startswith("!"):
         return Slip("E106", "`not` is a word here", "", span=at(1), replacement="not ")
     if start and text[start - 1 : start + 2] == "%*%":
@@ -97,13 +114,17 @@ def foreign_operator(found: Found) -> Slip | None:
         if found.before.rstrip().endswith(")") or found.statement.end == start + 1:
             help_ = "a function is `def f(x) = ...`"
             return Slip("E106", "no statement has a `:`", "remove it", help=help_, span=at(1))
-        return Slip("E106", "a range is written `1..n`, both ends included", "", span=at(1), replacement="..")
+        # In square brackets it may be a slice of Python, which leaves its end out; elsewhere `:` binds closer than `+`.
+        plain = re.fullmatch(r":[ \t]*\w+[ \t]*", after) and re.search(r"(?:=|\bin)[ \t]*\w+[ \t]*$", found.before)
+        safe = plain is not None and not _open_brackets(found.before, "[", "]")
+        return Slip("E106", "a range is written `1..n`, both ends included", "", span=at(1), replacement="..",
+                    safe=safe)  # fmt: skip
     if after.startswith("?"):
         return Slip("E106", "a choice is written `if a then b else c`", "", span=at(1))
     if text[start - 1 : start + 1] == "->" and start > 0:
         return Slip("E106", "`->` means nothing here", "", span=at(2, start - 1))
     if after.startswith("..."):
-        return Slip("E106", "a range has two dots: `1..n`", "", span=at(3), replacement="..")
+        return Slip("E106", "a range has two dots: `1..n`", "", span=at(3), replacement="..", safe=True)
     return None
 
 
@@ -112,11 +133,13 @@ def number_spelling(found: Found) -> Slip | None:
     digits = re.match(r"\.[0-9]+", found.after)
     if digits and not found.before[-1:].isalnum():
         span = Span(source, start, start + digits.end())
-        return Slip("E108", "a number has a digit before its point", "", span=span, replacement="0" + digits[0])
+        return Slip("E108", "a number has a digit before its point", "", span=span, replacement="0" + digits[0],
+                    safe=True)  # fmt: skip
     trailing = re.search(r"(?<![\w.])([0-9]+)\.?$", found.before + (found.text if found.text == "." else ""))
     if trailing and trailing[0].endswith("."):
         span = Span(source, found.statement.start + trailing.start(), found.statement.start + trailing.end())
-        return Slip("E108", "a number has a digit behind its point", "", span=span, replacement=trailing[1] + ".0")
+        return Slip("E108", "a number has a digit behind its point", "", span=span,
+                    replacement=trailing[1] + ".0", safe=True)  # fmt: skip
     number = re.search(r"(?<![\w.])[0-9][0-9.]*$", found.before)
     if number and found.terminal == "NAME":
         help_ = f"write `{number[0]} * {found.text}`"
@@ -127,24 +150,28 @@ def number_spelling(found: Found) -> Slip | None:
 def wrong_relation(found: Found) -> Slip | None:
     word, text, accepts = found.word, found.text, found.accepts
     if text == "=" and "THEN" in accepts:
-        return Slip("E107", "a comparison is written `==`", "", replacement="==")
+        return Slip("E107", "a comparison is written `==`", "", replacement="==", safe=True)
     if text == "=" and (_open_brackets(found.before) or word in ("assert", "out")):
         return Slip("E107", "`=` does not stand inside an expression", "a comparison is written `==`", replacement="==")
     if text.startswith("==") and "EQUALS" in accepts:
-        return Slip("E107", "a definition is written `=`", "`==` compares", replacement="=")
+        return Slip("E107", "a definition is written `=`", "`==` compares", replacement="=", safe=True)
     if text in ("~", "=") and word in ("obs", "state", "input"):
         stem = "declare it here, and give its equation in a statement of its own"
         example = {"obs": "y[t] ~ ...", "state": "x[t] ~ ..."}.get(word)
         help_ = f"`{word} {example[0]}`, then `{example}`" if example else "an input's values come with the data"
         return Slip("E107", f"`{word}` only declares", stem if example else "no value here", help=help_)
+    law = _LAW.match(found.after)
+    meant = "~" if law and law[1] in DISTRIBUTIONS else None
     if text == "=" and word in ("param", "augment"):
         help_ = "a fixed number is `const a = 3`, a derived one `let a = ...`"
-        return Slip("E107", "a parameter has a prior, `~`, and no value", "", help=help_)
+        return Slip("E107", "a parameter has a prior, `~`, and no value", "", help=help_, replacement=meant, safe=True)
     if text == "=" and word == "noise":
-        return Slip("E107", "a noise has a law, `~`", "", help="a derived series is `let a[t] = ...`")
+        help_ = "a derived series is `let a[t] = ...`"
+        return Slip("E107", "a noise has a law, `~`", "", help=help_, replacement=meant, safe=True)
     if text == "~" and word in ("const", "let", "def", "lift", "axis"):
         help_ = "an unknown is `param a ~ ...`, a noise `noise e ~ ...`"
-        return Slip("E107", f"`{word}` gives a value, with `=`", "", help=help_)
+        value = "=" if _NUMBER.fullmatch(found.after) else None
+        return Slip("E107", f"`{word}` gives a value, with `=`", "", help=help_, replacement=value, safe=True)
     if text == "~":
         return Slip("E107", "`~` stands between a name and its law only", "")
     return None
@@ -178,7 +205,7 @@ def missing_parts(found: Found) -> Slip | None:
             return Slip("E101", "comparisons do not chain", "", help="write `a < b and b < c`")
         return None
     if text == "+" and "MINUS" in accepts and "NAME" in accepts:
-        return Slip("E101", "there is no sign `+`", "remove it", replacement="")
+        return Slip("E101", "there is no sign `+`", "remove it", replacement="", safe=True)
     return None
 
 
@@ -200,8 +227,15 @@ def one_statement_a_line(found: Found) -> Slip | None:
     return None
 
 
-def _open_brackets(text: str) -> bool:
-    return sum(text.count(c) for c in "([") > sum(text.count(c) for c in ")]")
+def _open_brackets(text: str, opening: str = "([", closing: str = ")]") -> bool:
+    return sum(text.count(c) for c in opening) > sum(text.count(c) for c in closing)
+
+
+def _apart(word: str, span: Span) -> str:
+    """The word with blanks where it would touch its neighbours."""
+    text = span.source.text
+    before, after = text[span.start - 1 : span.start], text[span.end : span.end + 1]
+    return " " * (not before.isspace()) + word + " " * (not after.isspace())
 
 
 SLIPS: tuple[Callable[[Found], Slip | None], ...] = (

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from lark import Token, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from ssmlang.language.diagnostics import Diagnostic, Edit, Findings, Fix
-from ssmlang.language.slips import FOREIGN_STATEMENTS, SLIPS, Slip
+from ssmlang.language.slips import FOREIGN_STATEMENTS, SAME_WORDS, SLIPS, Slip
 from ssmlang.language.source import Span
-from ssmlang.language.suggest import suggest
+from ssmlang.language.suggest import only_neighbour, suggest
 from ssmlang.language.words import EXPRESSION_WORDS, OPENING_WORDS, STATEMENT_WORDS
 
 _OPERATORS = {"PLUS", "MINUS", "STAR", "SLASH", "AT", "PERCENT", "CARET", "COMPARE", "AND", "OR", "PRIME", "DOT"}
@@ -81,7 +81,8 @@ def report(error: UnexpectedInput, statement: Span, findings: Findings) -> Diagn
 
 def _record(findings: Findings, slip: Slip, found: Found) -> Diagnostic:
     span = slip.span or found.span
-    fix = Fix(slip.help or slip.message, (Edit(span, slip.replacement),)) if slip.replacement is not None else None
+    mended = slip.replacement
+    fix = Fix(slip.help or slip.message, (Edit(span, mended),), slip.safe) if mended is not None else None
     help_ = (slip.help,) if slip.help else ()
     return findings.add(slip.code, slip.message, span, slip.label, help=help_, fix=fix)
 
@@ -127,13 +128,15 @@ def _bad_start(found: Found) -> Slip | None:
         return None
     if word in FOREIGN_STATEMENTS:
         meant, help_ = FOREIGN_STATEMENTS[word]
-        return Slip("E105", f"no statement begins with `{word}`", "", help=help_, span=span, replacement=meant)
+        return Slip("E105", f"no statement begins with `{word}`", "", help=help_, span=span, replacement=meant,
+                    safe=word in SAME_WORDS)  # fmt: skip
     if "TILDE" in found.accepts and re.match(r"[^\W\d]\w*[ \t]*\(", found.after) and found.text[0].isupper():
         return None
     meant = suggest(word, OPENING_WORDS)
     return Slip(
         "E105", f"no statement begins with `{word}`", f"did you mean `{meant}`?" if meant else "", span=span,
         help="" if meant else f"statements begin with {', '.join(OPENING_WORDS)}, or are equations", replacement=meant,
+        safe=meant is not None and only_neighbour(word, OPENING_WORDS) == meant,
     )  # fmt: skip
 
 

@@ -41,6 +41,9 @@ _MODULES = (
 
 REGISTRY: dict[str, Code] = {entry.code: entry for module in _MODULES for entry in module.CODES}
 
+WARNINGS: frozenset[str] = frozenset({c for c in REGISTRY if c[0] in "WN"} - {"W113"} | {"W601", "W602", "W620"})
+"""The warnings and notes that `# allow` may name: those with an entry of their own, and those that share an error's."""
+
 
 def lookup(code: str) -> Code | None:
     """The entry of a code; a warning or note (W602, N205) without one of its own has that of the error (E602)."""
@@ -48,4 +51,4 @@ def lookup(code: str) -> Code | None:
     return REGISTRY.get(code) or (REGISTRY.get("E" + code[1:]) if code[:1] in ("W", "N") else None)
 
 
-__all__ = ["REGISTRY", "Code", "Example", "lookup"]
+__all__ = ["REGISTRY", "WARNINGS", "Code", "Example", "lookup"]

@@ -13,6 +13,7 @@ CODES: tuple[Code, ...] = (
         "could. A statement ends with its line, except inside ( ) and [ ].",
         Example("param sd ~ HalfNormal(1) 2\n"),
         Example("param sd ~ HalfNormal(1)\n"),
+        fixes="a sign `+` before a value is removed",
     ),
     Code(
         "E102",
@@ -31,6 +32,7 @@ CODES: tuple[Code, ...] = (
         "dots. Names may use letters of any alphabet, digits and underscores.",
         Example("const a = 3 $\n"),
         Example("const a = 3\n"),
+        fixes="signs of a printed page (a long minus, a dot for a product, ², ≤, ∞) are written as those of a keyboard",
     ),
     Code(
         "E104",
@@ -50,6 +52,7 @@ CODES: tuple[Code, ...] = (
         "such as `x[t] ~ Normal(x[t-1], 1)`.",
         Example("parm sd ~ HalfNormal(1)\n"),
         Example("param sd ~ HalfNormal(1)\n"),
+        fixes="a misspelt statement word that only one is near, and words of other languages that mean the same",
     ),
     Code(
         "E106",
@@ -59,6 +62,8 @@ CODES: tuple[Code, ...] = (
         "without a semicolon. `and`, `or`, `not` are words.",
         Example("const a = 3 ** 2\n"),
         Example("const a = 3 ^ 2\n"),
+        fixes="`**`, `<-`, `:=`, `...`, `&&`, `||`, a range `1:n` of an axis, a `;` at the end and a line that "
+        "begins with `//`",
     ),
     Code(
         "E107",
@@ -68,6 +73,8 @@ CODES: tuple[Code, ...] = (
         "states and observations are declared first and get their equation in a statement of its own.",
         Example("param sd = 3\n"),
         Example("const sd = 3\n"),
+        fixes="`=` before a distribution in `param` and `noise`, `~` before a number in `const` and `let`, `==` "
+        "for `=` and `=` for `==` where only the other can stand",
     ),
     Code(
         "E108",
@@ -76,6 +83,7 @@ CODES: tuple[Code, ...] = (
         "Numbers are written 12, 0.5 or 1e-3: digits on both sides of the point. A number must fit double precision.",
         Example("const a = 1e999\n"),
         Example("const a = 1e99\n"),
+        fixes="`.5` and `1.` get their digit",
     ),
     Code(
         "E109",
@@ -102,5 +110,26 @@ CODES: tuple[Code, ...] = (
         "belong outside of components; `model` may be written once.",
         Example("const a = 1\nout a\n"),
         Example("component one() {\n  const a = 1\n  out a\n}\n"),
+    ),
+    Code(
+        "E112",
+        "bad-allow",
+        "`# allow` names what is no warning",
+        "`# allow W602` silences a warning or a note where it stands: at the end of a line what begins on that line, "
+        "on a line of its own the statement that follows. It takes codes of warnings (W) and notes (N), parted by "
+        "commas or blanks; an error cannot be allowed.",
+        Example("const a = 3  # allow W229\n"),
+        Example("const a = 3  # allow W221\n"),
+    ),
+    Code(
+        "W113",
+        "unused-allow",
+        "`# allow` silences nothing",
+        "Nothing is found that the comment would silence: it was mended since, or the comment stands elsewhere than "
+        "the warning. A warning that depends on data or on their length (W605, W622, W631) and one whose check came to "
+        "no answer may come again, and allowing it is not complained of.",
+        Example("param sd ~ HalfNormal(1)\nobs y\ny[t] ~ Normal(0, sd)  # allow W221\n"),
+        Example("param sd ~ HalfNormal(1)\nobs y\ny[t] ~ Normal(0, sd)\n"),
+        fixes="the code is removed, and with the last one the comment",
     ),
 )

@@ -7,8 +7,8 @@ from ssmlang.language.codes.entry import Code, Example
 _SERIES = "state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(x[t-1], 1)\n"
 
 
-def _code(code: str, name: str, title: str, explanation: str, wrong: str, mended: str) -> Code:
-    return Code(code, name, title, explanation, Example(wrong), Example(mended))
+def _code(code: str, name: str, title: str, explanation: str, wrong: str, mended: str, fixes: str = "") -> Code:
+    return Code(code, name, title, explanation, Example(wrong), Example(mended), fixes)
 
 
 CODES: tuple[Code, ...] = (
@@ -21,6 +21,8 @@ CODES: tuple[Code, ...] = (
         "or beside a value of that axis.",
         _SERIES + "y[t] ~ Normal(level[t], 1)\n",
         _SERIES + "y[t] ~ Normal(x[t], 1)\n",
+        fixes="a misspelt name that only one declared name is near; not short names, those told apart by a "
+        "digit, and Greek letters",
     ),
     _code(
         "E202",
@@ -96,6 +98,7 @@ CODES: tuple[Code, ...] = (
         "rows up to t; the future cannot be read, nor an observation by a state of the same row.",
         _SERIES + "y[t] ~ Normal(x[t+1], 1)\n",
         _SERIES + "y[t] ~ Normal(x[t], 1)\n",
+        fixes="a left side without a row gets its `[t]`",
     ),
     _code(
         "E211",
@@ -105,6 +108,7 @@ CODES: tuple[Code, ...] = (
         "They take their arguments by position.",
         _SERIES + "y[t] ~ Normal(x[t], squareroot(2))\n",
         _SERIES + "y[t] ~ Normal(x[t], sqrt(2))\n",
+        fixes="a misspelt function or property, and a function that has another name here (`ln`, `arctan`, `expit`)",
     ),
     _code(
         "E212",
@@ -114,6 +118,7 @@ CODES: tuple[Code, ...] = (
         "concentration) and LKJCholesky(concentration).",
         _SERIES + "y[t] ~ Gaussian(x[t], 1)\n",
         _SERIES + "y[t] ~ Normal(x[t], 1)\n",
+        fixes="a misspelt distribution, or argument of one",
     ),
     _code(
         "E213",

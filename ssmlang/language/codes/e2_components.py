@@ -45,6 +45,7 @@ CODES: tuple[Code, ...] = (
         "Only components can be imported, and only those that the module itself defines.",
         Example("from structural import local_levl\npart trend = local_levl(1)\n" + _OBS),
         Example("from structural import local_level\npart trend = local_level(1)\n" + _OBS),
+        fixes="a misspelt component, where it is imported `as` another name",
     ),
     Code(
         "E284",

@@ -23,7 +23,8 @@ class Example:
 
 @dataclass(frozen=True)
 class Code:
-    """One code: `name` in kebab case, `title` one line, `explanation` a paragraph or two of plain text."""
+    """One code: `name` in kebab case, `title` one line, `explanation` a paragraph or two of plain text;
+    `fixes` what `ssmlang check --fix` mends of it, where it mends something."""
 
     code: str
     name: str
@@ -31,3 +32,4 @@ class Code:
     explanation: str
     wrong: Example
     mended: Example
+    fixes: str = ""

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ssmlang.language import syntax as syn
-from ssmlang.language.suggest import suggest
+from ssmlang.language.diagnostics import Edit, Fix
+from ssmlang.language.source import Span
+from ssmlang.language.suggest import respelt, suggest
 from ssmlang.model import expr
 from ssmlang.model.elaborate import laws, values
 from ssmlang.model.elaborate.declarations import Declarations
@@ -111,6 +113,7 @@ class Equations(Declarations):
                 target.name.span,
                 "neither state nor observation",
                 help=f"did you mean `{close}`?" if close else f"add `state {name}` or `obs {name}`",
+                fix=respelt(target.name.span, name, states),
             )
         if symbol.sort not in ("state", "obs"):
             hint = "its law stands at its declaration" if symbol.sort in ("param", "noise") else ()
@@ -132,6 +135,7 @@ class Equations(Declarations):
                 label,
                 help=f"write `{name}[t]` on the left, and the past on the right; a value at the "
                 f"start is `init {name} ...`",
+                fix=_at_row_t(target) if first is None else None,
             )
         return symbol
 
@@ -411,6 +415,7 @@ class Equations(Declarations):
                     claim.function.span,
                     "nothing to prove",
                     help=f"did you mean `{close}`?" if close else f"one of {', '.join(PROPERTIES)}",
+                    fix=respelt(claim.function.span, name, PROPERTIES),
                 )
             if not claim.arguments:
                 raise self.scope.error(
@@ -427,3 +432,11 @@ class Equations(Declarations):
             raise self.scope.unknown(root.id, root.span)
         self.scope.symbols[root.id].used = True
         return e.span.text
+
+
+def _at_row_t(target: syn.Target) -> Fix | None:
+    """`x ~ ...` for `x[t] ~ ...`: a left side can only be of row t."""
+    if target.name.span.text != target.name.id:
+        return None
+    end = target.name.span.end
+    return Fix(f"write `{target.name.id}[t]`", (Edit(Span(target.span.source, end, end), "[t]"),), safe=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ssmlang.language import syntax as syn
 from ssmlang.language.source import Span
-from ssmlang.language.suggest import suggest
+from ssmlang.language.suggest import respelt, suggest
 from ssmlang.model import expr
 from ssmlang.model.distributions import DISTRIBUTIONS
 from ssmlang.model.elaborate import foreign, values
@@ -390,6 +390,7 @@ class Expressions(LoopMixin, SeriesMixin, IndexMixin, ABC):
             e.function.span,
             "no function of this name",
             help=hint,
+            fix=foreign.renamed(e.function.span, name) or respelt(e.function.span, name, [*FUNCTIONS, *defs]),
         )
 
     def apply(self, symbol: Symbol, arguments: list[Val], span: Span, c: Context) -> Val:

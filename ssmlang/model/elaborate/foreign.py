@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+from ssmlang.language.diagnostics import Edit, Fix
+from ssmlang.language.source import Span
+
 _LAWS = {
     "Normal": "n gaussian gauss dnorm norm", "HalfNormal": "dhalfnorm half_normal positivenormal",
     "MvNormal": "multivariatenormal multi_normal multinormal mvn dmnorm mvgaussian multi_normal_cholesky",
@@ -59,3 +64,9 @@ def argument_named(name: str, arguments: tuple[str, ...]) -> str | None:
 def function_named(name: str) -> str | None:
     """How what the function does elsewhere is written here."""
     return _FUNCTIONS.get(name)
+
+
+def renamed(span: Span, name: str) -> Fix | None:
+    """The fix of a function that has another name here and is the same in all else."""
+    own = re.fullmatch(r"(?:it|the natural logarithm) is `(\w+)`(?: here)?", _FUNCTIONS.get(name, ""))
+    return Fix(f"write `{own[1]}`", (Edit(span, own[1]),), safe=True) if own and span.text == name else None

@@ -9,7 +9,7 @@ import numpy as np
 
 from ssmlang.language import syntax as syn
 from ssmlang.language.source import Span
-from ssmlang.language.suggest import suggest
+from ssmlang.language.suggest import respelt, suggest
 from ssmlang.model import expr
 from ssmlang.model.distributions import DISTRIBUTIONS, Signature
 from ssmlang.model.elaborate import foreign, values
@@ -69,6 +69,7 @@ def law(elaborator: Expressions, e: syn.Expr, context: Context) -> Law:
             e.function.span,
             "no distribution of this name",
             help=hint or (),
+            fix=respelt(e.function.span, name, DISTRIBUTIONS),
         )
     found, spans = _arguments(elaborator, e, signature, context)
     return Law(signature, found, e, spans)
@@ -103,6 +104,7 @@ def _arguments(
                     argument.name.span,
                     "unknown argument",
                     help=hint or (f"did you mean `{close}`?" if close else _usage(s)),
+                    fix=None if known else respelt(argument.name.span, name, s.arguments),
                 )
         if name in found:
             raise scope.error("E212", f"`{name}` is given twice", argument.span, "given again here")

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ssmlang.language import syntax as syn
-from ssmlang.language.diagnostics import Findings, Label
+from ssmlang.language.diagnostics import Findings, Fix, Label
 from ssmlang.language.source import Span
-from ssmlang.language.suggest import suggest
+from ssmlang.language.suggest import respelt, suggest
 from ssmlang.model import expr
 from ssmlang.model.elaborate.values import Val
 from ssmlang.model.expr import Axis
@@ -72,9 +72,10 @@ class Scope:
         help: str | tuple[str, ...] = (),
         why: str | tuple[str, ...] = (),
         others: tuple[Label, ...] = (),
+        fix: Fix | None = None,
     ) -> Problem:
         """Record an error and hand back what to raise."""
-        self.findings.add(code, message, span, label, help=help, why=why, others=others)
+        self.findings.add(code, message, span, label, help=help, why=why, others=others, fix=fix)
         return Problem()
 
     def declare(self, symbol: Symbol) -> None:
@@ -134,6 +135,7 @@ class Scope:
             span,
             "nothing of this name is declared",
             help=f"did you mean `{close}`?" if close else (),
+            fix=respelt(span, name, names),
         )
 
     @contextmanager

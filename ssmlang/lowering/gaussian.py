@@ -240,9 +240,10 @@ class GaussianLowering:
         if moving:
             one = lambda t: evaluate([p.varying for _, p in moving], at(t))
             for (name, p), values in zip(moving, jax.vmap(one)(jnp.arange(steps))):
-                whole = jnp.broadcast_to(base[name].reshape(-1), (steps, base[name].size))
-                at_ = p.varying_at.astype(np.int32)
-                arrays[name] = whole.at[:, at_].set(values, unique_indices=True).reshape(steps, *p.shape)
+                if not _every(p.shape, p.varying_at):
+                    whole = jnp.broadcast_to(base[name].reshape(-1), (steps, base[name].size))
+                    values = whole.at[:, p.varying_at.astype(np.int32)].set(values, unique_indices=True)
+                arrays[name] = values.astype(float).reshape(steps, *p.shape)
         arrays |= self.past.added(arrays, params, at, steps)
         return arrays, self.deep(steps)[1].initial(params, at(jnp.asarray(0)))
 
@@ -251,10 +252,15 @@ def _zero_for_nan(values: Array) -> Array:
     return jnp.where(jnp.isnan(values), 0.0, values)
 
 
+def _every(shape: tuple[int, ...], at: np.ndarray) -> bool:
+    """Whether the places are all there are, in order: no scatter then, which costs more than what it moves."""
+    return len(at) == int(np.prod(shape)) and bool((at == np.arange(len(at))).all())
+
+
 def _scatter(shape: tuple[int, ...], at: np.ndarray, values: Array) -> Array:
-    size = int(np.prod(shape))
-    if len(at) == size and (at == np.arange(size)).all():
+    if _every(shape, at):
         return values.astype(float).reshape(shape)
+    size = int(np.prod(shape))
     return jnp.zeros(size).at[at.astype(np.int32)].set(values, unique_indices=True).reshape(shape)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from ssmlang.language import syntax as syn
 from ssmlang.language.allow import ANALYSIS, silence, unused, wrong
-from ssmlang.language.codes import WARNINGS
 from ssmlang.language.diagnostics import Diagnostic, Findings, SsmError
 from ssmlang.language.expand import expand
 from ssmlang.language.files import read_model_file
@@ -71,7 +70,7 @@ def _allowed(checked: Checked) -> Checked:
     found += (errors := wrong(source))
     model = None if errors else checked.model
     if model is not None:
-        found += unused(source, spent, (code for code in WARNINGS if code[1] != ANALYSIS))
+        found += unused(source, spent, lambda code: code[1] != ANALYSIS)
     return replace(checked, model=model, findings=tuple(Findings(found)))
 
 

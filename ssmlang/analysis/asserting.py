@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from ssmlang.analysis.context import Context
 from ssmlang.analysis.findings import Finding
 from ssmlang.language.allow import ANALYSIS, Allow, allowing, unused
-from ssmlang.language.codes import WARNINGS
 from ssmlang.language.diagnostics import Diagnostic
 from ssmlang.language.source import Source, Span
 from ssmlang.model.model import Model
@@ -63,7 +62,10 @@ def idle(source: Source, results: Said) -> list[Diagnostic]:
     What depends on the data is left alone; so is all but W601 where a check came to no answer: it may on another day.
     """
     answered = all(f.verdict != "unknown" for f in results.findings)
-    judged = {c for c in WARNINGS if c[1] == ANALYSIS} - OF_DATA if answered else {"W601"}
+
+    def judged(code: str) -> bool:
+        return code == "W601" or (answered and code[1] == ANALYSIS and code not in OF_DATA)
+
     return unused(source, results.spent, judged)
 
 

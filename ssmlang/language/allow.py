@@ -7,11 +7,10 @@ for the statement that follows. What stands behind the codes is the author's rea
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ssmlang.language.codes import WARNINGS, lookup
 from ssmlang.language.diagnostics import Diagnostic, Edit, Findings, Fix
 from ssmlang.language.layout import Chunk, lay_out
 from ssmlang.language.source import Source, Span
@@ -80,15 +79,19 @@ def silence(diagnostics: Iterable[Diagnostic]) -> tuple[list[Diagnostic], set[Al
 
 def wrong(source: Source) -> list[Diagnostic]:
     """An error for each code that does not exist, or that nothing can allow."""
-    return [_wrong(a) for a in allows_of(source) if a.code not in WARNINGS]
+    allows = allows_of(source)
+    if not allows:
+        return []
+    # The registry is read only for a text that asks for it: that takes as long as checking a small one.
+    from ssmlang.language.codes import WARNINGS
+
+    return [_wrong(a) for a in allows if a.code not in WARNINGS]
 
 
-def unused(source: Source, spent: Iterable[Allow], judged: Iterable[str]) -> list[Diagnostic]:
-    """A warning for each of the `judged` codes that is allowed where there is nothing to allow."""
-    codes = frozenset(judged)
-    idle = [a for a in allows_of(source) if a.code in codes]
+def unused(source: Source, spent: Iterable[Allow], judged: Callable[[str], bool]) -> list[Diagnostic]:
+    """A warning for each code that is allowed where there is nothing to allow, of those that are `judged`."""
     used = set(spent)
-    return [_unused(a) for a in idle if a not in used]
+    return [_unused(a) for a in allows_of(source) if a not in used and judged(a.code)]
 
 
 def _codes(comment: Span) -> Iterator[Span]:
@@ -123,6 +126,8 @@ def _scope(text: str, comment: int, chunks: list[Chunk]) -> tuple[int, int]:
 
 
 def _wrong(a: Allow) -> Diagnostic:
+    from ssmlang.language.codes import WARNINGS, lookup
+
     as_warning = "W" + a.code[1:]
     if a.code == "W113":
         return Diagnostic("E112", "`W113` cannot be allowed", a.span, "remove what silences nothing instead")

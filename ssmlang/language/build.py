@@ -13,7 +13,7 @@ from lark.tree import Meta
 from lark.visitors import Transformer_NonRecursive
 
 from ssmlang.language import syntax as s
-from ssmlang.language.diagnostics import Findings
+from ssmlang.language.diagnostics import Edit, Findings, Fix
 from ssmlang.language.source import Source, Span
 from ssmlang.language.words import RESERVED
 
@@ -49,8 +49,11 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]
         assert start is not None and end is not None
         return Span(self.source, self.offset + start, self.offset + end)
 
-    def error(self, code: str, message: str, span: Span, label: str = "", help: str | tuple[str, ...] = ()) -> None:
-        self.findings.add(code, message, span, label, help=help)
+    def error(
+        self, code: str, message: str, span: Span, label: str = "", help: str | tuple[str, ...] = (),
+        fix: Fix | None = None,
+    ) -> None:  # fmt: skip
+        self.findings.add(code, message, span, label, help=help, fix=fix)
         self.sound = False
 
     def declare(self, *names: s.Name, dt: bool = False) -> None:
@@ -74,8 +77,19 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]
             odd = next((ch for ch in text if not ("a" + ch).isidentifier()), text)
             help_ = f"a power is written `^{unicodedata.normalize('NFKC', odd)}`" if odd in "²³⁴" else ""
             help_ = help_ or "names are made of letters, digits and underscores"
-            self.error("E103", f"`{odd}` cannot be part of a name", span, help=help_)
+            self.error("E103", f"`{odd}` cannot be part of a name", span, help=help_, fix=self.power(span))
         return id
+
+    def power(self, span: Span) -> Fix | None:
+        """`sd²` is `sd^2`; with an index or arguments behind it the power would stand elsewhere."""
+        plain = {"²": "^2", "³": "^3", "⁴": "^4"}.get(span.text[-1])
+        if (
+            plain is None
+            or not span.text[:-1].isidentifier()
+            or self.source.text[span.end :].lstrip()[:1] in ("[", "(")
+        ):
+            return None
+        return Fix(f"write `{plain}`", (Edit(Span(self.source, span.end - 1, span.end), plain),), safe=True)
 
     def number(self, meta: Meta, children: list[Any]) -> s.Number:
         span, text = self.span(meta), str(children[0])

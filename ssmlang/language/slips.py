@@ -135,7 +135,9 @@ def number_spelling(found: Found) -> Slip | None:
         span = Span(source, start, start + digits.end())
         return Slip("E108", "a number has a digit before its point", "", span=span, replacement="0" + digits[0],
                     safe=True)  # fmt: skip
-    trailing = re.search(r"(?<![\w.])([0-9]+)\.?$", found.before + (found.text if found.text == "." else ""))
+    trailing = re.search(
+        r"(?<![\w.])([0-9]+)\.?$", found.before.rstrip(" \t") + (found.text if found.text == "." else "")
+    )
     if trailing and trailing[0].endswith("."):
         span = Span(source, found.statement.start + trailing.start(), found.statement.start + trailing.end())
         return Slip("E108", "a number has a digit behind its point", "", span=span,

@@ -13,6 +13,7 @@ _GREEK = frozenset({
     "omicron", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega",
 })  # fmt: skip
 
+
 def suggest(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate that `name` was probably meant to be, or None; case and order of letters count little."""
     pool = list(dict.fromkeys(candidates))

@@ -162,7 +162,8 @@ def found_in(example: Example, folder: Path) -> set[str]:
     return {d.code for d in findings}
 
 
-OURS = [entry for entry in REGISTRY.values() if entry.code.startswith(("E1", "E28"))]
+# E112 is found where the warnings are, by the front end; its examples are tried with those of all codes.
+OURS = [e for e in REGISTRY.values() if e.code.startswith(("E1", "E28")) and e.code != "E112"]
 
 
 @pytest.mark.parametrize("entry", OURS, ids=lambda entry: entry.code)

@@ -13,7 +13,7 @@ from jax import Array
 from numpyro.distributions.transforms import biject_to
 
 from ssmlang.inference.priors import Site, support_of
-from ssmlang.inference.sampling import draw, gaussian, is_gaussian
+from ssmlang.lowering.draws import draw, gaussian, is_gaussian
 from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.model import expr
 from ssmlang.model.expr import Node

@@ -16,10 +16,10 @@ from numpyro.distributions import constraints
 from numpyro.distributions.constraints import Constraint
 from numpyro.distributions.transforms import Transform, biject_to
 
-from ssmlang.inference.distributions import make
 from ssmlang.inference.restricted import StationaryRestriction, Truncated, open_interval, stationary_region
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.evaluate import Environment, evaluate
+from ssmlang.lowering.laws import make
 from ssmlang.model.distributions import DISTRIBUTIONS
 from ssmlang.model.expr import Node, parameters
 from ssmlang.model.model import Model, Parameter, Support

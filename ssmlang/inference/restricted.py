@@ -16,8 +16,8 @@ from numpyro.distributions.constraints import Constraint
 from numpyro.distributions.transforms import ParameterFreeTransform, biject_to
 
 from ssmlang.inference import stationary
-from ssmlang.inference.distributions import complete_arguments, make
 from ssmlang.inference.interval_mass import log_mass
+from ssmlang.lowering.laws import complete_arguments, make
 from ssmlang.model.distributions import DISTRIBUTIONS
 
 _BISECTIONS = 70

@@ -11,8 +11,9 @@ import numpy as np
 from jax import Array
 
 from ssmlang.inference.forward import Paths, Rows, augmented_paths, nodes_of, reach
-from ssmlang.inference.stationary_start import GaussianStart, chain_start, diffusion_start
+from ssmlang.inference.stationary_start import chain_start, diffusion_start
 from ssmlang.language.diagnostics import Diagnostic, SsmError
+from ssmlang.lowering.stationary_start import GaussianStart
 from ssmlang.model import expr
 from ssmlang.model.model import InitialEquation, Model
 

@@ -1,109 +1,21 @@
-"""Draws from the stationary law of states whose `init` asks for it."""
+"""Draws from the stationary law of diffusions and of chains whose `init` asks for it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ssmlang.inference.distributions import complete_arguments
 from ssmlang.inference.forward import Increments, Paths, Rows, change, increments
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.evaluate import Environment, evaluate
-from ssmlang.lowering.gaussian import GaussianLowering
+from ssmlang.lowering.laws import complete_arguments
 from ssmlang.model import expr
 from ssmlang.model.expr import Node
-from ssmlang.model.linear import LinearForm, linear_form
-from ssmlang.model.model import Dist, Equation, InitialEquation, InitialTarget, Model, Observation, State, Target
-
-_PROBE = "stationary probe"
-_COPY = "noise copy "
-
-
-class GaussianStart:
-    """The joint stationary law of real states, and of the noises they read, in rows 0, -1, ..., -before.
-
-    The states' equations alone, each named noise a state that copies it, are a linear model of their own; its first
-    memory is the law. Raises the obstacle where they are not linear, not closed or change with time.
-    """
-
-    def __init__(self, model: Model, names: Sequence[str], before: int) -> None:
-        self.before = before
-        kept = [e for e in (_restricted(e, set(names), model) for e in model.equations) if e is not None]
-        read = {name for e in kept for sort, name, _ in expr.references(_nodes(e)) if sort == "noise"}
-        self.noises = [n for n in model.noises if n in read]
-        self.states = [n for n in model.states if n in names]
-        span = model.states[self.states[0]].span
-        copies = {_COPY + n: State(_COPY + n, v.shape, v.axes, v.span) for n, v in model.noises.items() if n in read}
-        states = {**{n: model.states[n] for n in self.states}, **copies}
-        for n, copy in copies.items():
-            value = expr.ref("noise", n[len(_COPY) :], 0, copy.shape, copy.axes)
-            kept.append(Equation("transition", (Target(n, tuple(range(copy.size))),), copy.span, value=value))
-        # A probe that reads everything at the deepest lag makes the memory reach back so far.
-        total: Node = expr.const(0.0)
-        for n, s in states.items():
-            flat = expr.reshape(expr.ref("state", n, before, s.shape, s.axes), (s.size,))
-            total = expr.add(total, expr._node("sum", (flat,), (0,), (), ()))
-        kept.append(Equation("emission", (Target(_PROBE, (0,)),), span, value=total))
-        targets = tuple(InitialTarget(n, 0, tuple(range(s.size))) for n, s in states.items())
-        self.model = replace(
-            model, states=states, observations={_PROBE: Observation(_PROBE, (), (), span)}, definitions={},
-            noises={n: model.noises[n] for n in self.noises}, equations=tuple(kept), differentials=(), lifts=(),
-            assertions=(), initials=(InitialEquation(targets, span, special="stationary"),), inputs={},
-        )  # fmt: skip
-        form = linear_form(self.model)
-        if not isinstance(form, LinearForm):
-            raise SsmError([o.diagnostic() for o in form])
-        self._lowering = GaussianLowering(self.model, form)
-
-    def draw(self, key: Array, params: Mapping[str, Array]) -> dict[str, Array]:
-        """{name: (before + 1, size)}, rows 0, -1, ...: of states and of noises. NaN where no such law exists."""
-        program, _ = self._lowering.program(params, {_PROBE: jnp.full((1,), jnp.nan)}, {}, 1)
-        first = program.initial
-        key_factor, key_cov = jax.random.split(key)
-        s = first.mean + first.factor @ jax.random.normal(key_factor, (first.factor.shape[1],))
-        values, vectors = jnp.linalg.eigh(first.cov)
-        s = s + vectors @ (jnp.sqrt(jnp.maximum(values, 0.0)) * jax.random.normal(key_cov, values.shape))
-        n = program.structure.n
-        rows = s[: n * program.structure.state_rows].reshape(-1, n)[: self.before + 1]
-        out, at = {}, 0
-        for name, state in self.model.states.items():
-            out[name.removeprefix(_COPY)] = rows[:, at : at + state.size]
-            at += state.size
-        return out
-
-
-def _nodes(e: Equation) -> list[Node]:
-    return [e.value] if e.value is not None else list(e.law.args.values()) if e.law is not None else []
-
-
-def _restricted(e: Equation, names: set[str], model: Model) -> Equation | None:
-    """The part of an equation that gives the states `names`."""
-    if e.role != "transition":
-        return None
-    inside = [t.name in names for t in e.targets]
-    if not any(inside) or all(inside):
-        return e if all(inside) else None
-    ends = np.cumsum([0, *(len(t.entries) for t in e.targets)])
-    at = np.concatenate([np.arange(a, b) for a, b, keep in zip(ends, ends[1:], inside) if keep])
-    picked = expr.const(at)
-    targets = tuple(t for t, keep in zip(e.targets, inside) if keep)
-    if e.value is not None:
-        return replace(e, targets=targets, value=expr.index(e.value, [picked]))
-    assert e.law is not None
-    args = dict(e.law.args)
-    if e.law.name == "MvNormal":
-        cov = args["cov"] if "cov" in args else expr.matmul(args["scale_tril"], expr.transpose(args["scale_tril"]))
-        rows = expr.index(cov, [picked])
-        args = {"loc": expr.index(expr.broadcast(args["loc"], (int(ends[-1]),)), [picked]),
-                "cov": expr.transpose(expr.index(expr.transpose(rows), [picked]))}  # fmt: skip
-    else:
-        args = {k: expr.index(expr.broadcast(v, (int(ends[-1]),)), [picked]) for k, v in args.items()}
-    return replace(e, targets=targets, law=Dist(e.law.name, args, (len(at),), e.law.event_ndim, e.law.span))
+from ssmlang.model.model import Dist, Equation, Model, State
 
 
 def diffusion_start(key: Array, rows: Rows, paths: Paths, names: Sequence[str]) -> dict[str, Array]:
@@ -135,6 +47,10 @@ def diffusion_start(key: Array, rows: Rows, paths: Paths, names: Sequence[str]) 
     values, vectors = jnp.linalg.eigh(0.5 * (P + P.T))
     root = vectors * jnp.sqrt(values)  # NaN where the drift is not stable: P is then not a covariance
     return split(jnp.linalg.solve(A, -b) + root @ jax.random.normal(key, start.shape))
+
+
+def _nodes(e: Equation) -> list[Node]:
+    return [e.value] if e.value is not None else list(e.law.args.values()) if e.law is not None else []
 
 
 def _require_linear(rows: Rows, names: Sequence[str]) -> None:

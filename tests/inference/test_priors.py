@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpyro.distributions.transforms import biject_to
 
-from ssmlang.inference.distributions import make
+from ssmlang.lowering.laws import make
 from ssmlang.inference.interval_mass import log_mass
 from ssmlang.inference.priors import Priors
 from ssmlang.inference.restricted import Truncated

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax import Array
 
-from ssmlang.inference.distributions import complete_arguments, make
 from ssmlang.language.diagnostics import Diagnostic, SsmError
+from ssmlang.lowering.laws import complete_arguments, make
 from ssmlang.model.distributions import DISTRIBUTIONS
 from ssmlang.model.model import Dist, Values
 

@@ -1,0 +1,115 @@
+"""The joint stationary law of states whose `init` asks for it, and draws from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ssmlang.engines.program import Initial
+from ssmlang.language.diagnostics import SsmError
+from ssmlang.lowering.gaussian import GaussianLowering
+from ssmlang.model import expr
+from ssmlang.model.expr import Node
+from ssmlang.model.linear import LinearForm, linear_form
+from ssmlang.model.model import Dist, Equation, InitialEquation, InitialTarget, Model, Observation, State, Target
+
+_PROBE = "stationary probe"
+_COPY = "noise copy "
+
+
+class GaussianStart:
+    """The joint stationary law of real states, and of the noises they read, in rows 0, -1, ..., -before.
+
+    The states' equations alone, each named noise a state that copies it, are a linear model of their own; its first
+    memory is the law. Raises the obstacle where they are not linear, not closed or change with time.
+    """
+
+    def __init__(self, model: Model, names: Sequence[str], before: int) -> None:
+        self.before = before
+        kept = [e for e in (_restricted(e, set(names), model) for e in model.equations) if e is not None]
+        read = {name for e in kept for sort, name, _ in expr.references(_nodes(e)) if sort == "noise"}
+        self.noises = [n for n in model.noises if n in read]
+        self.states = [n for n in model.states if n in names]
+        span = model.states[self.states[0]].span
+        copies = {_COPY + n: State(_COPY + n, v.shape, v.axes, v.span) for n, v in model.noises.items() if n in read}
+        states = {**{n: model.states[n] for n in self.states}, **copies}
+        for n, copy in copies.items():
+            value = expr.ref("noise", n[len(_COPY) :], 0, copy.shape, copy.axes)
+            kept.append(Equation("transition", (Target(n, tuple(range(copy.size))),), copy.span, value=value))
+        # A probe that reads everything at the deepest lag makes the memory reach back so far.
+        total: Node = expr.const(0.0)
+        for n, s in states.items():
+            flat = expr.reshape(expr.ref("state", n, before, s.shape, s.axes), (s.size,))
+            total = expr.add(total, expr._node("sum", (flat,), (0,), (), ()))
+        kept.append(Equation("emission", (Target(_PROBE, (0,)),), span, value=total))
+        targets = tuple(InitialTarget(n, 0, tuple(range(s.size))) for n, s in states.items())
+        self.model = replace(
+            model, states=states, observations={_PROBE: Observation(_PROBE, (), (), span)}, definitions={},
+            noises={n: model.noises[n] for n in self.noises}, equations=tuple(kept), differentials=(), lifts=(),
+            assertions=(), initials=(InitialEquation(targets, span, special="stationary"),), inputs={},
+        )  # fmt: skip
+        form = linear_form(self.model)
+        if not isinstance(form, LinearForm):
+            raise SsmError([o.diagnostic() for o in form])
+        self._lowering = GaussianLowering(self.model, form)
+
+    @property
+    def memory(self) -> int:
+        """How many numbers the law is over."""
+        return self._lowering.structure.memory_size
+
+    def first(self, params: Mapping[str, Array]) -> Initial:
+        """The law of the memory; where the parameters allow none, `exists` is False and the numbers are finite."""
+        return self._lowering.program(params, {_PROBE: jnp.full((1,), jnp.nan)}, {}, 1)[0].initial
+
+    def draw(self, key: Array, params: Mapping[str, Array]) -> dict[str, Array]:
+        """{name: (before + 1, size)}, rows 0, -1, ...: of states and of noises. NaN where no such law exists."""
+        first = self.first(params)
+        key_factor, key_cov = jax.random.split(key)
+        s = first.mean + first.factor @ jax.random.normal(key_factor, (first.factor.shape[1],))
+        values, vectors = jnp.linalg.eigh(first.cov)
+        return self.rows(s + vectors @ (jnp.sqrt(jnp.maximum(values, 0.0)) * jax.random.normal(key_cov, values.shape)))
+
+    def rows(self, s: Array) -> dict[str, Array]:
+        """{name: (before + 1, size)}, rows 0, -1, ..., of a memory: states, and the noises that are read later."""
+        n = self._lowering.structure.n
+        rows = s[: n * self._lowering.structure.state_rows].reshape(-1, n)[: self.before + 1]
+        out, at = {}, 0
+        for name, state in self.model.states.items():
+            out[name.removeprefix(_COPY)] = rows[:, at : at + state.size]
+            at += state.size
+        return out
+
+
+def _nodes(e: Equation) -> list[Node]:
+    return [e.value] if e.value is not None else list(e.law.args.values()) if e.law is not None else []
+
+
+def _restricted(e: Equation, names: set[str], model: Model) -> Equation | None:
+    """The part of an equation that gives the states `names`."""
+    if e.role != "transition":
+        return None
+    inside = [t.name in names for t in e.targets]
+    if not any(inside) or all(inside):
+        return e if all(inside) else None
+    ends = np.cumsum([0, *(len(t.entries) for t in e.targets)])
+    at = np.concatenate([np.arange(a, b) for a, b, keep in zip(ends, ends[1:], inside) if keep])
+    picked = expr.const(at)
+    targets = tuple(t for t, keep in zip(e.targets, inside) if keep)
+    if e.value is not None:
+        return replace(e, targets=targets, value=expr.index(e.value, [picked]))
+    assert e.law is not None
+    args = dict(e.law.args)
+    if e.law.name == "MvNormal":
+        cov = args["cov"] if "cov" in args else expr.matmul(args["scale_tril"], expr.transpose(args["scale_tril"]))
+        rows = expr.index(cov, [picked])
+        args = {"loc": expr.index(expr.broadcast(args["loc"], (int(ends[-1]),)), [picked]),
+                "cov": expr.transpose(expr.index(expr.transpose(rows), [picked]))}  # fmt: skip
+    else:
+        args = {k: expr.index(expr.broadcast(v, (int(ends[-1]),)), [picked]) for k, v in args.items()}
+    return replace(e, targets=targets, law=Dist(e.law.name, args, (len(at),), e.law.event_ndim, e.law.span))

@@ -8,12 +8,11 @@ from fractions import Fraction
 
 import numpy as np
 import sympy as sp
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 from ssmlang.analysis.closure_algebra import Element
 from ssmlang.analysis.closure_lift import Closure, constant_position
 from ssmlang.analysis.closure_words import Words, text
+from ssmlang.model.components import strongly_connected
 
 Z = sp.Symbol("lambda")
 MAX_BLOCK = 6
@@ -57,8 +56,8 @@ def matrix_of(closure: Closure, words: Words) -> sp.Matrix:
 def spectrum(matrix: sp.Matrix, closure: Closure, words: Words) -> list[Part]:
     """The eigenvalues of K: it is block triangular once coordinates that read each other stand together."""
     size = matrix.rows
-    pattern = csr_array(np.array([[matrix[i, j] != 0 for j in range(size)] for i in range(size)], dtype=np.int8))
-    count, labels = connected_components(pattern, directed=True, connection="strong")
+    read = [(i, j) for i in range(size) for j in range(size) if matrix[i, j] != 0]
+    count, labels = strongly_connected(size, read)
     constant = constant_position(closure.functions)
     found: list[Part] = []
     first = {int(label): i for i, label in reversed(list(enumerate(labels)))}

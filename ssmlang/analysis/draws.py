@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from scipy import special
 
+from ssmlang.analysis import normal
 from ssmlang.analysis.values import evaluate
 from ssmlang.model import expr
 from ssmlang.model.distributions import DISTRIBUTIONS
@@ -33,8 +33,8 @@ _laplace = (
     lambda u: np.where(u < 0.5, np.log(2 * u), -np.log(2 * (1 - u))),
 )
 _STANDARD: dict[str, tuple[Cdf, Cdf]] = {
-    "Normal": (special.ndtr, special.ndtri),
-    "HalfNormal": _half(special.ndtr, special.ndtri),
+    "Normal": (normal.cdf, normal.quantile),
+    "HalfNormal": _half(normal.cdf, normal.quantile),
     "Cauchy": _cauchy,
     "HalfCauchy": _half(*_cauchy),
     "Laplace": _laplace,
@@ -150,14 +150,19 @@ def law(name: str, args: Mapping[str, Any]) -> tuple[Cdf, Cdf]:
         if name.startswith("Half"):
             loc = 0.0
         return moved(*_STANDARD[name])
+    if name == "LogNormal":
+        return (lambda x: normal.cdf((np.log(np.maximum(x, 1e-300)) - loc) / scale),
+                lambda u: np.exp(loc + scale * normal.quantile(u)))  # fmt: skip
+    if name == "Exponential":
+        return lambda x: -np.expm1(-given["rate"] * x), lambda u: -np.log1p(-u) / given["rate"]
+    if name == "Uniform":
+        first, width = given["low"], given["high"] - given["low"]
+        return lambda x: np.clip((x - first) / width, 0, 1), lambda u: first + width * u
+    from scipy import special  # takes long to import, and few models need it
+
     match name:
         case "StudentT":
             return moved(lambda x: special.stdtr(given["df"], x), lambda u: special.stdtrit(given["df"], u))
-        case "LogNormal":
-            return (lambda x: special.ndtr((np.log(np.maximum(x, 1e-300)) - loc) / scale),
-                    lambda u: np.exp(loc + scale * special.ndtri(u)))  # fmt: skip
-        case "Exponential":
-            return lambda x: -np.expm1(-given["rate"] * x), lambda u: -np.log1p(-u) / given["rate"]
         case "Gamma":
             a, rate = given["concentration"], given["rate"]
             return lambda x: special.gammainc(a, rate * np.maximum(x, 0)), lambda u: special.gammaincinv(a, u) / rate
@@ -168,9 +173,6 @@ def law(name: str, args: Mapping[str, Any]) -> tuple[Cdf, Cdf]:
         case "Beta":
             a, b = given["concentration1"], given["concentration0"]
             return lambda x: special.betainc(a, b, np.clip(x, 0, 1)), lambda u: special.betaincinv(a, b, u)
-        case "Uniform":
-            first, width = given["low"], given["high"] - given["low"]
-            return lambda x: np.clip((x - first) / width, 0, 1), lambda u: first + width * u
     raise ValueError(f"no quantiles of {name}")
 
 

@@ -17,13 +17,12 @@ from itertools import combinations
 
 import numpy as np
 import sympy as sp
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from sympy.polys.rings import PolyElement
 
 from ssmlang.analysis.budget import Budget
 from ssmlang.analysis.polynomials import LAG, Polynomials, determinant
 from ssmlang.analysis.system import System
+from ssmlang.model.components import connected
 
 MOST_MINORS = 60
 MOST_SIZE = 6
@@ -102,8 +101,7 @@ def components(grid: Grid) -> list[Grid]:
     r, k = len(grid), len(grid[0])
     at = [(i, r + j) for i, row in enumerate(grid) for j, v in enumerate(row) if v]
     edges = np.array(at or [(0, 0)])
-    graph = coo_array((np.ones(len(edges), np.int8), (edges[:, 0], edges[:, 1])), shape=(r + k, r + k))
-    label = connected_components(graph, directed=False)[1]
+    label = connected(r + k, edges[:, 0], edges[:, 1])
     found = []
     for one in dict.fromkeys(label[r:].tolist()):
         columns = [j for j in range(k) if label[r + j] == one]
@@ -129,8 +127,7 @@ def transition_parts(system: System) -> list[list[int]]:
     """States that read each other, directly or not, gathered: the parts that meet in observations alone."""
     at = [(i, j) for m in system.transition.values() for i, j in m] or [(0, 0)]
     edges = np.array(at)
-    graph = coo_array((np.ones(len(edges), np.int8), (edges[:, 0], edges[:, 1])), shape=(system.n, system.n))
-    label = connected_components(graph, directed=False)[1]
+    label = connected(system.n, edges[:, 0], edges[:, 1])
     return [[int(i) for i in np.flatnonzero(label == one)] for one in dict.fromkeys(label.tolist())]
 
 

@@ -16,7 +16,9 @@ MOST_TURNS = 800
 """Cosines of k/n of the circle are recognised up to this n."""
 SMALL = 64
 ROUNDING = 1e-15
-"""What the cosine of a multiple of an angle may be off by; fractions with small denominators may be off as much."""
+"""What a fraction with a small denominator may be off by."""
+TURNING = 3e-15
+"""What a cosine may be off by, whose angle was rounded three times on the way: 2 * pi * k / n."""
 
 
 @lru_cache(maxsize=4096)
@@ -60,7 +62,7 @@ def turn_of(value: float) -> Fraction | None:
     if not -1 < value < 1:
         return None
     near = Fraction(math.acos(value) / (2 * math.pi)).limit_denominator(MOST_TURNS)
-    return near if abs(math.cos(2 * math.pi * near.numerator / near.denominator) - value) <= ROUNDING else None
+    return near if abs(math.cos(2 * math.pi * near.numerator / near.denominator) - value) <= TURNING else None
 
 
 def _simple(value: float, denominator: int, ulps: int = 2) -> Fraction | None:

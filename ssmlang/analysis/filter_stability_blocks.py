@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from ssmlang.analysis.filter_stability_riccati import Plant
 from ssmlang.analysis.filter_stability_start import start_covariance
 from ssmlang.analysis.numeric import NumericSystem, numeric_system
+from ssmlang.model.components import connected
 from ssmlang.model.linear import LinearForm
 
 MAX_STATES = 400
@@ -66,8 +65,7 @@ def _components(system: NumericSystem) -> list[tuple[list[int], list[int], list[
             rows.append(a + i)
             cols.append(b + j)
     size = n + m + r
-    at = (np.concatenate([np.zeros(0, int), *rows]), np.concatenate([np.zeros(0, int), *cols]))
-    labels = connected_components(coo_array((np.ones(len(at[0]), np.int8), at), shape=(size, size)), directed=False)[1]
+    labels = connected(size, np.concatenate([np.zeros(0, int), *rows]), np.concatenate([np.zeros(0, int), *cols]))
     found = []
     for label in dict.fromkeys(labels[: n + m].tolist()):
         own = np.flatnonzero(labels == label)

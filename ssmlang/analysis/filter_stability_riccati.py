@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg as sl
 
 UNIT = 1e-6
 """Eigenvalues within this of the unit circle are taken to be on it."""
@@ -135,12 +134,12 @@ def closed_loop(plant: Plant, K: np.ndarray) -> np.ndarray:
 def riccati(plant: Plant, P: np.ndarray | None = None) -> np.ndarray | None:
     """The settled predicted covariance, or None where none is found.
 
-    By scipy's solver where the observation noise has full rank, else from a covariance `P` whose gain is stabilising by
-    Newton's method, a Lyapunov equation a step (Hewer 1971). The residual is checked.
+    From a covariance `P` whose gain is stabilising by Newton's method, a Lyapunov equation a step (Hewer 1971); else by
+    scipy's solver, where the observation noise has full rank. The residual is checked.
     """
-    found = _by_scipy(plant)
+    found = _by_newton(plant, np.eye(plant.size) if P is None else P)
     if found is None or not _solves(plant, found):
-        found = _by_newton(plant, np.eye(plant.size) if P is None else P)
+        found = _by_scipy(plant)
     return found if found is not None and _solves(plant, found) else None
 
 
@@ -150,6 +149,8 @@ def _by_scipy(plant: Plant) -> np.ndarray | None:
         return None
     # scipy's equation is that of a state one row back: z[t] = F z[t-1] + L e[t] is seen through H F with the noise
     # (H L + M) e[t], driven by the same e[t].
+    import scipy.linalg as sl
+
     F, H, L = plant.F, plant.H @ plant.F, plant.L
     N = plant.H @ plant.L + plant.M
     try:
@@ -172,12 +173,20 @@ def _by_newton(plant: Plant, P: np.ndarray) -> np.ndarray | None:
             return None
         cross = within @ L @ M.T @ K.T
         added = F @ (K @ M @ M.T @ K.T - cross - cross.T) @ F.T + L @ L.T
-        after = sl.solve_discrete_lyapunov(A, (added + added.T) / 2)
+        after = lyapunov(A, (added + added.T) / 2)
         after = (after + after.T) / 2
         if np.abs(after - P).max(initial=0) <= 1e-13 * max(1e-300, float(np.abs(after).max(initial=0))):
             return after
         P = after
     return P
+
+
+def lyapunov(A: np.ndarray, Q: np.ndarray) -> np.ndarray:
+    """X = A X A' + Q for a spectral radius of A below one: sum_k A^k Q A'^k, twice as many terms a step (Smith 1968)."""
+    X = Q
+    while np.abs(more := A @ X @ A.T).max(initial=0) > 1e-17 * np.abs(X).max(initial=0):
+        X, A = X + more, A @ A
+    return X
 
 
 def _solves(plant: Plant, P: np.ndarray) -> bool:

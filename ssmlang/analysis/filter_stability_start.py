@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import scipy.linalg as sl
 
+from ssmlang.analysis.filter_stability_riccati import lyapunov
 from ssmlang.analysis.numeric import NumericSystem
 from ssmlang.analysis.values import Unreadable, evaluate
 from ssmlang.model.linear import LinearForm
@@ -85,7 +85,7 @@ def _stationary(form: LinearForm, system: NumericSystem) -> tuple[np.ndarray, np
     if np.abs(np.linalg.eigvals(F)).max(initial=0) >= 1:
         return None
     law = np.zeros((system.order * n + len(own) - kept,) * 2)
-    law[np.ix_(own, own)] = sl.solve_discrete_lyapunov(F, L @ L.T)
+    law[np.ix_(own, own)] = lyapunov(F, L @ L.T)
     rows = form.depth * n
     found = np.zeros((rows, rows))
     shared = min(rows, kept)

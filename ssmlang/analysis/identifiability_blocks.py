@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from ssmlang.model.components import connected
 from ssmlang.model.linear import LinearForm
 
 
@@ -38,8 +37,7 @@ def parts(form: LinearForm) -> list[Part]:
             links.append((first[kind] + at[keep], first[own] + columns[keep]))
     i = np.concatenate([a for a, _ in links]) if links else np.zeros(0, int)
     j = np.concatenate([b for _, b in links]) if links else np.zeros(0, int)
-    graph = coo_array((np.ones(len(i), np.int8), (i, j)), shape=(total, total))
-    label = connected_components(graph, directed=False)[1]
+    label = connected(total, i, j)
     of = {kind: label[first[kind] : first[kind] + size] for kind, size in sizes.items()}
     found = []
     for block in dict.fromkeys(of["y"].tolist()):

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ssmlang.analysis import normal
+
 P = 2**31 - 1
 """The prime; p = 3 (mod 4), so that a square root is a power."""
 _HALF = 16
@@ -70,8 +72,8 @@ class Reals:
 
     def function(self, name: str, u: Array) -> tuple[Array, Array]:
         """Value and derivative."""
-        from scipy import special
-
+        if name in ("lgamma", "gamma"):
+            return _gamma(name, np.asarray(u, float))
         table: dict[str, Callable[[Array], tuple[Array, Array]]] = {
             "exp": lambda u: (np.exp(u), np.exp(u)),
             "log": lambda u: (np.log(u), 1 / u),
@@ -81,12 +83,17 @@ class Reals:
             "asin": lambda u: (np.arcsin(u), 1 / np.sqrt(1 - u**2)),
             "acos": lambda u: (np.arccos(u), -1 / np.sqrt(1 - u**2)),
             "atan": lambda u: (np.arctan(u), 1 / (1 + u**2)),
-            "lgamma": lambda u: (special.gammaln(u), special.digamma(u)),
-            "gamma": lambda u: (special.gamma(u), special.gamma(u) * special.digamma(u)),
-            "normal_cdf": lambda u: (special.ndtr(u), np.exp(-(u**2) / 2) / np.sqrt(2 * np.pi)),
+            "normal_cdf": lambda u: (normal.cdf(u), np.exp(-(u**2) / 2) / np.sqrt(2 * np.pi)),
         }
         with np.errstate(all="ignore"):
             return table[name](np.asarray(u, float))
+
+
+def _gamma(name: str, u: Array) -> tuple[Array, Array]:
+    from scipy import special  # takes long to import, and few models need it
+
+    value, slope = special.gammaln(u), special.digamma(u)
+    return (value, slope) if name == "lgamma" else (special.gamma(u), special.gamma(u) * slope)
 
 
 class PrimeField:

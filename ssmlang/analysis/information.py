@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from ssmlang.analysis.budget import OutOfTime
 from ssmlang.analysis.context import Context
@@ -162,6 +161,8 @@ def _fisher(law: Law, missing: Array, until: int) -> Array | None:
     unit = cov / np.outer(scale, scale)
     root = np.linalg.cholesky(unit + ROUNDING * np.eye(len(unit))) * scale[:, None]
     k = len(cov)
+    from scipy.linalg import solve_triangular
+
     white = _whitened(root, slopes)
     white = _whitened(root, np.swapaxes(white, -1, -2)).reshape(d, k * k)
     mean = solve_triangular(root, means.T, lower=True)
@@ -170,6 +171,8 @@ def _fisher(law: Law, missing: Array, until: int) -> Array | None:
 
 def _whitened(root: Array, matrices: Array) -> Array:
     """root^-1 M for each M of (d, k, k)."""
+    from scipy.linalg import solve_triangular
+
     d, k, _ = matrices.shape
     beside = solve_triangular(root, np.swapaxes(matrices, 0, 1).reshape(k, d * k), lower=True)
     return np.swapaxes(beside.reshape(k, d, k), 0, 1)

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from ssmlang.analysis.scalars import Unsupported, rational
 from ssmlang.model import _numeric as numeric
@@ -105,6 +104,17 @@ def _times(u: np.ndarray, v: np.ndarray, prime: int) -> np.ndarray:
     return found
 
 
+def logistic(x: float) -> float:
+    """1 / (1 + exp(-x)), without overflow."""
+    return 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def _digamma(x: float) -> float:
+    from scipy import special  # takes long to import, and few models need it
+
+    return float(special.digamma(x))
+
+
 Derivative = Callable[[float], float]
 _SLOPES: dict[str, Derivative] = {
     "exp": math.exp, "expm1": math.exp, "log": lambda x: 1 / x, "log1p": lambda x: 1 / (1 + x),
@@ -112,9 +122,9 @@ _SLOPES: dict[str, Derivative] = {
     "tan": lambda x: 1 / math.cos(x) ** 2, "asin": lambda x: 1 / math.sqrt(1 - x * x),
     "acos": lambda x: -1 / math.sqrt(1 - x * x), "atan": lambda x: 1 / (1 + x * x),
     "tanh": lambda x: 1 - math.tanh(x) ** 2, "abs": lambda x: math.copysign(1.0, x), "relu": lambda x: float(x > 0),
-    "sigmoid": lambda x: float(special.expit(x) * special.expit(-x)), "softplus": lambda x: float(special.expit(x)),
-    "logit": lambda x: 1 / (x * (1 - x)), "lgamma": lambda x: float(special.digamma(x)),
-    "gamma": lambda x: float(special.gamma(x) * special.digamma(x)),
+    "sigmoid": lambda x: logistic(x) * logistic(-x), "softplus": logistic,
+    "logit": lambda x: 1 / (x * (1 - x)), "lgamma": _digamma,
+    "gamma": lambda x: math.gamma(x) * _digamma(x),
     "normal_cdf": lambda x: math.exp(-x * x / 2) / math.sqrt(2 * math.pi),
 }  # fmt: skip
 
@@ -247,7 +257,6 @@ class Jets:
             case "tanh":
                 return self._recur(x, lambda y: [_outer(y[0], y[0], -1.0, 1.0)], [math.tanh])[0]
             case "sigmoid":
-                logistic = lambda v: float(special.expit(v))
                 return self._recur(x, lambda y: [one(y[0]) + _outer(y[0], y[0], -1.0, 0.0)], [logistic])[0]
             case "log":
                 return self._integral(x, x.reciprocal(), math.log)

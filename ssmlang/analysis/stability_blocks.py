@@ -12,10 +12,9 @@ from fractions import Fraction
 
 import numpy as np
 import sympy as sp
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from ssmlang.analysis.stability_numbers import rational, settled
+from ssmlang.model.components import strongly_connected
 
 MAX_SYMBOLIC = 8
 """The largest companion matrix with parameters in it whose characteristic polynomial is formed."""
@@ -72,9 +71,7 @@ def blocks(dynamics: Dynamics) -> tuple[Block, ...]:
     if not n:
         return ()
     pairs = sorted({place for m in dynamics.terms.values() for place in m} | dynamics.reads)
-    rows, cols = (np.array([p[k] for p in pairs], int) for k in (0, 1))
-    graph = coo_array((np.ones(len(pairs), np.int8), (rows, cols)), shape=(n, n))
-    count, labels = connected_components(graph, directed=True, connection="strong")
+    count, labels = strongly_connected(n, pairs)
     order = _sorted(count, {(int(labels[i]), int(labels[j])) for i, j in pairs if labels[i] != labels[j]}, labels)
     number = {old: new for new, old in enumerate(order)}
     entries: list[list[int]] = [[] for _ in range(count)]

@@ -8,10 +8,9 @@ from functools import cached_property
 
 import numpy as np
 import sympy as sp
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from ssmlang.analysis.symbolic import TIME, Translator
+from ssmlang.model.components import connected
 from ssmlang.model.linear import LinearForm
 from ssmlang.model.model import Model
 from ssmlang.model.rows import Rows
@@ -168,8 +167,7 @@ class System:
                 for i, j in m:
                     rows.append(first + i)
                     cols.append(second + j)
-        graph = coo_array((np.ones(len(rows), np.int8), (rows, cols)), shape=(size, size))
-        labels = connected_components(graph, directed=False)[1] if size else np.zeros(0, int)
+        labels = connected(size, np.array(rows, int), np.array(cols, int))
         found = []
         for label in dict.fromkeys(labels[: self.n + self.m].tolist()):
             at = np.flatnonzero(labels == label)

@@ -12,10 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from ssmlang.model import expr
+from ssmlang.model.components import connected
 from ssmlang.model.expr import Node
 from ssmlang.model.initial import InitialForm, Stationary
 from ssmlang.model.linear import LinearForm
@@ -179,9 +178,7 @@ def _labels(items: _Items, tables: Sequence[_Table], form: LinearForm) -> np.nda
         if t.slot is not None:
             rows.append(items.of(t.row_kind, t.rows % n if t.row_kind == "x" else t.rows))
             cols.append(items.of(t.col_kind, t.cols % n if t.col_kind == "x" else t.cols))
-    at = (np.concatenate([np.zeros(0, int), *rows]), np.concatenate([np.zeros(0, int), *cols]))
-    graph = coo_array((np.ones(len(at[0]), np.int8), at), shape=(items.count, items.count))
-    return connected_components(graph, directed=False)[1].astype(np.int64)
+    return connected(items.count, np.concatenate([np.zeros(0, int), *rows]), np.concatenate([np.zeros(0, int), *cols]))
 
 
 def _ranks(items: _Items, labels: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:

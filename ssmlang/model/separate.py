@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from ssmlang.model import expr, sparse
+from ssmlang.model.components import connected
 from ssmlang.model.linear import LinearForm
 from ssmlang.model.rows import Rows
 from ssmlang.model.sparse import Sparse
@@ -130,9 +129,7 @@ def _labels(form: LinearForm, free: np.ndarray) -> np.ndarray:
             keep = ~free[i] if kind == "x" else np.ones(m.nnz, bool)
             rows.append(first[kind] + i[keep])
             cols.append(_column(slot[0], m.cols[keep], form))
-    at = (np.concatenate(rows), np.concatenate(cols))
-    graph = coo_array((np.ones(len(at[0]), np.int8), at), shape=(first["end"],) * 2)
-    return connected_components(graph, directed=False)[1].astype(np.int64)
+    return connected(first["end"], np.concatenate(rows), np.concatenate(cols))
 
 
 def _ordered(shape: tuple[int, int], rows: np.ndarray, cols: np.ndarray, m: Sparse) -> Sparse:

@@ -1,0 +1,69 @@
+"""Which lift a model runs in, if any, and what stands against it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from ssmlang.analysis.closure_algebra import Element
+from ssmlang.analysis.closure_map import Koopman
+from ssmlang.analysis.lifted_exact import LiftedModel, NotClosed, lifted_exact
+from ssmlang.analysis.lifted_model import NotInTheLift
+from ssmlang.analysis.scalars import Unsupported
+from ssmlang.model.expr import ExprError
+from ssmlang.model.linear import LinearForm, linear_form
+from ssmlang.model.model import Lift, Model
+from ssmlang.model.obstacles import Obstacle
+
+_WITHOUT = "an engine for nonlinear programs, such as engine=\"ekf\", runs it without the lift"
+
+
+@lru_cache(maxsize=16)
+def lifted(model: Model) -> LiftedModel | tuple[Obstacle, ...]:
+    """The model in the coordinates of its lift, or why it has no linear program there; () for a model without one.
+
+    Of several lifts the first that gives a program is taken.
+    """
+    found: list[Obstacle] = []
+    for lift in model.lifts:
+        one = _one(model, lift)
+        if isinstance(one, LiftedModel):
+            return one
+        found.append(one)
+    return tuple(found)
+
+
+def _one(model: Model, lift: Lift) -> LiftedModel | Obstacle:
+    try:
+        made = lifted_exact(model, lift)
+    except NotClosed:
+        return Obstacle("E501", f"the lift {lift.name} is not closed", lift.span, "is no exact lift",
+                        "`ssmlang check` says what is left over and what would close it")  # fmt: skip
+    except NotInTheLift as more:
+        return _outside(model, lift, more)
+    except Unsupported as trouble:
+        return Obstacle("E502", f"the lift {lift.name} gives no linear program", trouble.span or lift.span,
+                        trouble.reason, _WITHOUT)  # fmt: skip
+    except ExprError as trouble:
+        return Obstacle("E502", f"the lift {lift.name} gives no linear program", lift.span, trouble.message, _WITHOUT)
+    form = linear_form(made.model)
+    return made if isinstance(form, LinearForm) else form[0]
+
+
+def _outside(model: Model, lift: Lift, more: NotInTheLift) -> Obstacle:
+    label = more.reason or f"is no combination of the functions of {lift.name}"
+    hint = _added(model, more.rest) if more.rest is not None else None
+    help = f"add {hint} to {lift.name}, or {_WITHOUT}" if hint else _WITHOUT
+    return Obstacle("E503", f"`{more.name}` is not affine in the coordinates of {lift.name}", more.span, label, help)
+
+
+def _added(model: Model, output: Element) -> str | None:
+    """What an emission reads, as a person writes it."""
+    from ssmlang.analysis.closure_words import Words
+    from ssmlang.analysis.context import Context
+
+    try:
+        koopman = Koopman(model)
+        shown = Words(Context(model, ()), koopman).function(output)
+    except (Unsupported, KeyError):
+        return None
+    return f"`{shown}`" if len(shown) <= 60 else None

@@ -17,6 +17,7 @@ from ssmlang.analysis.closure_lift import Closure, examine
 from ssmlang.analysis.closure_map import Koopman
 from ssmlang.analysis.closure_outputs import is_affine
 from ssmlang.analysis.closure_space import Span, assembled, common
+from ssmlang.analysis.closure_terms import Term
 from ssmlang.analysis.lifted_model import Coordinates, Law
 from ssmlang.analysis.lifted_moments import Moments
 from ssmlang.analysis.lifted_nodes import Fresh, Nodes
@@ -26,6 +27,7 @@ from ssmlang.analysis.scalars import Unsupported
 from ssmlang.model import expr
 from ssmlang.model.expr import Node
 from ssmlang.model.model import Lift, Model
+from ssmlang.model.support import nonzero
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,8 @@ class _Builder:
         self.noises = Noises(koopman, fresh)
         self.moved = [self.noises.after(f) for f in self.functions]
         self.means = [self._mean(f) for f in self.moved]
-        own = tuple(self.noises.symbols)
+        self.own = tuple(self.noises.symbols)
         self.first = FirstRow(self.noises)
-        self.own_noises = own
 
     def _mean(self, function: Element) -> Element:
         found = self.noises.mean(function)
@@ -126,16 +127,19 @@ class _Builder:
         for moved, mean in zip(self.moved, self.means):
             row: dict[int, Element] = {}
             for term, c in split(moved - mean).items():
-                if len(term.mono) != 1 or term.mono[0][1] != 1 or term.grow or term.turn or c.moves:
-                    return None
-                if term.mono[0][0] not in self.noises.names:
+                if not self._alone(term, c):
                     return None
                 row[term.mono[0][0]] = c
             rows.append(row)
-        used = [s for s in self.own_noises if any(s in row for row in rows)]
+        used = [s for s in self.own if any(s in row for row in rows)]
         words = _distinct([self.noises.names[s] for s in used])
         zero = expr.const(0.0)
         return [[self.nodes(row[s]) if s in row else zero for s in used] for row in rows], words
+
+    def _alone(self, term: Term, c: Element) -> bool:
+        """Whether a term is a standard normal times what is the same at every state."""
+        single = len(term.mono) == 1 and term.mono[0][1] == 1 and not term.grow and not term.turn
+        return single and term.mono[0][0] in self.noises.names and not c.moves
 
     def _matched(self, moments: Moments, rest: Sequence[Element | None]) -> tuple[list[list[Node]], list[Node]]:
         """A factor of the covariance of z[t] - E[z[t] | x[t-1]], averaged over x[t-1], and the means of `rest`.
@@ -161,12 +165,10 @@ class _Builder:
         """Which coordinates noise enters in another way than by being added."""
         through = []
         for name, moved, mean in zip(names, self.moved, self.means):
-            change = moved - mean
-            if any(t.grow or t.turn or c.moves or len(t.mono) != 1 or t.mono[0][1] != 1
-                   or t.mono[0][0] not in self.noises.names for t, c in split(change).items()):  # fmt: skip
+            if not all(self._alone(t, c) for t, c in split(moved - mean).items()):
                 through.append(name)
         listed = ", ".join(through[:4])
-        return f"noise enters {listed} through the state: its moments are matched, and the filter is the best linear one"
+        return f"noise enters {listed} through the state: its moments are matched, the filter is the best linear one"
 
     # ------------------------------------------------------------------------------------------------------- start
 
@@ -210,17 +212,11 @@ def placed(cov: Sequence[Sequence[Node]], active: Sequence[int], size: int) -> l
         return rows
     matrix = expr.stack([expr.stack(list(row)) for row in cov])
     root = expr.linalg("semidefinite_root", [matrix], matrix.shape)
-    mask = nonzero_root(matrix)
+    mask = nonzero(root)
     for a, i in enumerate(active):
         rows[i] = [expr.index(root, [expr.const(a), expr.const(b)]) if mask[a, b] else expr.const(0.0)
                    for b in range(len(active))]  # fmt: skip
     return rows
-
-
-def nonzero_root(matrix: Node) -> object:
-    from ssmlang.model.support import nonzero
-
-    return nonzero(expr.linalg("semidefinite_root", [matrix], matrix.shape))
 
 
 def _distinct(words: Sequence[str]) -> list[str]:

@@ -17,7 +17,16 @@ from ssmlang.language.source import Span as Place
 from ssmlang.model import expr
 from ssmlang.model.expr import ExprError, Node
 from ssmlang.model.model import (
-    Definition, Dist, Equation, InitialEquation, InitialTarget, Lift, Model, Noise, State, Target,
+    Definition,
+    Dist,
+    Equation,
+    InitialEquation,
+    InitialTarget,
+    Lift,
+    Model,
+    Noise,
+    State,
+    Target,
 )  # fmt: skip
 
 
@@ -112,7 +121,8 @@ class Coordinates:
         factor = expr.stack([expr.stack(list(row)) for row in law.factor])
         if factor.is_zero:
             return InitialEquation(targets, span, value=mean)
-        return InitialEquation(targets, span, Dist("MvNormal", {"loc": mean, "scale_tril": factor}, mean.shape, 1, span))
+        law = Dist("MvNormal", {"loc": mean, "scale_tril": factor}, mean.shape, 1, span)
+        return InitialEquation(targets, span, law)
 
     @staticmethod
     def _noises_of(e: Equation) -> set[str]:

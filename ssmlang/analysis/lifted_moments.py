@@ -1,4 +1,4 @@
-"""Moments of functions of the state before any data, row by row: a linear recursion, where one of finite size exists."""
+"""Moments of functions of the state before any data, row by row: a linear recursion where one of finite size exists."""
 
 from __future__ import annotations
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from ssmlang.analysis.closure_algebra import Element
 from ssmlang.analysis.closure_map import Koopman
 from ssmlang.analysis.lifted_exact import LiftedModel, NotClosed, lifted_exact
@@ -17,7 +15,6 @@ from ssmlang.model.obstacles import Obstacle
 _WITHOUT = "an engine for nonlinear programs, such as engine=\"ekf\", runs it without the lift"
 
 
-@lru_cache(maxsize=16)
 def lifted(model: Model) -> LiftedModel | tuple[Obstacle, ...]:
     """The model in the coordinates of its lift, or why it has no linear program there; () for a model without one.
 

@@ -12,6 +12,7 @@ import numpy as np
 from jax.scipy import special
 from jax.scipy.linalg import block_diag
 
+from ssmlang.model._numeric import EPS, ROUNDING
 from ssmlang.model.expr import Node
 
 UNARY: dict[str, Callable[[Any], jax.Array]] = {
@@ -84,6 +85,34 @@ def _walk_outside_sums(roots: Sequence[Node], memo: Mapping[int, Any]) -> Iterat
             pending.extend((a, False) for a in reversed(node.args) if id(a) not in memo)
 
 
+def _matrix_power(base: jax.Array, exponent: jax.Array, horizon: int | None) -> jax.Array:
+    """A whole power from 0 up to the horizon, by squaring."""
+    bits = max(int(horizon).bit_length(), 1) if horizon is not None else 31
+    found = jnp.eye(base.shape[-1], dtype=base.dtype)
+    for b in range(bits):
+        if b:
+            base = jnp.matmul(base, base, precision=jax.lax.Precision.HIGHEST)
+        taken = jnp.matmul(found, base, precision=jax.lax.Precision.HIGHEST)
+        found = jnp.where((exponent >> b) & 1 == 1, taken, found)
+    return found
+
+
+def _semidefinite_root(a: jax.Array) -> jax.Array:
+    """Cholesky's recursion in which a column without variance of its own is zero: right, and differentiable, at any
+    rank that does not change nearby."""
+    n = a.shape[-1]
+    least = ROUNDING * n * (1.0 if a.dtype == jnp.float64 else float(jnp.finfo(a.dtype).eps) / EPS)
+    columns: list[jax.Array] = []
+    for j in range(n):
+        column = a[:, j]
+        for before in columns:
+            column = column - before * before[j]
+        alive = column[j] > least * a[j, j]
+        scaled = column / jnp.sqrt(jnp.where(alive, column[j], 1.0))
+        columns.append(jnp.where(alive & (np.arange(n) >= j), scaled, 0.0))
+    return jnp.stack(columns, axis=1)
+
+
 def _past_sum(node: Node, memo: Mapping[int, jax.Array], env: Environment) -> jax.Array:
     if env.horizon is None:
         raise LookupError("a sum over the whole past needs a horizon")
@@ -120,7 +149,7 @@ def _one(node: Node, memo: Mapping[int, jax.Array], env: Environment) -> jax.Arr
         args = [a.astype(env.dtype) if not jnp.issubdtype(a.dtype, jnp.floating) else a for a in args]
     elif op in ("add", "sub", "mul", "neg", "abs", "sum", "prod"):
         args = [a.astype(int) if a.dtype == bool else a for a in args]
-    value = _apply(node, args)
+    value = _matrix_power(args[0], args[1], env.horizon) if op == "matrix_power" else _apply(node, args)
     if node.kind == "real" and not jnp.issubdtype(value.dtype, jnp.floating):
         value = value.astype(env.dtype)
     return value
@@ -169,6 +198,8 @@ def _apply(node: Node, args: Sequence[jax.Array]) -> jax.Array:
             return jax.nn.softmax(args[0], axis=-1)
         case "interp":
             return jnp.interp(args[0], args[1], args[2])
+        case "semidefinite_root":
+            return _semidefinite_root(args[0])
     raise ValueError(f"no operation {op}")
 
 

@@ -29,6 +29,9 @@ BINARY: dict[str, Any] = {
 REDUCTIONS: dict[str, Any] = {"sum": np.sum, "prod": np.prod, "max": np.max, "min": np.min}
 PREDICATES = {"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not"}
 ARITHMETIC = {"add", "sub", "mul", "div", "mod", "pow", "neg", "abs", "sum", "prod"}
+EPS = float(np.finfo(float).eps)
+ROUNDING = 64 * EPS
+"""Variances this small beside what they are left over of, a number of the matrix's size, are rounding."""
 INTEGER_PRESERVING = {"add", "sub", "mul", "mod", "neg", "abs", "maximum", "minimum"}
 
 
@@ -49,6 +52,16 @@ def _softmax(x: np.ndarray) -> np.ndarray:
 
 def _diag(x: np.ndarray) -> np.ndarray:
     return x[..., None] * np.eye(x.shape[-1])
+
+
+def _semidefinite_root(a: np.ndarray) -> np.ndarray:
+    n = len(a)
+    root = np.zeros((n, n))
+    for j in range(n):
+        column = a[j:, j] - root[j:, :j] @ root[j, :j]
+        if column[0] > ROUNDING * n * a[j, j]:
+            root[j:, j] = column / np.sqrt(column[0])
+    return root
 
 
 def evaluate(op: str, attrs: tuple[Any, ...], args: Sequence[np.ndarray]) -> np.ndarray:
@@ -94,4 +107,8 @@ def evaluate(op: str, attrs: tuple[Any, ...], args: Sequence[np.ndarray]) -> np.
             return _softmax(args[0])
         case "interp":
             return np.interp(args[0], args[1], args[2])
+        case "matrix_power":
+            return np.linalg.matrix_power(args[0], int(args[1]))
+        case "semidefinite_root":
+            return _semidefinite_root(args[0])
     raise ValueError(f"no operation {op}")

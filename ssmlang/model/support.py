@@ -49,8 +49,10 @@ def _one(node: Node, args: list[np.ndarray]) -> np.ndarray:
             return args[0].any(axis=node.attrs[0])
         case "prod":
             return args[0].all(axis=node.attrs[0])
-        case "cholesky":
+        case "cholesky" | "semidefinite_root":
             return np.tril(_reach(args[0]))
+        case "matrix_power":
+            return _reached(args[0])
         case "inverse":
             return _reach(args[0])
         case "index":
@@ -60,6 +62,16 @@ def _one(node: Node, args: list[np.ndarray]) -> np.ndarray:
             rest = args[0].any(axis=tuple(range(len(positions))))
             return np.broadcast_to(rest, node.shape)
     return np.array(True)
+
+
+def _reached(mask: np.ndarray) -> np.ndarray:
+    """The pattern of all powers of a square matrix."""
+    found = np.eye(len(mask), dtype=bool)
+    while True:
+        more = found | (found.astype(float) @ (mask | found).astype(float) > 0)
+        if (more == found).all():
+            return found
+        found = more
 
 
 def _reach(mask: np.ndarray) -> np.ndarray:

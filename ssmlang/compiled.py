@@ -16,7 +16,7 @@ from ssmlang.analysis.report import Report, report, require_assertions
 from ssmlang.frontend import Checked, check_file, check_text
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.source import Source
-from ssmlang.model.linear import LinearForm, linear_form
+from ssmlang.model.linear import linear_form
 from ssmlang.model.model import Model as Spec
 from ssmlang.running.calls import draws_wanted, one_of, params_dict, paths_wanted, rows, seed_of
 
@@ -200,16 +200,15 @@ class Model:
     def execution(self, engine: EngineName = "auto", task: Task = Task()) -> Execution:  # noqa: B008
         """What runs `engine` on this model, for what is asked of it. Raises E301 to E306 where it cannot."""
         from ssmlang import engines
-        from ssmlang.running.execution import Execution
+        from ssmlang.running.kinds import execution_of
 
         name = engine if isinstance(engine, str) else getattr(engine, "name", None)
         if not isinstance(name, str):
             raise SsmError(Diagnostic("E301", f"engine={engine!r} is neither a name nor an engine"))
         chosen = self._choice(name, task)
-        assert isinstance(self.form, LinearForm)
         made = engines.engine_class(chosen)() if isinstance(engine, str) else engine
         if made not in self._executions:
-            self._executions[made] = Execution(self.spec, self.form, made)
+            self._executions[made] = execution_of(self.spec, self.form, made)
         return self._executions[made]
 
     @cached_property

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ssmlang.analysis import general
 from ssmlang.analysis.choice import Task, preferred, rule
 from ssmlang.analysis.engines import AVAILABLE, PURPOSE, REQUIRES
 from ssmlang.analysis.needs import WHOLE_PAST_MEMORY, certain, lacking
@@ -68,7 +70,7 @@ def advise(model: Model, form: Form | None = None, task: Task = Task()) -> Advic
     form = linear_form(model) if form is None else form
     verdicts = [_verdict(name, model, form, task.steps) for name in AVAILABLE]
     later = [Verdict(name, False, "not in this version") for name in PURPOSE if name not in AVAILABLE]
-    notes = (*rule(form), *_routes(form)) if isinstance(form, LinearForm) else ()
+    notes = (*rule(form), *_routes(form)) if isinstance(form, LinearForm) else general.rule(model)
     return Advice(model.name, _first(model, form, task), (*verdicts, *later), notes)
 
 
@@ -86,23 +88,37 @@ def _routes(form: LinearForm) -> tuple[str, ...]:
     return described(constant=constant, exact=certain(form), alike=alike)
 
 
-def _verdict(name: str, model: Model, form: Form, steps: int | None) -> Verdict:
+def obstacles(
+    name: str, model: Model, form: Form, steps: int | None = None, able: Sequence[str] = ()
+) -> list[Obstacle]:
+    """What stands between a model and an engine. `steps`: rows, where known; `able`: engines that take the model."""
+    if not REQUIRES[name].linear:
+        return general.lacking(model, REQUIRES[name], able)
     if not isinstance(form, LinearForm):
-        return Verdict(name, False, _short(form[0]), form)
-    found = lacking(model, form, REQUIRES[name], steps)
+        return list(form)
+    return lacking(model, form, REQUIRES[name], steps, able)
+
+
+def _verdict(name: str, model: Model, form: Form, steps: int | None) -> Verdict:
+    found = obstacles(name, model, form, steps)
     if found:
         return Verdict(name, False, _short(found[0]), tuple(found))
-    if form.whole_past and REQUIRES[name].finite_order:
+    if not REQUIRES[name].linear:
+        return Verdict(name, True, general.said(name, model, PURPOSE[name]))
+    if isinstance(form, LinearForm) and form.whole_past and REQUIRES[name].finite_order:
         rows = WHOLE_PAST_MEMORY // max(form.stacking.n, 1)
         return Verdict(name, True, f"exact up to {rows:,} rows, on a state that holds them all")
     return Verdict(name, True, PURPOSE[name])
 
 
+def _order(model: Model, form: Form, task: Task) -> list[str]:
+    """Engines of this version as `auto` tries them."""
+    names = preferred(form, task) if isinstance(form, LinearForm) else general.preferred(model)
+    return [n for n in dict.fromkeys([*names, *AVAILABLE]) if n in AVAILABLE]
+
+
 def _first(model: Model, form: Form, task: Task) -> str | None:
-    if not isinstance(form, LinearForm):
-        return None
-    names = [n for n in preferred(form, task) if n in AVAILABLE]
-    fits = (n for n in [*names, *AVAILABLE] if not lacking(model, form, REQUIRES[n], task.steps))
+    fits = (n for n in _order(model, form, task) if not obstacles(n, model, form, task.steps))
     return next((n for n in fits if task.verb != "fit" or REQUIRES[n].gradients), None)
 
 
@@ -160,13 +176,11 @@ def choose(model: Model, engine: str, form: Form, task: Task = Task()) -> str:  
 
 def refuse(model: Model, engine: str, form: Form, task: Task = Task()) -> None:  # noqa: B008
     """Raise what stands between an engine of this version and a program, if anything does."""
-    if not isinstance(form, LinearForm):
-        raise SsmError([o.diagnostic(engine, AVAILABLE) for o in form])
-    fits = lambda name: not lacking(model, form, REQUIRES[name], task.steps)
-    able = [n for n in dict.fromkeys([*preferred(form, task), *AVAILABLE]) if n in AVAILABLE and fits(n)]
-    found = lacking(model, form, REQUIRES[engine], task.steps, able)
+    found = obstacles(engine, model, form, task.steps)
+    able = [n for n in _order(model, form, task) if not obstacles(n, model, form, task.steps)]
     if found:
-        raise SsmError([o.diagnostic(engine, AVAILABLE) for o in found])
+        raise SsmError([o.diagnostic(engine, able or AVAILABLE) for o in
+                        obstacles(engine, model, form, task.steps, able)])  # fmt: skip
     if task.verb == "fit" and not REQUIRES[engine].gradients:
         better = [n for n in able if REQUIRES[n].gradients]
         raise SsmError(Diagnostic("E306", f"engine '{engine}' has no gradients, which a fit needs",

@@ -131,7 +131,9 @@ class EngineBase(ABC):
 
 MODULES = {
     name: f"ssmlang.engines.{name}"
-    for name in ("kalman", "square_root", "parallel", "dual", "growing", "batch", "wiener_hopf", "banded")
+    for name in (
+        "kalman", "square_root", "parallel", "dual", "growing", "batch", "wiener_hopf", "banded", "ekf",
+    )
 }
 """Engine by name -> the module whose import registers it."""
 _REGISTRY: dict[str, type[Any]] = {}

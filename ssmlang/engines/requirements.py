@@ -9,6 +9,7 @@ class Requirements(NamedTuple):
     """What an engine needs of a program; checked by the compiler before anything runs."""
 
     linear: bool
+    """Whether it runs linear-Gaussian programs; else it runs `ssmlang.engines.nonlinear.Nonlinear` ones."""
     gaussian: bool
     finite_order: bool
     """Whether it cannot take a sum over the whole past, but as a companion state of the series' length."""
@@ -27,3 +28,11 @@ class Requirements(NamedTuple):
     surprises: bool = False
     """No observation after row 0 is known exactly from the row before: each reads a noise of its row, by itself or
     through the states, that can be told from the others'."""
+    continuous: bool = False
+    """Of a nonlinear program: every state is a real number."""
+    moments: bool = False
+    """Of a nonlinear program: every law has a mean and a variance."""
+    emission_density: bool = False
+    """Of a nonlinear program: the observations have a density given the state."""
+    random: bool = False
+    """Whether the engine draws: its methods take a key beside the program and the data."""

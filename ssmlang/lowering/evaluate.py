@@ -198,6 +198,8 @@ def _apply(node: Node, args: Sequence[jax.Array]) -> jax.Array:
             return jax.nn.softmax(args[0], axis=-1)
         case "interp":
             return jnp.interp(args[0], args[1], args[2])
+        case "solve":
+            return jnp.linalg.solve(args[0], args[1])
         case "semidefinite_root":
             return _semidefinite_root(args[0])
     raise ValueError(f"no operation {op}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ssmlang.running.execution import Execution
 
 Method = Literal["nuts", "mle", "map", "laplace"]
-SMALL_STATE, SMALL_ROWS = 2, 1_000
+SMALL_ROWS = 1_000
 """Up to so many states and rows a gradient is little beside the sampler's own work (measured on two cores)."""
 METHODS: tuple[str, ...] = ("nuts", "map", "mle", "laplace")
 
@@ -81,7 +81,7 @@ def estimate(
 
 def _small(runner: Execution, bounds: Sequence[Bound]) -> bool:
     """Whether a gradient is a few dozen microseconds at most, no more than an iteration of the sampler beside it."""
-    return runner.form.stacking.n <= SMALL_STATE and sum(b.steps for b in bounds) <= SMALL_ROWS
+    return runner.small and sum(b.steps for b in bounds) <= SMALL_ROWS
 
 
 def _said(optimum: Optimum) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,10 @@ Series = dict[str, dict[str, Any]]
 Params = Mapping[str, Any]
 Verb = Literal["filter", "smooth"]
 What = Literal["likelihood", "terms", "terms_of_draws", "filter", "smooth"]
+
+
+SMALL_STATE = 2
+"""Up to so many states a row is a few operations on numbers."""
 
 
 class Setting(NamedTuple):
@@ -118,6 +122,9 @@ def _device(name: str) -> jax.Device:
 class Execution:
     """The functions of one model and one engine, compiled when first used."""
 
+    moments: ClassVar[str] = "ssmlang.running.moments:Moments"
+    """What makes filtered, smoothed and forecast moments ready: module and class, imported when first used"""
+
     def __init__(self, model: Model, form: LinearForm, engine: Engine) -> None:
         self.model, self.form, self.engine = model, form, engine
         self._lowerings: dict[tuple[tuple[str, ...], bool], GaussianLowering] = {}
@@ -141,8 +148,9 @@ class Execution:
             return Setting(latent, known_of(blocks, [seen(lowering, b, b.steps) for b in bounds]))
         return Setting(latent, Known(gaps_of(lowering, bounds), known_head(lowering, bounds), alike(bounds)))
 
-    def series(self, bounds: Sequence[Bound]) -> tuple[Series, ...]:
+    def series(self, bounds: Sequence[Bound], seed: int = 0) -> tuple[Series, ...]:
         """Data as arrays for the compiled functions: series of one padded length stacked together."""
+        del seed  # these engines draw nothing
         groups: dict[int, list[Bound]] = {}
         for b in bounds:
             self._check_rows(b)
@@ -291,9 +299,14 @@ class Execution:
             self._compiled[key] = jax.jit(function)
         return self._compiled[key]
 
-    def single(self, bound: Bound) -> Series:
+    @property
+    def small(self) -> bool:
+        """Whether a row costs next to nothing."""
+        return self.form.stacking.n <= SMALL_STATE
+
+    def single(self, bound: Bound, seed: int = 0) -> Series:
         """The arrays of one series, without the leading axis."""
-        (series,) = self.series([bound])
+        (series,) = self.series([bound], seed)
         return jax.tree.map(lambda a: jnp.asarray(a[0]), series)
 
 

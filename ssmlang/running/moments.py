@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -35,7 +36,8 @@ def ready(
     future: Any = None,
 ) -> Moments:  # fmt: skip
     """`Moments`, those of data bound lately made once; within `running(dtype, device)`."""
-    make = lambda: Moments(model, execution, verb, bound, steps=steps, future=future)
+    home, name = execution.moments.split(":")
+    make = lambda: getattr(import_module(home), name)(model, execution, verb, bound, steps=steps, future=future)
     if future is not None or not keepable([bound]):
         return make()
     return execution.kept.get(("moments", verb, bound, steps, dtype, device), make)

@@ -1,0 +1,161 @@
+"""What engines for nonlinear programs need of a model and do not find in it. No JAX here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ssmlang.engines.requirements import Requirements
+from ssmlang.language.source import Span
+from ssmlang.model import expr
+from ssmlang.model.expr import Node
+from ssmlang.model.model import Dist, Equation, InitialEquation, Model
+from ssmlang.model.obstacles import Obstacle
+
+WITHOUT_MOMENTS = ("Cauchy", "HalfCauchy")
+LINEARISING = ("ekf", "iekf", "ukf", "cubature", "gauss_hermite", "ipls", "dual_ekf")
+"""Engines that learn from the mean of an observation alone."""
+
+
+def lacking(model: Model, requires: Requirements, able: Iterable[str] = ()) -> list[Obstacle]:
+    """What stands between a model and an engine of nonlinear programs; `able`: engines that take it."""
+    by = tuple(able)
+    found: list[Obstacle] = [*_unfinished(model), *_unending(model), *_without_a_start(model)]
+    bar = lambda needs, span, label, help="": found.append(
+        Obstacle("E306", f"engine 'kalman' {needs}", span, label, help, by=by)
+    )
+    if requires.continuous:
+        for s in model.states.values():
+            if s.values is not None:
+                bar("needs states that are real numbers", s.span, f"{s.name} is discrete")
+    if requires.moments:
+        for law in _laws(model):
+            if law.name in WITHOUT_MOMENTS:
+                bar("works with means and variances", law.span, f"{law.name} has none")
+    if requires.emission_density:
+        for e in model.equations:
+            if e.role == "emission" and _exact(e, model):
+                bar("needs observations that have a density given the state", e.span, "is exact given the state",
+                    "give the observation a noise of its own")  # fmt: skip
+    return found
+
+
+def _unfinished(model: Model) -> Iterator[Obstacle]:
+    for name in model.missing_constants:
+        hint = f"give it: compile(..., constants={{{name!r}: ...}}), or --const {name}=..."
+        yield Obstacle("E307", f"constant `{name}` has no value", None, "", hint)
+    for d in model.differentials:
+        message = "engine 'kalman' does not discretise differential equations in this version"
+        yield Obstacle("E306", message, d.span, "is in continuous time",
+                       "write the transition from row to row, `x[t] ~ Normal(...)`")  # fmt: skip
+
+
+def _unending(model: Model) -> Iterator[Obstacle]:
+    for node in expr.walk([n for e in model.equations for n in nodes_of(e)]):
+        if node.op == "past_sum":
+            yield Obstacle("E306", "engine 'kalman' does not sum over the whole past", node.span,
+                           "reaches back to row 0", "bound the sum: `for k in 1..min(20, t)`")  # fmt: skip
+
+
+def _without_a_start(model: Model) -> Iterator[Obstacle]:
+    """E306 for a start that has no law, E205 for a state that is read before it has a value."""
+    given: dict[tuple[str, int], set[int]] = {}
+    for i in model.initials:
+        if i.special == "diffuse":
+            yield Obstacle("E306", "engine 'kalman' needs a proper initial law", i.span, "its variance is infinite",
+                           "give a law, wide as you like: `init x ~ Normal(0, 100)`")  # fmt: skip
+        for target in i.targets:
+            if target.name in model.observations:
+                yield Obstacle("E306", "engine 'kalman' takes no initial law of an observation", i.span,
+                               f"is the law of {target.name}", "start the data a row later")  # fmt: skip
+            if i.special == "stationary":
+                for row in range(64):
+                    given.setdefault((target.name, row), set()).update(target.entries)
+            given.setdefault((target.name, -target.row), set()).update(target.entries)
+    whole = {s.name: set(range(s.size)) for s in model.states.values()}
+    exists = lambda name, row: row >= 0 or given.get((name, -row), set()) >= whole[name]
+    for e in model.equations:
+        if e.role != "transition":
+            continue
+        for sort, name, lag in sorted(expr.references(nodes_of(e)), key=str):
+            if sort != "state" or not isinstance(lag, int) or (name, lag) in e.guarded:
+                continue
+            early = [r for r in range(lag) if not exists(name, r - lag)]
+            targets = {t.name: set(t.entries) for t in e.targets}
+            started = all(given.get((n, 0), set()) >= own for n, own in targets.items())
+            early = [r for r in early if r > 0 or not started]
+            if early:
+                needs = " and ".join(f"t = {r - lag}" for r in early)
+                yield Obstacle("E205", "a lag has no initial value", _span_of(e, sort, name, lag),
+                               f"needs {name} at {needs}", f"add `init {name} ~ ...`")  # fmt: skip
+                break
+
+
+def _span_of(e: Equation, sort: str, name: str, lag: int) -> Span | None:
+    found = (n.span for n in expr.walk(nodes_of(e)) if n.op == "ref" and n.attrs == (sort, name, lag))
+    return next((s for s in found if s is not None), e.span)
+
+
+def _exact(e: Equation, model: Model) -> bool:
+    """Whether an emission has no law and no noise that observations alone read."""
+    if e.law is not None:
+        return False
+    moved = {n for q in model.equations if q.role == "transition" for s, n, _ in expr.references(nodes_of(q))
+             if s == "noise"}  # fmt: skip
+    own = {n for s, n, lag in expr.references(nodes_of(e)) if s == "noise" and lag == 0}
+    return not own - moved
+
+
+def _laws(model: Model) -> Iterator[Dist]:
+    for item in (*model.equations, *model.initials, *model.noises.values()):
+        if item.law is not None:
+            yield item.law
+
+
+def nodes_of(item: Equation | InitialEquation) -> list[Node]:
+    """The expressions of an equation or an initial law."""
+    return ([item.value] if item.value is not None else []) + (
+        list(item.law.args.values()) if item.law is not None else []
+    )
+
+
+def blind(model: Model) -> bool:
+    """Whether a scale or shape of an observation moves with the state, which a linearisation of its mean misses."""
+    states = {("state", n) for n in model.states}
+    states |= {("augment", p.name) for p in model.parameters.values() if p.augment}
+    for e in model.equations:
+        if e.role == "emission" and e.law is not None and e.law.name in ("Normal", "MvNormal", "StudentT", "Laplace"):
+            rest = [v for k, v in e.law.args.items() if k != "loc"]
+            if any((s, n) in states for s, n, _ in expr.references(rest)):
+                return True
+    return False
+
+
+def gaussian_emission(model: Model) -> bool:
+    """Whether every observation is Gaussian given the state, with a scale that does not move with it."""
+    laws = [e.law for e in model.equations if e.role == "emission" and e.law is not None]
+    return all(law.name in ("Normal", "MvNormal") for law in laws) and not blind(model)
+
+
+def preferred(model: Model) -> tuple[str, ...]:
+    """Engines of nonlinear programs in the order in which `auto` takes the first that the program fits."""
+    augmented = any(p.augment for p in model.parameters.values())
+    if all(s.values is not None for s in model.states.values()) and not augmented:
+        return ("discrete", "particle")
+    if any(s.values is not None for s in model.states.values()):
+        return ("imm", "rao_blackwell", "particle")
+    if gaussian_emission(model):
+        return ("ukf", "ekf", "particle")
+    return ("laplace", "particle", "ukf", "ekf")
+
+
+def rule(model: Model) -> tuple[str, ...]:
+    """`preferred` in words."""
+    order = ", then ".join(preferred(model))
+    return (f"auto takes the first that can run it of: {order}",)
+
+
+def said(name: str, model: Model, purpose: str) -> str:
+    """What an engine is to a model that it can run."""
+    if name in LINEARISING and blind(model):
+        return f"{purpose}; does not see what moves the scale of an observation alone"
+    return purpose

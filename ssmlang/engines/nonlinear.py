@@ -1,0 +1,108 @@
+"""The general program: states of any law, seen through observations of any law.
+
+    s_0 = first(e_0),                     e_0 ~ N(0, I)
+    s_t = transition(t, s_{t-1}, e_t),    e_t ~ N(0, I_r),        t = 1, ..., T-1
+    y_t ~ a law that depends on s_t,                              t = 0, ..., T-1
+
+s_t is the memory of row t: x_t first (n entries: states, then augmented parameters on their unconstrained scale), then
+older rows of what is read at a lag, and noises that are read later or by an observation too. In the maps of standard
+normal numbers a law that is not Gaussian stands as the Gaussian one of its mean and variance; `sample_first` and
+`sample` draw from the laws themselves. All functions are pure, of one row and one memory; NaN in y is missing.
+
+`statistic` says in which numbers observations enter an engine that works with moments: those of y themselves, but a
+category as indicators of all categories but the first, an angle as its cosine and sine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from jax import Array
+from jaxtyping import Bool, Float, Int, Key
+
+
+class Law(NamedTuple):
+    """Mean and covariance."""
+
+    mean: Float[Array, " k"]
+    cov: Float[Array, "k k"]
+
+
+class Facts(NamedTuple):
+    """What is known of a program before any number is. Hashable."""
+
+    n: int
+    """entries of x"""
+    N: int
+    """entries of the memory"""
+    first_noises: int
+    """length of e_0"""
+    noises: int
+    """r, the length of e_t"""
+    m: int
+    """entries of y"""
+    k: int
+    """entries of the statistic"""
+    definitions: int = 0
+    """entries of `definitions`"""
+    additive: bool = False
+    """s_t is affine in e_t, with a loading that may depend on s_{t-1}"""
+    gaussian_transition: bool = False
+    """the maps of standard normal numbers give the laws of s_0 and s_t themselves"""
+    gaussian_emission: bool = False
+    """y_t given s_t is Gaussian"""
+    density: bool = False
+    """s_t given s_{t-1} has the density `log_transition`, and the memory is x_t alone"""
+    discrete: tuple[int, ...] = ()
+    """entries of the memory that take whole numbers alone"""
+
+
+@dataclass(frozen=True)
+class Nonlinear:
+    """A program with its numbers, as functions of the row t, the memory s and the data row y."""
+
+    facts: Facts
+    first: Callable[[Float[Array, " r0"]], Float[Array, " N"]]
+    transition: Callable[[Int[Array, ""], Float[Array, " N"], Float[Array, " r"]], Float[Array, " N"]]
+    emission: Callable[[Int[Array, ""], Float[Array, " N"], Float[Array, " m"]], Law]
+    """Mean and covariance of the statistic; observations that others of their row read are taken from y where seen"""
+    statistic: Callable[[Float[Array, " m"]], Float[Array, " k"]]
+    """The statistic of a row, NaN where missing"""
+    observed: Callable[[Int[Array, ""], Float[Array, " N"]], Law]
+    """Mean and covariance of y_t itself, none of it seen"""
+    log_emission: Callable[[Int[Array, ""], Float[Array, " N"], Float[Array, " m"]], Float[Array, ""]]
+    """log-density of what is there in y"""
+    sample_first: Callable[[Key[Array, ""]], Float[Array, " N"]]
+    sample: Callable[[Key[Array, ""], Int[Array, ""], Float[Array, " N"]], Float[Array, " N"]]
+    """A draw of s_t given s_{t-1}"""
+    sample_observed: Callable[[Key[Array, ""], Int[Array, ""], Float[Array, " N"]], Float[Array, " m"]]
+    """A draw of y_t given s_t"""
+    log_transition: Callable[[Int[Array, ""], Float[Array, " N"], Float[Array, " N"]], Float[Array, ""]]
+    """log-density of s_t given s_{t-1}: (t, s_{t-1}, s_t); where `facts.density`"""
+    definitions: Callable[[Int[Array, ""], Float[Array, " N"]], Float[Array, " d"]]
+    """Functions of the memory whose moments are wanted beside those of x"""
+    exists: Bool[Array, ""] | bool = True
+    """False where the parameters allow no initial law (no stationary one, say): the likelihood is zero there"""
+
+
+class Estimated(NamedTuple):
+    """What an engine finds of each row, given the data up to it (filter) or all data (smoother).
+
+    Moments as in `ssmlang.engines.base.Filtered`; the smoother gives no predicted ones, and as `observed_*` the moments
+    of the mean of y_t given s_t. `definition_*`: of `Nonlinear.definitions`. `ess`: effective number of particles.
+    `paths`: draws of x given all data.
+    """
+
+    mean: Float[Array, "T n"]
+    cov: Float[Array, "T n n"]
+    observed_mean: Float[Array, "T m"]
+    observed_cov: Float[Array, "T m m"]
+    log_likelihood: Float[Array, " T"]
+    predicted_mean: Float[Array, "T n"] | None = None
+    predicted_cov: Float[Array, "T n n"] | None = None
+    definition_mean: Float[Array, "T d"] | None = None
+    definition_sd: Float[Array, "T d"] | None = None
+    ess: Float[Array, " T"] | None = None
+    paths: Float[Array, "P T n"] | None = None

@@ -1,0 +1,282 @@
+"""The observations of a row given its memory: moments, densities and draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ssmlang.engines.nonlinear import Law
+from ssmlang.lowering.densities import (
+    gaussian_density,
+    log_density,
+    moments,
+    number_moments,
+    statistic,
+    statistic_size,
+)  # fmt: skip
+from ssmlang.lowering.evaluate import Environment, evaluate
+from ssmlang.lowering.memory import Memory, nodes_of
+from ssmlang.lowering.sources import Draws, Normals, Source
+from ssmlang.model import expr
+from ssmlang.model.affine import Affine, Interpreter
+from ssmlang.model.model import Dist, Equation, Model, Values
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One equation, where its targets stand in y and its statistic in the stacked one."""
+
+    equation: Equation
+    at: np.ndarray
+    extent: int
+    """classes of a category"""
+    first: int
+    size: int
+    values: Values | None
+
+
+class Emissions:
+    """The emission equations of a model, over the memory of a row.
+
+    `latent` observations are in the memory: they are seen there exactly. A named noise that only observations of its
+    row read is integrated out, where they are affine in it.
+    """
+
+    def __init__(self, model: Model, memory: Memory, own_noises: Sequence[str], latent: Sequence[str]) -> None:
+        self.model, self.memory, self.latent = model, memory, tuple(latent)
+        self.noises = [model.noises[n] for n in own_noises]
+        offsets, at = {}, 0
+        for o in model.observations.values():
+            offsets[o.name] = at
+            at += o.size
+        self.m, self.offsets = at, offsets
+        self.seen: list[_Seen] = []
+        first = 0
+        for e in model.equations:
+            if e.role != "emission":
+                continue
+            places = np.concatenate([offsets[t.name] + np.asarray(t.entries, int) for t in e.targets])
+            exact = e.law is None or any(t.name in self.latent for t in e.targets)
+            values = model.observations[e.targets[0].name].values
+            extent = _extent(e)
+            size = len(places) if exact or e.law is None else statistic_size(e.law, extent, values)
+            self.seen.append(_Seen(e, places, extent, first, size, values))
+            first += size
+        self.k = first
+        self.chained = any(sort == "obs" and lag == 0 and name not in self.latent
+                           for s in self.seen for sort, name, lag in expr.references(nodes_of(s.equation)))  # fmt: skip
+
+    @property
+    def gaussian(self) -> bool:
+        """Whether y given s is Gaussian."""
+        return all(s.equation.law is None or s.equation.law.name in ("Normal", "MvNormal") for s in self.seen)
+
+    @cached_property
+    def singular(self) -> list[Equation]:
+        """Equations that have no density: exact given the memory."""
+        found = []
+        for s in self.seen:
+            own = {n.name for n in self.noises}
+            read = {name for sort, name, lag in expr.references(nodes_of(s.equation)) if sort == "noise" and lag == 0}
+            if s.equation.law is None and not read & own:
+                found.append(s.equation)
+        return found
+
+    @cached_property
+    def bent(self) -> list[Equation]:
+        """Equations that are not affine in a noise of their own."""
+        own = {n.name for n in self.noises}
+        is_own = lambda sort, name, lag: sort == "noise" and name in own
+        found = []
+        for s in self.seen:
+            nodes = nodes_of(s.equation)
+            if any(is_own(*r) for r in expr.references(nodes)):
+                centre = s.equation.value if s.equation.law is None else s.equation.law.args.get("loc")
+                rest = [n for n in nodes if n is not centre]
+                if centre is None or any(is_own(*r) for r in expr.references(rest)) or not isinstance(
+                    Interpreter(is_own)(centre), Affine):  # fmt: skip
+                    found.append(s.equation)
+        return found
+
+    @cached_property
+    def conditioned(self) -> np.ndarray:
+        """(rows, m): observations of the first rows whose equation reaches before the data, which are not scored."""
+        reach = np.zeros(self.m, int)
+        for s in self.seen:
+            lags = [lag for sort, _, lag in expr.references(nodes_of(s.equation)) if sort == "obs" and
+                    isinstance(lag, int)]  # fmt: skip
+            guarded = {lag for _, lag in s.equation.guarded}
+            reach[s.at] = max([0, *(lag for lag in lags if lag not in guarded)])
+        return np.arange(reach.max(initial=0))[:, None] < reach
+
+    def statistic(self, y: Array) -> Array:
+        """The statistic of a row of data, NaN where missing."""
+        parts = [y[s.at.astype(np.int32)] if s.size == len(s.at) and not self._angular(s) else
+                 statistic(s.equation.law, y[s.at.astype(np.int32)], s.extent, s.values)  # type: ignore[arg-type]
+                 for s in self.seen]  # fmt: skip
+        return jnp.concatenate(parts) if parts else jnp.zeros(0)
+
+    def _angular(self, s: _Seen) -> bool:
+        law = s.equation.law
+        return law is not None and not self._exact(s) and law.name in ("Categorical", "Multinomial", "VonMises")
+
+    def _exact(self, s: _Seen) -> bool:
+        return any(t.name in self.latent for t in s.equation.targets)
+
+    # ---------------------------------------------------------------------------------------------- moments
+
+    def moments(self, env: Environment, y: Array) -> Law:
+        """Mean and covariance of the statistic; what equations read of their own row is taken from y where seen."""
+        mean, cov = self._given(env, y, self._still(env))
+        if self.noises:
+            J = jax.jacfwd(lambda w: self._given(env, y, self._drawn(env, Normals(w)))[0])(jnp.zeros(self._width))
+            cov = cov + J @ J.T
+        return Law(mean, cov)
+
+    def _given(self, env: Environment, y: Array, noises: Mapping[str, Array]) -> tuple[Array, Array]:
+        seen = y
+        means, covs = [], []
+        for s in self.seen:
+            now = self._reading(env, seen, noises)
+            mean, cov = self._one(s, now)
+            if self.chained:
+                number, _ = self._numbers(s, now)
+                at = s.at.astype(np.int32)
+                seen = seen.at[at].set(jnp.where(jnp.isnan(seen[at]), number, seen[at]))
+            means.append(mean)
+            covs.append(cov if cov.ndim == 2 else jnp.diag(cov))
+        if not means:
+            return jnp.zeros(0), jnp.zeros((0, 0))
+        return jnp.concatenate(means), covs[0] if len(covs) == 1 else jax.scipy.linalg.block_diag(*covs)
+
+    def _one(self, s: _Seen, env: Environment) -> tuple[Array, Array]:
+        if self._exact(s):
+            return self._in_memory(s, env), jnp.zeros(s.size)
+        e = s.equation
+        if e.law is None:
+            assert e.value is not None
+            value = evaluate([e.value], env)[0].astype(float).ravel()
+            return jnp.broadcast_to(value, (s.size,)), jnp.zeros(s.size)
+        return moments(e.law, _arguments(s.equation.law, env), s.values)
+
+    def _numbers(self, s: _Seen, env: Environment) -> tuple[Array, Array]:
+        """Moments of the observations themselves."""
+        if self._exact(s) or s.equation.law is None:
+            return self._one(s, env)
+        return number_moments(s.equation.law, _arguments(s.equation.law, env), s.values)
+
+    def _in_memory(self, s: _Seen, env: Environment) -> Array:
+        parts = [env.read("obs", t.name, 0).astype(float).ravel()[np.asarray(t.entries, np.int32)]
+                 for t in s.equation.targets]  # fmt: skip
+        return jnp.concatenate(parts)
+
+    def observed(self, env: Environment) -> Law:
+        """Mean and covariance of y itself, none of it seen."""
+        if not self.chained:
+            return self._placed(env, self._still(env))
+        # What reads others of its row varies with them: standard normal numbers stand for each entry's own part.
+        chain = lambda e: self._drawn_row(env, Normals(e))
+        size = sum(len(s.at) for s in self.seen) + self._width
+        J = jax.jacfwd(chain)(jnp.zeros(size))
+        return Law(chain(jnp.zeros(size)), J @ J.T)
+
+    def _placed(self, env: Environment, noises: Mapping[str, Array]) -> Law:
+        def means(noises: Mapping[str, Array]) -> tuple[Array, Array]:
+            mean, cov = jnp.zeros(self.m), jnp.zeros((self.m, self.m))
+            for s in self.seen:
+                own, spread = self._numbers(s, self._reading(env, jnp.full(self.m, jnp.nan), noises))
+                at = s.at.astype(np.int32)
+                mean = mean.at[at].set(own)
+                cov = cov.at[at[:, None], at[None, :]].set(spread if spread.ndim == 2 else jnp.diag(spread))
+            return mean, cov
+
+        mean, cov = means(noises)
+        if self.noises:
+            J = jax.jacfwd(lambda w: means(self._drawn(env, Normals(w)))[0])(jnp.zeros(self._width))
+            cov = cov + J @ J.T
+        return Law(mean, cov)
+
+    # ------------------------------------------------------------------------------------ density and draws
+
+    def log_density(self, env: Environment, y: Array) -> Array:
+        """log-density of what is there in y."""
+        total, plain, at = jnp.zeros(()), [], []
+        for s in self.seen:
+            own = y[s.at.astype(np.int32)]
+            now = self._reading(env, y, self._still(env))
+            law = s.equation.law
+            if law is not None and not self._loaded(s):
+                total += log_density(law, _arguments(law, now), own, s.values)
+            else:
+                plain.append(s)
+                at.append(s.at)
+        if not plain:
+            return total
+        places = np.concatenate(at).astype(np.int32)
+        mean, cov = self.moments(env, y)
+        rows = np.concatenate([np.arange(s.first, s.first + s.size) for s in plain]).astype(np.int32)
+        return total + gaussian_density(y[places] - mean[rows], cov[rows[:, None], rows[None, :]])
+
+    def _loaded(self, s: _Seen) -> bool:
+        own = {n.name for n in self.noises}
+        return any(sort == "noise" and name in own for sort, name, _ in expr.references(nodes_of(s.equation)))
+
+    def sample(self, env: Environment, source: Draws) -> Array:
+        """A draw of y."""
+        return self._drawn_row(env, source)
+
+    def _drawn_row(self, env: Environment, source: Source) -> Array:
+        noises, y = self._drawn(env, source), jnp.full(self.m, jnp.nan)
+        for s in self.seen:
+            now = self._reading(env, y, noises)
+            law = s.equation.law
+            if law is None or self._exact(s):
+                value, _ = self._one(s, now)
+            else:
+                value = source.law(law, _arguments(law, now), s.values)
+            y = y.at[s.at.astype(np.int32)].set(value)
+        return y
+
+    # --------------------------------------------------------------------------------------------- reading
+
+    @property
+    def _width(self) -> int:
+        return sum(int(np.prod(n.law.shape)) for n in self.noises if n.law is not None)
+
+    def _still(self, env: Environment) -> dict[str, Array]:
+        """The own noises at their means."""
+        return self._drawn(env, Normals(jnp.zeros(self._width)))
+
+    def _drawn(self, env: Environment, source: Source) -> dict[str, Array]:
+        laws = {n.name: n.law for n in self.noises if n.law is not None}
+        return {name: source.law(law, _arguments(law, env)).reshape(law.shape) for name, law in laws.items()}
+
+    def _reading(self, env: Environment, y: Array, noises: Mapping[str, Array]) -> Environment:
+        def read(sort: str, name: str, lag: int) -> Array:
+            if sort == "noise" and lag == 0 and name in noises:
+                return noises[name]
+            if sort == "obs" and lag == 0 and name not in self.latent:
+                o, first = self.model.observations[name], self.offsets[name]
+                value = y[first : first + o.size].reshape(o.shape)
+                return jnp.nan_to_num(value).astype(int) if o.values is not None else value
+            return env.read(sort, name, lag)
+
+        return replace(env, read=read)
+
+
+def _arguments(law: Dist, env: Environment) -> dict[str, Array]:
+    return dict(zip(law.args, evaluate(list(law.args.values()), env)))
+
+
+def _extent(e: Equation) -> int:
+    """How many classes a category has."""
+    if e.law is None or e.law.name != "Categorical":
+        return 0
+    node = e.law.args["probs"] if "probs" in e.law.args else e.law.args["logits"]
+    return node.shape[-1]

@@ -1,0 +1,386 @@
+"""A model to a general program: its equations as functions of one row's memory.
+
+What is static (sizes, where things stand) is planned once; `NonlinearLowering.program` is a pure function of
+parameters and data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float
+
+from ssmlang.engines.nonlinear import Facts, Nonlinear
+from ssmlang.engines.semidefinite import semidefinite_root
+from ssmlang.lowering.emissions import Emissions
+from ssmlang.lowering.evaluate import Environment, evaluate
+from ssmlang.lowering.memory import Key, memory_of, nodes_of, whole
+from ssmlang.lowering.sources import EXACT, Draws, Normals, Source
+from ssmlang.lowering.stationary_start import GaussianStart
+from ssmlang.model import expr
+from ssmlang.model.affine import Affine, Interpreter
+from ssmlang.model.model import Definition, Equation, InitialEquation, Model, Values
+
+Numbers = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """An augmented parameter on its unconstrained scale: `size` numbers, the law of row 0, the way to its own scale."""
+
+    size: int
+    first: Callable[[Numbers], tuple[Array, Array]]
+    """Mean (size,) and covariance (size, size) of row 0 given the other parameters"""
+    transform: Callable[[Array, Numbers], Array]
+    """(size,) to the parameter's own shape"""
+    step: Callable[[Numbers], Array] | None
+    """Standard deviation of the step from row to row, () or (size,); None: it does not move"""
+    sample: Callable[[Array, Numbers], Array]
+    """A draw of row 0 from the prior itself, (size,), from a key"""
+
+
+class NonlinearLowering:
+    """The road from parameters and data to a `Nonlinear` program.
+
+    `latent`: observations that are read at a lag and missing somewhere, or still to come: part of the state.
+    """
+
+    def __init__(self, model: Model, walks: Mapping[str, Walk], latent: Sequence[str] = ()) -> None:
+        self.model, self.walks, self.latent = model, dict(walks), tuple(latent)
+        self.memory, self.own_noises = memory_of(model, {n: w.size for n, w in walks.items()}, self.latent)
+        self.moved = tuple(e for e in model.equations if e.role == "transition" or self._is_latent(e))
+        self.emissions = Emissions(model, self.memory, self.own_noises, self.latent)
+        read = {n for e in self.moved for sort, n, lag in expr.references(nodes_of(e)) if sort == "noise" and lag == 0}
+        self.noises = [v for v in model.noises.values() if v.name in read or ("noise", v.name) in self.memory.places]
+        self.lets = [d for d in model.definitions.values() if d.series and d.value is not None]
+        names = list(dict.fromkeys(t.name for i in model.initials if i.special == "stationary" for t in i.targets))
+        back = max([0, *(-t.row for i in model.initials for t in i.targets), *(k[2] for k in self.memory.starts),
+                    *(lag for e in model.equations for _, _, lag in expr.references(nodes_of(e))
+                      if isinstance(lag, int))])  # fmt: skip
+        self.start = GaussianStart(model, names, back) if names else None
+        self.back = back
+        self.initials = _in_order([i for i in model.initials if i.special is None])
+
+    def _is_latent(self, e: Equation) -> bool:
+        return any(t.name in self.latent for t in e.targets)
+
+    # ----------------------------------------------------------------------------------------------- static
+
+    @property
+    def states(self) -> list[str]:
+        """Names of the entries of x: the model's states, then augmented parameters."""
+        names = [n for v in self.model.states.values() for n in v.entry_names()]
+        for name, walk in self.walks.items():
+            own = self.model.parameters[name].entry_names()
+            names += own if len(own) == walk.size else [f"{name}[{i}]" for i in range(walk.size)]
+        return names
+
+    @property
+    def observations(self) -> list[str]:
+        """Names of the entries of y."""
+        return [n for v in self.model.observations.values() for n in v.entry_names()]
+
+    @property
+    def definitions(self) -> list[Definition]:
+        """What the program's `definitions` are, one after another, and then augmented parameters on their own scale."""
+        return self.lets
+
+    @cached_property
+    def facts(self) -> Facts:
+        """Sizes, and which engines' short ways are right."""
+        laws = [e.law for e in self.moved if e.law is not None] + [v.law for v in self.noises if v.law is not None]
+        first = [i.law for i in self.initials if i.law is not None]
+        exact = all(law.name in EXACT for law in (*laws, *first)) and not self.memory.whole and not self.walks
+        noises = sum(int(np.prod(law.shape)) for law in laws) + sum(w.size for w in self.walks.values() if w.step)
+        return Facts(
+            n=self.memory.n, N=self.memory.size, first_noises=self._count_first(), noises=noises,
+            m=self.emissions.m, k=self.emissions.k,
+            definitions=sum(d.size for d in self.lets) + sum(self.model.parameters[n].size for n in self.walks),
+            additive=all(_additive(e) for e in self.moved),
+            gaussian_transition=exact, gaussian_emission=self.emissions.gaussian,
+            density=not self.memory.deep and all(e.law is not None for e in self.moved) and not self.model.differentials
+            and all(w.step is not None for w in self.walks.values()),
+            discrete=self.memory.whole,
+        )  # fmt: skip
+
+    def _count_first(self) -> int:
+        counter = _Counter()
+        with jax.ensure_compile_time_eval():
+            params: Any = {n: jnp.full(p.shape, 0.5) for n, p in self.model.parameters.items()}
+            data: Any = {("input", n): jnp.zeros((1, *v.shape)) for n, v in self.model.inputs.items()}
+            data |= {("obs", n): jnp.zeros((1, *v.shape)) for n, v in self.model.observations.items()}
+        jax.eval_shape(lambda: self._first(params, data, counter)[0])
+        return counter.count
+
+    # ---------------------------------------------------------------------------------------------- program
+
+    def program(self, params: Numbers, observations: Numbers, inputs: Numbers, steps: int
+                ) -> tuple[Nonlinear, Float[Array, "T m"]]:  # fmt: skip
+        """The program and the stacked data y, NaN where missing; arguments as of `GaussianLowering.program`."""
+        data = {("obs", n): jnp.asarray(v, float) for n, v in observations.items()}
+        data |= {("input", n): jnp.nan_to_num(jnp.asarray(v, float)) for n, v in inputs.items()}
+        _, exists = self._first(params, data, Normals(jnp.zeros(self.facts.first_noises)))
+
+        def transition(t: Array, s: Array, source: Source) -> Array:
+            return self._moved(params, data, t, s, source)
+
+        def first(source: Source) -> Array:
+            return self._first(params, data, source)[0]
+
+        row = lambda t, s: self.environment(params, data, t, s)
+        E = self.emissions
+        program = Nonlinear(
+            facts=self.facts,
+            first=lambda e: first(Normals(e)),
+            transition=lambda t, s, e: transition(t, s, Normals(e)),
+            emission=lambda t, s, y: E.moments(row(t, s), y),
+            statistic=E.statistic,
+            observed=lambda t, s: E.observed(row(t, s)),
+            log_emission=lambda t, s, y: E.log_density(row(t, s), y),
+            sample_first=lambda key: first(Draws(key)),
+            sample=lambda key, t, s: transition(t, s, Draws(key)),
+            sample_observed=lambda key, t, s: E.sample(row(t, s), Draws(key)),
+            log_transition=lambda t, s, now: self._log_transition(params, data, t, s, now),
+            definitions=lambda t, s: self._definitions(params, row(t, s), s),
+            exists=exists,
+        )
+        return program, self.data(observations, steps)
+
+    def data(self, observations: Numbers, steps: int) -> Float[Array, "T m"]:
+        """The stacked data as they are scored."""
+        columns = [jnp.reshape(jnp.asarray(observations[n], float), (steps, -1)) for n in self.model.observations]
+        y = jnp.concatenate(columns, axis=1) if columns else jnp.zeros((steps, 0))
+        unscored = self.emissions.conditioned[:steps]
+        mask = np.zeros((steps, self.emissions.m), bool)
+        mask[: len(unscored)] = unscored
+        return jnp.where(mask, jnp.nan, y) if mask.any() else y
+
+    # --------------------------------------------------------------------------------------------- equations
+
+    def environment(self, params: Numbers, data: Mapping[Key, Array], t: Any, s: Array, now: dict[Key, Array] | None
+                    = None) -> Environment:  # fmt: skip
+        """What expressions read at row t, from the memory of that row; or of the row before, where `now` holds what is
+        known of row t already."""
+        base = 0 if now is None else 1
+
+        def series(sort: str, name: str, lag: int) -> Array:
+            if now is not None and lag == 0:
+                return now[sort, name]
+            return self.memory.get(s, sort, name, lag - base)
+
+        return self._environment(params, data, t, series)
+
+    def _environment(self, params: Numbers, data: Mapping[Key, Array], t: Any, series: Callable[[str, str, int], Array]
+                     ) -> Environment:  # fmt: skip
+        model = self.model
+
+        def read(sort: str, name: str, lag: Any) -> Array:
+            if sort == "input" or (sort == "obs" and name not in self.latent):
+                values = data[sort, name]
+                return values[t] if isinstance(lag, int) and lag == 0 else jnp.where(
+                    t >= lag, values[jnp.maximum(t - lag, 0)], 0.0)  # fmt: skip
+            of: Any = {"state": model.states, "noise": model.noises, "obs": model.observations}[sort][name]
+            value = series(sort, name, lag).reshape(of.shape)
+            return value.astype(int) if getattr(of, "values", None) is not None else value
+
+        augmented = _Augmented(lambda name, lag: self.walks[name].transform(series("augment", name, lag), params))
+        return Environment(params=params, read=read, t=t, augmented=augmented)
+
+    def _moved(self, params: Numbers, data: Mapping[Key, Array], t: Any, s: Array, source: Source) -> Array:
+        """The memory of row t from that of the row before."""
+        now: dict[Key, Array] = {}
+        env = self.environment(params, data, t, s, now)
+        for name, walk in self.walks.items():
+            before = self.memory.get(s, "augment", name, 0)
+            now["augment", name] = before if walk.step is None else before + walk.step(params) * source.normals(
+                walk.size)  # fmt: skip
+        self._noises(env, source, now)
+        self._row(env, source, now)
+        return self.memory.pushed(s, now)
+
+    def _noises(self, env: Environment, source: Source, now: dict[Key, Array]) -> None:
+        for v in self.noises:
+            assert v.law is not None
+            now["noise", v.name] = source.law(v.law, _arguments(v.law.args, env))
+
+    def _row(self, env: Environment, source: Source, now: dict[Key, Array],
+             given: Mapping[Key, np.ndarray] | None = None) -> None:  # fmt: skip
+        """What the equations give at a row, written into `now`; entries that are `given` stay."""
+        for e in self.moved:
+            if given is not None and all(given[self._key(t.name)][list(t.entries)].all() for t in e.targets):
+                continue
+            if e.law is not None:
+                values = source.law(e.law, _arguments(e.law.args, env), self._values(e))
+            else:
+                assert e.value is not None
+                values = evaluate([e.value], env)[0].astype(float).ravel()
+            first = 0
+            for target in e.targets:
+                key, at = self._key(target.name), np.asarray(target.entries)
+                part = jnp.broadcast_to(values, (sum(len(t.entries) for t in e.targets),))[first : first + len(at)]
+                first += len(at)
+                place = self.memory.places[key]
+                old = now.get(key, jnp.zeros(place.size))
+                if given is not None and given[key][at].any():
+                    part = jnp.where(given[key][at], old[at.astype(np.int32)], part)
+                now[key] = part if whole(at, place.size) else old.at[at.astype(np.int32)].set(part)
+
+    def _key(self, name: str) -> Key:
+        return ("state", name) if name in self.model.states else ("obs", name)
+
+    def _values(self, e: Equation | InitialEquation) -> Values | None:
+        name = e.targets[0].name
+        return (self.model.states.get(name) or self.model.observations[name]).values
+
+    def _log_transition(self, params: Numbers, data: Mapping[Key, Array], t: Any, s: Array, after: Array) -> Array:
+        from ssmlang.lowering.densities import log_density
+
+        now = {(sort, name): self.memory.get(after, sort, name, 0) for sort, name in self.memory.places}
+        env = self.environment(params, data, t, s, now)
+        total = jnp.zeros(())
+        for name, walk in self.walks.items():
+            assert walk.step is not None
+            moved = now["augment", name] - self.memory.get(s, "augment", name, 0)
+            total += jnp.sum(jax.scipy.stats.norm.logpdf(moved, 0.0, walk.step(params)))
+        for e in self.moved:
+            assert e.law is not None
+            x = jnp.concatenate([now[self._key(g.name)][np.asarray(g.entries, np.int32)] for g in e.targets])
+            total += log_density(e.law, _arguments(e.law.args, env), x, self._values(e))
+        return total
+
+    def _definitions(self, params: Numbers, env: Environment, s: Array) -> Array:
+        found = [v.astype(float).ravel() for v in evaluate([d.value for d in self.lets if d.value is not None], env)]
+        found += [self.walks[n].transform(self.memory.get(s, "augment", n, 0), params).ravel() for n in self.walks]
+        return jnp.concatenate(found) if found else jnp.zeros(0)
+
+    # ----------------------------------------------------------------------------------------------- row 0
+
+    def _first(self, params: Numbers, data: Mapping[Key, Array], source: Source) -> tuple[Array, Any]:
+        """The memory of row 0, and whether it has a law."""
+        rows: dict[tuple[str, str, int], Array] = {}
+        given = {key: np.zeros(p.size, bool) for key, p in self.memory.places.items()}
+        exists: Any = True
+        if self.start is not None:
+            law = self.start.first(params)
+            root = jnp.concatenate([law.factor, semidefinite_root(law.cov)], axis=1)
+            exists = law.exists
+            for name, values in self.start.rows(law.mean + root @ source.normals(root.shape[1])).items():
+                sort = "state" if name in self.model.states else "noise"
+                rows |= {(sort, name, lag): v for lag, v in enumerate(values)}
+                if (sort, name) in given:
+                    given[sort, name][:] = True
+        for name, walk in self.walks.items():
+            if isinstance(source, Draws):
+                z = walk.sample(source.next(), params)
+            else:
+                mean, cov = walk.first(params)
+                z = mean + semidefinite_root(cov) @ source.normals(walk.size)
+            rows |= {("augment", name, lag): z for lag in range(self.memory.places["augment", name].depth + 1)}
+
+        def series(sort: str, name: str, lag: int) -> Array:
+            key = self._key(name) if sort in ("state", "obs") else (sort, name)
+            blank = jnp.zeros(self.memory.places[key].size if key in self.memory.places else self._noise_size(name))
+            return rows.get((*key, lag), blank)
+
+        env = self._environment(params, data, jnp.asarray(0), series)
+        for v in self.noises:
+            depth = self.memory.places["noise", v.name].depth if ("noise", v.name) in self.memory.places else 1
+            for lag in range(depth):
+                if ("noise", v.name, lag) not in rows:
+                    assert v.law is not None
+                    rows["noise", v.name, lag] = source.law(v.law, _arguments(v.law.args, env))
+        for item in self.initials:
+            if item.law is not None:
+                values = source.law(item.law, _arguments(item.law.args, env), self._values(item))
+            else:
+                assert item.value is not None
+                values = evaluate([item.value], env)[0].astype(float).ravel()
+            values = jnp.broadcast_to(values, (sum(len(t.entries) for t in item.targets),))
+            first = 0
+            for target in item.targets:
+                key, at = self._key(target.name), np.asarray(target.entries, np.int32)
+                old = rows.get((*key, -target.row), jnp.zeros(self.memory.places[key].size))
+                rows[(*key, -target.row)] = old.at[at].set(values[first : first + len(at)])
+                first += len(at)
+                if target.row == 0:
+                    given[key][at] = True
+        now = {(sort, name): v for (sort, name, lag), v in rows.items() if lag == 0}
+        moving = lambda sort, name, lag: now[sort, name] if lag == 0 else series(sort, name, lag)
+        self._row(self._environment(params, data, jnp.asarray(0), moving), source, now, given)
+        rows |= {(*key, 0): v for key, v in now.items()}
+        return self.memory.made(rows), exists
+
+    def _noise_size(self, name: str) -> int:
+        return self.model.noises[name].size
+
+
+class _Augmented(Mapping[tuple[str, int], Array]):
+    """Augmented parameters on their own scale, made when read."""
+
+    def __init__(self, make: Callable[[str, int], Array]) -> None:
+        self._make = make
+
+    def __getitem__(self, key: tuple[str, int]) -> Array:
+        return self._make(*key)
+
+    def __iter__(self) -> Any:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+class _Counter:
+    """A source that counts the standard normal numbers it is asked for."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def normals(self, size: int) -> Array:
+        self.count += size
+        return jnp.zeros(size)
+
+    def law(self, law: Any, args: Mapping[str, Array], values: Values | None = None) -> Array:
+        del args, values
+        return self.normals(int(np.prod(law.shape)))
+
+
+def _arguments(args: Mapping[str, expr.Node], env: Environment) -> dict[str, Array]:
+    return dict(zip(args, evaluate(list(args.values()), env)))
+
+
+def _additive(e: Equation) -> bool:
+    """Whether an equation is affine in what is random in its row, with a scale that does not read that."""
+    now = lambda sort, name, lag: lag == 0 and sort in ("state", "noise")
+    reads_now = lambda nodes: any(now(*r) for r in expr.references(nodes))
+    if e.law is not None and e.law.name == "LogNormal":
+        return False
+    nodes = nodes_of(e)
+    if not reads_now(nodes):
+        return True
+    if e.law is not None and (
+        e.law.name not in EXACT or reads_now([v for k, v in e.law.args.items() if k != "loc"])
+    ):
+        return False
+    center = e.value if e.law is None else e.law.args.get("loc")
+    return center is None or isinstance(Interpreter(now)(center), Affine)
+
+
+def _in_order(initials: Sequence[InitialEquation]) -> list[InitialEquation]:
+    """Initial laws such that each comes after those whose values it reads."""
+    done: list[InitialEquation] = []
+    waiting = list(initials)
+    while waiting:
+        targets = {(t.name, -t.row) for i in waiting for t in i.targets}
+        free = (i for i in waiting if not targets & {(n, lag) for _, n, lag in expr.references(nodes_of(i))})
+        ready = next(free, waiting[0])
+        done.append(ready)
+        waiting.remove(ready)
+    return done

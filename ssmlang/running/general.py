@@ -1,0 +1,267 @@
+"""Runs an engine of nonlinear programs on a model and data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ssmlang.data import Bound, check_inputs
+from ssmlang.engines.base import Engine, Known
+from ssmlang.inference.augmented import walks_of
+from ssmlang.language.diagnostics import Diagnostic, SsmError
+from ssmlang.lowering.memory import nodes_of
+from ssmlang.lowering.nonlinear import NonlinearLowering, Walk
+from ssmlang.model import expr
+from ssmlang.model.model import Equation, Model
+from ssmlang.results.labels import series as labelled_series
+from ssmlang.results.moments import Series as Labelled
+from ssmlang.results.moments import moments as labelled
+from ssmlang.results.provenance import plain, provenance
+from ssmlang.running.execution import Execution, Params, Series, Setting, What, floats, not_a_number, padded_length
+from ssmlang.running.kept import Kept
+from ssmlang.running.moments import Moments, extended
+
+if TYPE_CHECKING:
+    from ssmlang.compiled import Model as Compiled
+
+FIELDS = ("mean", "cov", "predicted_mean", "predicted_cov", "observed_mean", "observed_cov", "log_likelihood", "ess")
+
+
+class GeneralExecution(Execution):
+    """The functions of one model and one engine of nonlinear programs, compiled when first used."""
+
+    moments: ClassVar[str] = "ssmlang.running.general:GeneralMoments"
+
+    def __init__(self, model: Model, engine: Engine) -> None:
+        self.model, self.engine = model, engine
+        self._programs: dict[tuple[str, ...], NonlinearLowering] = {}
+        self._compiled = {}
+        self.kept = Kept()
+
+    @property
+    def small(self) -> bool:
+        return False
+
+    def general(self, latent: tuple[str, ...] = ()) -> NonlinearLowering:
+        """The lowering with some observations as part of the state."""
+        if latent not in self._programs:
+            self._programs[latent] = NonlinearLowering(self.model, walks_of(self.model), latent)
+        return self._programs[latent]
+
+    # --------------------------------------------------------------------------------------------------- data
+
+    @cached_property
+    def _read_back(self) -> dict[str, int]:
+        """Observations that an equation of a later row, or a state of their own row, reads: the longest lag."""
+        found: dict[str, int] = {}
+        for e in self.model.equations:
+            for sort, name, lag in expr.references(nodes_of(e)):
+                if sort == "obs" and isinstance(lag, int) and (lag or e.role == "transition"):
+                    found[name] = max(found.get(name, 0), lag)
+        return found
+
+    def setting(self, bounds: Sequence[Bound], *, ahead: bool = False) -> Setting:
+        missing = lambda name: any(np.isnan(b.observations[name][:-1]).any() for b in bounds)
+        latent = tuple(n for n in self._read_back if ahead or missing(n))
+        if latent and self.engine.requires.emission_density:
+            raise SsmError(_latent(latent[0], self.engine.name, bounds, self.model))
+        return Setting(latent, Known())
+
+    def series(self, bounds: Sequence[Bound], seed: int = 0) -> tuple[Series, ...]:
+        groups: dict[int, list[Bound]] = {}
+        for b in bounds:
+            self._check_inputs(b)
+            self._check_row_reads(b)
+            groups.setdefault(padded_length(b.steps), []).append(b)
+        made = []
+        for i, (length, group) in enumerate(groups.items()):
+            stacked = self._stacked(group, length)
+            keys = [np.asarray(jax.random.key_data(jax.random.fold_in(jax.random.key(seed), 1000 * i + k)))
+                    for k in range(len(group))]  # fmt: skip
+            made.append({**stacked, "draw": {"key": np.stack(keys)}})
+        return tuple(made)
+
+    def _check_inputs(self, bound: Bound) -> None:
+        gaps = {n: np.isnan(v).reshape(bound.steps, -1).any(axis=1) for n, v in bound.inputs.items()}
+        if not any(g.any() for g in gaps.values()):
+            return
+        needed = {n: np.zeros(bound.steps, bool) for n in gaps}
+        for e in self.model.equations:
+            rows = np.ones(bound.steps, bool)
+            if e.role == "emission":
+                rows = _seen(e, bound)
+            else:
+                rows[0] = not all(self._first_given(t.name, t.entries) for t in e.targets)
+            for sort, name, lag in expr.references(nodes_of(e)):
+                if sort == "input" and isinstance(lag, int):
+                    needed[name][: bound.steps - lag] |= rows[lag:]
+        check_inputs(bound, {n: needed[n] & g for n, g in gaps.items()}, self.model.inputs)
+
+    def _first_given(self, name: str, entries: Sequence[int]) -> bool:
+        own = {i for q in self.model.initials for t in q.targets if t.name == name and t.row == 0 for i in t.entries}
+        return own >= set(entries)
+
+    def _check_row_reads(self, bound: Bound) -> None:
+        """E413: an observation that another of its row reads, and that is missing where that one is seen."""
+        for e in self.model.equations:
+            if e.role != "emission":
+                continue
+            seen = _seen(e, bound)
+            for sort, name, lag in expr.references(nodes_of(e)):
+                if sort != "obs" or lag != 0:
+                    continue
+                bad = np.flatnonzero(seen & np.isnan(bound.observations[name].reshape(bound.steps, -1)).any(axis=1))
+                if len(bad):
+                    raise SsmError(Diagnostic(
+                        "E413", f"`{name}` is missing at {bound.time.label(int(bad[0]))}, and is needed as a number",
+                        e.span, "reads it in the same row", help=("fill it in, or leave this observation missing too",),
+                    ))  # fmt: skip
+
+    # ---------------------------------------------------------------------------------------------- functions
+
+    def _ask(self, method: str, setting: Setting, adjoint: bool = False) -> Callable[[Params, Series], Any]:
+        """What a method of the engine gives for one series."""
+        lowering = self.general(setting.latent)
+        ask = getattr(self.engine.for_data(setting.known, adjoint=adjoint), method)
+
+        def asked(params: Params, series: Series) -> Any:
+            steps = int(next(iter(series["observations"].values())).shape[0])
+            program, y = lowering.program(params, series["observations"], series["inputs"], steps)
+            if not self.engine.requires.random:
+                return ask(program, y)
+            return ask(program, y, jax.random.wrap_key_data(series["draw"]["key"]))
+
+        return asked
+
+    def likelihood(self, setting: Setting = Setting(), *, adjoint: bool = False  # noqa: B008
+                   ) -> Callable[[Params, tuple[Series, ...]], Array]:  # fmt: skip
+        one = self._ask("log_likelihood", setting, adjoint)
+
+        def total(params: Params, data: tuple[Series, ...]) -> Array:
+            return sum((jax.lax.map(lambda s: one(params, s), group).sum() for group in data), jnp.zeros(()))
+
+        return total
+
+    def compiled(self, what: What, setting: Setting) -> Callable[..., Any]:
+        key = (what, self.key(setting))
+        if key not in self._compiled:
+            if what == "likelihood":
+                function: Callable[..., Any] = self.likelihood(setting)
+            elif what in ("terms", "terms_of_draws"):
+                one = self._ask("log_likelihood_terms", setting)
+                many = lambda draws, series: jax.lax.map(lambda params: one(params, series), draws)
+                function = one if what == "terms" else many
+            else:
+                function = self._ask(what, setting)
+            self._compiled[key] = jax.jit(function)
+        return self._compiled[key]
+
+    def key(self, setting: Setting) -> Hashable:
+        return setting.latent, self.engine.for_data(setting.known)
+
+
+def _seen(e: Equation, bound: Bound) -> np.ndarray:
+    """Rows in which anything that an emission gives was seen."""
+    rows = np.zeros(bound.steps, bool)
+    for t in e.targets:
+        values = bound.observations[t.name].reshape(bound.steps, -1)[:, list(t.entries)]
+        rows |= ~np.isnan(values).all(axis=1)
+    return rows
+
+
+def _latent(name: str, engine: str, bounds: Sequence[Bound], model: Model) -> Diagnostic:
+    return Diagnostic(
+        "E413", f"`{name}` is read at a later row, and engine '{engine}' needs it as a number there",
+        model.observations[name].span, "is missing in a row, or still to come",
+        help=('engine="ekf" or engine="ukf" takes it as part of the state',),
+    )  # fmt: skip
+
+
+class GeneralMoments(Moments):
+    """One verb on one series by an engine of nonlinear programs, made ready for any parameters."""
+
+    def __init__(self, model: Compiled, execution: Any, verb: Literal["filter", "smooth", "forecast"], bound: Bound, *,
+                 steps: int = 0, future: Any = None) -> None:  # fmt: skip
+        self.model, self.execution, self.verb = model, execution, verb
+        ahead = verb == "forecast"
+        self.first = bound.steps if ahead else 0
+        self.bound = extended(model, bound, steps, future) if ahead else bound
+        self.setting = execution.setting([self.bound], ahead=ahead)
+        self.series = execution.single(self.bound)
+        self.general: NonlinearLowering = execution.general(self.setting.latent)
+        self._function = execution.compiled("smooth" if verb == "smooth" else "filter", self.setting)
+        self._time = replace(self.bound.time, index=self.bound.time.index[self.first :])
+        self._left_out = ("predicted_mean", "predicted_cov", "log_likelihood", "ess") if ahead else ()
+        self._states = self.general.states
+        self._about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb)
+        self._templates = Kept(4)
+
+    def arrays(self, params: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        return self._named(self._function(floats(params), self.series), params)
+
+    def _named(self, found: Any, params: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """What was computed, on the host, in the rows asked for, definitions under their own names."""
+        steps = self.bound.steps
+        arrays = {k: np.asarray(v)[:steps] for k, v in found._asdict().items() if k != "paths" and v is not None}
+        for name, values in arrays.items():
+            if np.isnan(values).any() and name in FIELDS:
+                bad = np.isnan(values).reshape(len(values), -1).any(axis=1)
+                raise SsmError(not_a_number(name, self.bound.time.label(int(np.flatnonzero(bad)[0]))))
+        arrays = {k: v[self.first :] for k, v in arrays.items() if k not in self._left_out}
+        mean, sd = arrays.pop("definition_mean", None), arrays.pop("definition_sd", None)
+        at = 0
+        for name, shape, _ in self._lets():
+            size = int(np.prod(shape))
+            for suffix, values in (("", mean), ("_sd", sd)):
+                if values is not None:
+                    arrays[name + suffix] = values[:, at : at + size].reshape(-1, *shape)
+            at += size
+        for name, walk in self.general.walks.items():
+            arrays[name] = self._median(name, walk, arrays["mean"], params)
+        if found.paths is not None:
+            arrays["paths"] = np.asarray(found.paths)[:, :steps][:, self.first :]
+        return arrays
+
+    def _lets(self) -> list[tuple[str, tuple[int, ...], Any]]:
+        return [(d.name, d.shape, d.axes) for d in self.general.definitions]
+
+    def _median(self, name: str, walk: Walk, mean: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
+        """The median of an augmented parameter on its own scale: that of its Gaussian law, carried there."""
+        first = self.general.memory.starts["augment", name, 0]
+        values = floats(params)
+        with jax.enable_x64(True):
+            own = jax.vmap(lambda z: walk.transform(z, values))  # type: ignore[arg-type]
+            return np.asarray(own(jnp.asarray(mean[:, first : first + walk.size])))
+
+    def _made(self, arrays: Any, constant: Any, keep: Any, attrs: dict[str, Any]) -> Any:
+        spec = self.model.spec
+        lets = {n: Labelled(arrays[n], axes, arrays.get(f"{n}_sd")) for n, _, axes in self._lets() if n in arrays}
+        lets |= {n: Labelled(arrays[n], spec.parameters[n].axes) for n in self.general.walks if n in arrays}
+        made = labelled({k: v for k, v in arrays.items() if k in FIELDS or k == "sd"}, states=self._states,
+                        observations=self.general.observations, time=self._time, definitions=lets, attrs=attrs,
+                        keep=keep)  # fmt: skip
+        for name, value in constant.items():
+            d = spec.definitions[name]
+            made[name] = labelled_series(name, value, d.shape, d.axes, lead=())
+        return made
+
+    def at(self, params: Mapping[str, Any], keep: Any = "all", *, paths: int = 0, seed: int = 0, first: int = 0) -> Any:
+        del first
+        said = plain({"params": {name: np.asarray(value).tolist() for name, value in params.items()}})
+        arrays = self.arrays(params)
+        drawn = arrays.pop("paths", None)
+        found = self._labelled(arrays, self.execution.plain.at(params), keep, self._about | said)
+        if drawn is not None:
+            found = found.assign(paths=(("path", "time", "state"), drawn))
+        elif paths:
+            raise SsmError(Diagnostic("E306", f"engine '{self.execution.engine.name}' draws no paths",
+                                      help=('engine="particle" does',)))  # fmt: skip
+        del seed
+        return found

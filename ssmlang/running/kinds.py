@@ -1,0 +1,20 @@
+"""The execution that fits an engine: one for each kind of program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ssmlang.engines.base import Engine
+from ssmlang.model.linear import LinearForm
+from ssmlang.model.model import Model
+from ssmlang.running.execution import Execution
+
+
+def execution_of(model: Model, form: Any, engine: Engine) -> Execution:
+    """What runs an engine on a model; `form` is the model's linear form, or the obstacles to it."""
+    if engine.requires.linear:
+        assert isinstance(form, LinearForm)
+        return Execution(model, form, engine)
+    from ssmlang.running.general import GeneralExecution
+
+    return GeneralExecution(model, engine)

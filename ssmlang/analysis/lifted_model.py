@@ -121,8 +121,8 @@ class Coordinates:
         factor = expr.stack([expr.stack(list(row)) for row in law.factor])
         if factor.is_zero:
             return InitialEquation(targets, span, value=mean)
-        law = Dist("MvNormal", {"loc": mean, "scale_tril": factor}, mean.shape, 1, span)
-        return InitialEquation(targets, span, law)
+        joint = Dist("MvNormal", {"loc": mean, "scale_tril": factor}, mean.shape, 1, span)
+        return InitialEquation(targets, span, joint)
 
     @staticmethod
     def _noises_of(e: Equation) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ssmlang.analysis.closure_algebra import Element
 from ssmlang.analysis.closure_map import Koopman
 from ssmlang.analysis.lifted_exact import LiftedModel, NotClosed, lifted_exact
+from ssmlang.analysis.lifted_fitted import lifted_fitted
 from ssmlang.analysis.lifted_model import NotInTheLift
 from ssmlang.analysis.scalars import Unsupported
 from ssmlang.model.expr import ExprError
@@ -31,7 +32,7 @@ def lifted(model: Model) -> LiftedModel | tuple[Obstacle, ...]:
 
 def _one(model: Model, lift: Lift) -> LiftedModel | Obstacle:
     try:
-        made = lifted_exact(model, lift)
+        made = lifted_exact(model, lift) if lift.mode == "exact" else lifted_fitted(model, lift)
     except NotClosed:
         return Obstacle("E501", f"the lift {lift.name} is not closed", lift.span, "is no exact lift",
                         "`ssmlang check` says what is left over and what would close it")  # fmt: skip

@@ -34,6 +34,21 @@ def paths(model: Model, params: Mapping[str, Array], rows: int, random: np.rando
 
     `inputs`: by name, with as many rows. Raises NotDrawn.
     """
+    draw = _run(model, params, rows, random, inputs, start)
+    return {name: np.stack([draw.known["obs", name, t] for t in range(rows)]).reshape(rows, *v.shape)
+            for name, v in model.observations.items()}  # fmt: skip
+
+
+def state_paths(model: Model, params: Mapping[str, Array], rows: int, random: np.random.Generator) -> dict[str, Array]:
+    """One draw of the states of a model without inputs, by name (rows, entries). Raises NotDrawn."""
+    if model.inputs:
+        raise NotDrawn("with inputs")
+    draw = _run(model, params, rows, random, {}, 0.0)
+    return {name: np.stack([draw.known["state", name, t] for t in range(rows)]) for name in model.states}
+
+
+def _run(model: Model, params: Mapping[str, Array], rows: int, random: np.random.Generator,
+         inputs: Mapping[str, Array], start: float) -> _Draw:  # fmt: skip
     if model.differentials:
         raise NotDrawn("in continuous time")
     if model.missing_constants:
@@ -43,8 +58,7 @@ def paths(model: Model, params: Mapping[str, Array], rows: int, random: np.rando
     with np.errstate(all="ignore"):
         for t in range(rows):
             draw.row(t)
-    return {name: np.stack([draw.known["obs", name, t] for t in range(rows)]).reshape(rows, *v.shape)
-            for name, v in model.observations.items()}  # fmt: skip
+    return draw
 
 
 @dataclass

@@ -109,6 +109,8 @@ def evaluate(op: str, attrs: tuple[Any, ...], args: Sequence[np.ndarray]) -> np.
             return np.interp(args[0], args[1], args[2])
         case "matrix_power":
             return np.linalg.matrix_power(args[0], int(args[1]))
+        case "solve":
+            return np.linalg.solve(args[0], args[1])
         case "semidefinite_root":
             return _semidefinite_root(args[0])
     raise ValueError(f"no operation {op}")

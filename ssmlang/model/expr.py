@@ -371,7 +371,7 @@ def past_sum(name: str, body: Node, span: Span | None = None) -> Node:
 def linalg(op: str, args: Sequence[Node], shape: Sequence[int], axes: Sequence[Axis | None] | None = None,
            span: Span | None = None) -> Node:
     """diag (of a vector), diagonal (of a matrix), cholesky, inverse, kron, block_diag, softmax, interp; matrix_power
-    (of a matrix and a whole number that may be a value of the row), semidefinite_root (the lower triangular G with
+    (of a matrix and a whole number that may be a value of the row), solve (A x = B), semidefinite_root (the lower triangular G with
     G G' = the argument, of any rank)."""
     return _node(op, tuple(args), (), shape, axes or (None,) * len(shape), span=span)
 

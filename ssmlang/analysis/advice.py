@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ssmlang.analysis import general
 from ssmlang.analysis.choice import Task, preferred, rule
@@ -17,6 +17,9 @@ from ssmlang.model import expr
 from ssmlang.model.linear import LinearForm, linear_form
 from ssmlang.model.model import Model
 from ssmlang.model.obstacles import Obstacle
+
+if TYPE_CHECKING:
+    from ssmlang.analysis.lifted_exact import LiftedModel
 
 Form = LinearForm | tuple[Obstacle, ...]
 
@@ -70,8 +73,21 @@ def advise(model: Model, form: Form | None = None, task: Task = Task()) -> Advic
     form = linear_form(model) if form is None else form
     verdicts = [_verdict(name, model, form, task.steps) for name in AVAILABLE]
     later = [Verdict(name, False, "not in this version") for name in PURPOSE if name not in AVAILABLE]
-    notes = (*rule(form), *_routes(form)) if isinstance(form, LinearForm) else general.rule(model)
+    notes = _notes(model, form)
     return Advice(model.name, _first(model, form, task), (*verdicts, *later), notes)
+
+
+def _notes(model: Model, form: Form) -> tuple[str, ...]:
+    """How `auto` chooses, and what runs in a lift."""
+    lift = _lift(model, form)
+    said: tuple[str, ...] = ()
+    if lift is not None:
+        from ssmlang.analysis.lifting import spoken
+
+        said = spoken(lift)
+    own = lift.form if lift is not None and lift.lift.mode == "exact" else form
+    rules = (*rule(own), *_routes(own)) if isinstance(own, LinearForm) else general.rule(model)
+    return (*said, *rules)
 
 
 def _routes(form: LinearForm) -> tuple[str, ...]:
@@ -94,9 +110,28 @@ def obstacles(
     """What stands between a model and an engine. `steps`: rows, where known; `able`: engines that take the model."""
     if not REQUIRES[name].linear:
         return general.lacking(model, REQUIRES[name], able)
+    model, form = _linear(model, form)
     if not isinstance(form, LinearForm):
         return list(form)
     return lacking(model, form, REQUIRES[name], steps, able)
+
+
+def _linear(model: Model, form: Form) -> tuple[Model, Form]:
+    """What engines of linear programs run: the model, or the model in the coordinates of its lift."""
+    if isinstance(form, LinearForm) or not model.lifts:
+        return model, form
+    from ssmlang.analysis.lifting import linear_program  # with sympy, which other models do without
+
+    return linear_program(model, form)
+
+
+def _lift(model: Model, form: Form) -> LiftedModel | None:
+    """The lift in which engines of linear programs run a model, if they need one."""
+    if isinstance(form, LinearForm) or not model.lifts:
+        return None
+    from ssmlang.analysis.lifting import in_lift
+
+    return in_lift(model, form)
 
 
 def _verdict(name: str, model: Model, form: Form, steps: int | None) -> Verdict:
@@ -113,7 +148,9 @@ def _verdict(name: str, model: Model, form: Form, steps: int | None) -> Verdict:
 
 def _order(model: Model, form: Form, task: Task) -> list[str]:
     """Engines of this version as `auto` tries them."""
-    names = preferred(form, task) if isinstance(form, LinearForm) else general.preferred(model)
+    lift = _lift(model, form)
+    own = lift.form if lift is not None and lift.lift.mode == "exact" else form
+    names = preferred(own, task) if isinstance(own, LinearForm) else general.preferred(model)
     return [n for n in dict.fromkeys([*names, *AVAILABLE]) if n in AVAILABLE]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from ssmlang.analysis.closure_algebra import Element
 from ssmlang.analysis.closure_functions import is_zero, split
@@ -26,7 +27,9 @@ from ssmlang.analysis.lifted_start import FirstRow
 from ssmlang.analysis.scalars import Unsupported
 from ssmlang.model import expr
 from ssmlang.model.expr import Node
+from ssmlang.model.linear import LinearForm, linear_form
 from ssmlang.model.model import Lift, Model
+from ssmlang.model.obstacles import Obstacle
 from ssmlang.model.support import nonzero
 
 
@@ -43,6 +46,11 @@ class LiftedModel:
     @property
     def exact(self) -> bool:
         return not self.reasons
+
+    @cached_property
+    def form(self) -> LinearForm | tuple[Obstacle, ...]:
+        """The linear form of `model`, or what stands against it."""
+        return linear_form(self.model)
 
 
 class NotClosed(Exception):

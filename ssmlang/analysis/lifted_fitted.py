@@ -14,7 +14,7 @@ import numpy as np
 
 from ssmlang.analysis.closure_algebra import Element
 from ssmlang.analysis.closure_map import Koopman
-from ssmlang.analysis.lifted_batch import Batch, Value, normals_of
+from ssmlang.analysis.lifted_batch import Batch, normals_of
 from ssmlang.analysis.lifted_design import design, normal_points
 from ssmlang.analysis.lifted_exact import LiftedModel, placed
 from ssmlang.analysis.lifted_model import Coordinates, Law

@@ -9,18 +9,28 @@ from ssmlang.analysis.lifted_fitted import lifted_fitted
 from ssmlang.analysis.lifted_model import NotInTheLift
 from ssmlang.analysis.scalars import Unsupported
 from ssmlang.model.expr import ExprError
-from ssmlang.model.linear import LinearForm, linear_form
+from ssmlang.model.linear import LinearForm
 from ssmlang.model.model import Lift, Model
 from ssmlang.model.obstacles import Obstacle
 
+Form = LinearForm | tuple[Obstacle, ...]
+_KEPT = "_in_its_lift"
 _WITHOUT = "an engine for nonlinear programs, such as engine=\"ekf\", runs it without the lift"
 
 
 def lifted(model: Model) -> LiftedModel | tuple[Obstacle, ...]:
     """The model in the coordinates of its lift, or why it has no linear program there; () for a model without one.
 
-    Of several lifts the first that gives a program is taken.
+    Of several lifts the first that gives a program is taken. Worked out once for a model.
     """
+    kept: LiftedModel | tuple[Obstacle, ...] | None = model.__dict__.get(_KEPT)
+    if kept is None:
+        kept = _first(model)
+        model.__dict__[_KEPT] = kept
+    return kept
+
+
+def _first(model: Model) -> LiftedModel | tuple[Obstacle, ...]:
     found: list[Obstacle] = []
     for lift in model.lifts:
         one = _one(model, lift)
@@ -28,6 +38,33 @@ def lifted(model: Model) -> LiftedModel | tuple[Obstacle, ...]:
             return one
         found.append(one)
     return tuple(found)
+
+
+def linear_program(model: Model, form: Form) -> tuple[Model, Form]:
+    """What engines of linear programs run: the model itself where it is linear, else the model in the coordinates of
+    its lift, with its form or what stands against it."""
+    if isinstance(form, LinearForm) or not model.lifts:
+        return model, form
+    found = lifted(model)
+    return (found.model, found.form) if isinstance(found, LiftedModel) else (model, found)
+
+
+def in_lift(model: Model, form: Form) -> LiftedModel | None:
+    """The lift in which engines of linear programs run a model, if they need one."""
+    if isinstance(form, LinearForm) or not model.lifts:
+        return None
+    found = lifted(model)
+    return found if isinstance(found, LiftedModel) else None
+
+
+def spoken(found: LiftedModel) -> tuple[str, ...]:
+    """What is said of a model that is run in the coordinates of a lift."""
+    line = found.lift.span.source.position(found.lift.span.start)[0]
+    names = ", ".join(found.names[:6]) + (", ..." if len(found.names) > 6 else "")
+    head = f"kalman and its kin run it in the lift {found.lift.name} (line {line}), a linear model of {names}"
+    if found.exact:
+        return (f"{head}: the exact filter of the model",)
+    return (f"{head};", *(f"  {reason}" for reason in found.reasons))
 
 
 def _one(model: Model, lift: Lift) -> LiftedModel | Obstacle:
@@ -43,8 +80,7 @@ def _one(model: Model, lift: Lift) -> LiftedModel | Obstacle:
                         trouble.reason, _WITHOUT)  # fmt: skip
     except ExprError as trouble:
         return Obstacle("E502", f"the lift {lift.name} gives no linear program", lift.span, trouble.message, _WITHOUT)
-    form = linear_form(made.model)
-    return made if isinstance(form, LinearForm) else form[0]
+    return made if isinstance(made.form, LinearForm) else made.form[0]
 
 
 def _outside(model: Model, lift: Lift, more: NotInTheLift) -> Obstacle:

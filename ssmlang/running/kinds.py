@@ -13,6 +13,10 @@ from ssmlang.running.execution import Execution
 def execution_of(model: Model, form: Any, engine: Engine) -> Execution:
     """What runs an engine on a model; `form` is the model's linear form, or the obstacles to it."""
     if engine.requires.linear:
+        if not isinstance(form, LinearForm):
+            from ssmlang.analysis.lifting import linear_program
+
+            model, form = linear_program(model, form)
         assert isinstance(form, LinearForm)
         return Execution(model, form, engine)
     from ssmlang.running.general import GeneralExecution

@@ -72,7 +72,8 @@ class Moments:
         self._time = replace(self.bound.time, index=self.bound.time.index[self.first :])
         self._left_out = ("predicted_mean", "predicted_cov", "log_likelihood") if ahead else ()
         self._observed = len(self.lowering.observations)
-        self._states = self.lowering.states[: sum(v.size for v in model.spec.states.values())]
+        # In the coordinates of a lift the states and definitions are the execution's own.
+        self._states = self.lowering.states[: sum(v.size for v in execution.model.states.values())]
         self._about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb)
         self._templates = Kept(4)
 
@@ -106,7 +107,7 @@ class Moments:
             if values.ndim > 1 and values.shape[1] != size:
                 values = values[:, :size] if values.ndim == 2 else values[:, :size, :size]
             kept[name] = values[self.first :] if self.first else values
-        for name, let in definitions(self.model.spec, self.lowering, found, self.bound, params).items():
+        for name, let in definitions(self.execution.model, self.lowering, found, self.bound, params).items():
             kept[name] = let.mean[self.first :]
             if let.sd is not None:
                 kept[f"{name}_sd"] = let.sd[self.first :]
@@ -129,7 +130,7 @@ class Moments:
         return self._made(arrays, constant, keep, attrs)
 
     def _made(self, arrays: Any, constant: Any, keep: Keep, attrs: dict[str, Any]) -> xr.Dataset:
-        known = self.model.spec.definitions
+        known = self.execution.model.definitions
         lets = {n: Series(arrays[n], d.axes, arrays.get(f"{n}_sd")) for n, d in known.items() if n in arrays}
         made = labelled(arrays, states=self._states, observations=self.lowering.observations, time=self._time,
                         definitions=lets, attrs=attrs, keep=keep)  # fmt: skip

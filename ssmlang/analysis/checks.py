@@ -5,13 +5,14 @@ A check is imported when it runs: sympy is loaded only where one needs it, JAX n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from ssmlang.analysis.asserting import unanswered
 from ssmlang.analysis.budget import OutOfTime
 from ssmlang.analysis.context import Context
 from ssmlang.analysis.findings import Finding
+from ssmlang.model.linear import LinearForm
 
 CHECKS = (
     "ssmlang.analysis.structure",
@@ -25,6 +26,13 @@ CHECKS = (
     "ssmlang.analysis.closure",
 )
 """Modules that hold a `check`."""
+APPLIES: dict[str, Callable[[Context], bool]] = {
+    "ssmlang.analysis.lie": lambda context: not isinstance(context.form, LinearForm),
+    "ssmlang.analysis.filter_stability": lambda context: context.linear is not None,
+    "ssmlang.analysis.information": lambda context: context.rows is not None,
+    "ssmlang.analysis.closure": lambda context: bool(context.model.lifts),
+}
+"""Of checks that have nothing to say of some models, when they have: importing them takes time."""
 _STATES = ("ssmlang.analysis.observability", "ssmlang.analysis.lie", "ssmlang.analysis.closure")
 _DYNAMICS = ("ssmlang.analysis.stability", "ssmlang.analysis.closure")
 ANSWERS = {
@@ -48,6 +56,8 @@ def run_checks(context: Context, names: Sequence[str] = CHECKS) -> list[Finding]
     """What every check finds, or some of them; assertions that none answers are unknown."""
     found: list[Finding] = []
     for name in names:
+        if not APPLIES.get(name, lambda context: True)(context):
+            continue
         context.budget.restart()
         try:
             found += import_module(name).check(context)

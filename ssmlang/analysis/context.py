@@ -17,6 +17,7 @@ from ssmlang.model.obstacles import Obstacle
 if TYPE_CHECKING:
     import sympy as sp
 
+    from ssmlang.analysis.constants import ConstantSystem
     from ssmlang.analysis.draws import PriorDraws
     from ssmlang.analysis.numeric import NumericSystem
     from ssmlang.analysis.supports import Supports
@@ -66,16 +67,26 @@ class Context:
     @cached_property
     def system(self) -> System | None:
         """The symbolic matrices of a linear program of finite order; None of another, or of one too large."""
-        from ssmlang.analysis.symbolic import TooLarge
-        from ssmlang.analysis.system import system_of
-
         form = self.linear
         if form is None or self.coefficients > MOST_SYMBOLIC:
             return None
+        from ssmlang.analysis.symbolic import TooLarge
+        from ssmlang.analysis.system import system_of
+
         try:
             return system_of(self.model, form, self.translate)
         except (TooLarge, KeyError):
             return None
+
+    @cached_property
+    def constant(self) -> ConstantSystem | None:
+        """The matrices of a linear program of finite order where all coefficients of its states are plain numbers."""
+        form = self.linear
+        if form is None or self.coefficients > MOST_SYMBOLIC:
+            return None
+        from ssmlang.analysis.constants import constant_system
+
+        return constant_system(self.model, form)
 
     @property
     def coefficients(self) -> int:

@@ -10,7 +10,7 @@ import math
 from fractions import Fraction
 from functools import lru_cache
 
-import sympy as sp
+from ssmlang.analysis.algebra import sp
 
 MOST_TURNS = 800
 """Cosines of k/n of the circle are recognised up to this n."""

@@ -182,7 +182,7 @@ def _by_newton(plant: Plant, P: np.ndarray) -> np.ndarray | None:
 
 
 def lyapunov(A: np.ndarray, Q: np.ndarray) -> np.ndarray:
-    """X = A X A' + Q for a spectral radius of A below one: sum_k A^k Q A'^k, twice as many terms a step (Smith 1968)."""
+    """X = A X A' + Q for a spectral radius of A below one: the sum of A^k Q A'^k, twice as many a step (Smith 1968)."""
     X = Q
     while np.abs(more := A @ X @ A.T).max(initial=0) > 1e-17 * np.abs(X).max(initial=0):
         X, A = X + more, A @ A

@@ -17,6 +17,8 @@ import numpy as np
 from ssmlang.analysis.context import Context
 from ssmlang.analysis.identifiability_point import Coordinate, inside, moved
 from ssmlang.analysis.identifiability_rings import P
+from ssmlang.model.components import connected
+from ssmlang.model.linear import LinearForm
 from ssmlang.model.model import Model
 
 if TYPE_CHECKING:
@@ -74,6 +76,8 @@ def _power(values: Sequence[int], powers: Sequence[tuple[int, int]]) -> int:
 
 def surfaces(context: Context, coords: Sequence[Coordinate]) -> list[Surface]:
     """Candidates from every block that is small enough."""
+    if context.linear is None or not _small_block(context.linear):
+        return []
     system = context.system
     if system is None:
         return []
@@ -87,6 +91,18 @@ def surfaces(context: Context, coords: Sequence[Coordinate]) -> list[Surface]:
             if one is not None and one.text not in {s.text for s in found}:
                 found.append(one)
     return found
+
+
+def _small_block(form: LinearForm) -> bool:
+    """Whether some block has one observation and one noise, as its pattern of coefficients shows: without algebra."""
+    s = form.stacking
+    first = {"x": 0, "y": s.n, "e": s.n + s.m}
+    links = [(first[own] + m.rows, first[kind] + m.cols) for rows, own in ((form.transition, "x"), (form.emission, "y"))
+             for (kind, _), m in rows.terms.items() if kind in ("x", "e")]  # fmt: skip
+    rows, cols = (np.concatenate([np.zeros(0, int), *(pair[k] for pair in links)]) for k in (0, 1))
+    label = connected(s.n + s.m + s.r, rows, cols)
+    x, y, e = (np.bincount(own, minlength=len(label)) for own in np.split(label, [s.n, s.n + s.m]))
+    return bool(((x <= MOST_STATES) & (y == 1) & (e == 1)).any())
 
 
 def _common(block: Any) -> list[sp.Expr]:

@@ -14,9 +14,10 @@ from math import gcd, lcm
 
 import numpy as np
 
-from ssmlang.analysis.identifiability_rank import echelon, null_space, rational
+from ssmlang.analysis.identifiability_rank import null_space, rational
 from ssmlang.analysis.identifiability_rings import P, power
 from ssmlang.analysis.identifiability_study import Sample
+from ssmlang.analysis.residues import rank
 
 Array = np.ndarray
 MAX_DEGREE = 4
@@ -126,7 +127,7 @@ class _Found:
             return
         gradient = invariant.gradient(self.values)[None, : self.size]
         more = np.concatenate([self._gradients, gradient])
-        if len(echelon(more)[1]) == len(more):
+        if rank(more) == len(more):
             self._gradients = more
             self.kept.append(invariant)
 

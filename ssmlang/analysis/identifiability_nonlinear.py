@@ -17,10 +17,11 @@ from ssmlang.analysis.context import Context
 from ssmlang.analysis.findings import Finding, asserted
 from ssmlang.analysis.identifiability_invariants import Invariant, invariants
 from ssmlang.analysis.identifiability_point import Coordinate
-from ssmlang.analysis.identifiability_rank import echelon, null_space
+from ssmlang.analysis.identifiability_rank import null_space
 from ssmlang.analysis.identifiability_rings import NoRoot, P, Unsupported
 from ssmlang.analysis.identifiability_skeleton import Path
 from ssmlang.analysis.identifiability_study import Sample
+from ssmlang.analysis.residues import reduced
 
 PROPERTY = "parameters identified"
 MOST_SOLVED = 7
@@ -82,7 +83,7 @@ def _agrees(path: Path, steps: int, rank: int) -> bool:
 
 def _components(null: np.ndarray) -> list[list[int]]:
     groups: list[set[int]] = []
-    for row in echelon(null.T)[0]:
+    for row in reduced(null.T)[0]:
         own = set(np.flatnonzero(row).tolist())
         touching = [g for g in groups if g & own]
         groups = [g for g in groups if not g & own] + [own.union(*touching)]

@@ -8,7 +8,9 @@ from fractions import Fraction
 import numpy as np
 
 from ssmlang.analysis.identifiability_law import Law
-from ssmlang.analysis.identifiability_rings import P, PrimeField, Ring, fraction
+from ssmlang.analysis.identifiability_rings import P, PrimeField, Ring
+from ssmlang.analysis.residues import fractions
+from ssmlang.analysis.residues import null_space as null_rows
 
 Array = np.ndarray
 ROUNDING = 1e-9
@@ -17,50 +19,19 @@ NOTHING = 1e-12
 """Size of a row, relative to the largest, that is rounding alone."""
 
 
-def echelon(a: Array) -> tuple[Array, list[int]]:
-    """Reduced row echelon form modulo P, zero rows left out, and the pivots' columns."""
-    a = np.mod(a, P).astype(np.int64)
-    pivots: list[int] = []
-    row = 0
-    for column in range(a.shape[1]):
-        if row == len(a):
-            break
-        found = np.flatnonzero(a[row:, column])
-        if not len(found):
-            continue
-        i = row + int(found[0])
-        if i != row:
-            a[[row, i]] = a[[i, row]]
-        a[row] = a[row] * pow(int(a[row, column]), P - 2, P) % P
-        factors = a[:, column].copy()
-        factors[row] = 0
-        others = np.flatnonzero(factors)
-        a[others] = np.mod(a[others] - factors[others, None] * a[row] % P, P)
-        pivots.append(column)
-        row += 1
-    return a[:row], pivots
-
-
 def null_space(a: Array) -> Array:
     """Columns (d, k) that span {v: a v = 0} modulo P, in reduced form."""
-    d = a.shape[1]
-    reduced, pivots = echelon(a)
-    free = [j for j in range(d) if j not in set(pivots)]
-    found = np.zeros((d, len(free)), np.int64)
-    for k, j in enumerate(free):
-        found[j, k] = 1
-        found[pivots, k] = np.mod(-reduced[:, j], P)
-    return found
+    return null_rows(a, P).T
 
 
 def rational(vectors: Array) -> list[list[Fraction]] | None:
     """Columns of residues as fractions; None where one is none of a small size."""
     found = []
     for column in vectors.T:
-        numbers = [fraction(int(v)) for v in column]
-        if any(n is None for n in numbers):
+        numbers = fractions(column)
+        if numbers is None:
             return None
-        found.append([n for n in numbers if n is not None])
+        found.append(numbers)
     return found
 
 

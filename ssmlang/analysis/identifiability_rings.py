@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from ssmlang.analysis import normal
+from ssmlang.analysis.residues import PRIME
 
-P = 2**31 - 1
+P = PRIME
 """The prime; p = 3 (mod 4), so that a square root is a power."""
 _HALF = 16
 Array = np.ndarray
@@ -269,17 +270,3 @@ def _residue(x: float) -> int:
     short = exact.limit_denominator(100_000)
     meant = short if abs(short - exact) <= abs(exact) * Fraction(1, 2**50) else exact
     return meant.numerator % P * pow(meant.denominator % P, P - 2, P) % P
-
-
-def fraction(residue: int, limit: int = 1000) -> Fraction | None:
-    """The fraction with numerator and denominator below `limit` that a residue stands for (Wang 1981), if one does.
-
-    A random residue is such a fraction with a chance of limit^2 / P.
-    """
-    a, b, u, v = P, residue % P, 0, 1
-    while b > limit:
-        q = a // b
-        a, b, u, v = b, a - q * b, v, u - q * v
-    if v == 0 or abs(v) > limit:
-        return None
-    return Fraction(b if v > 0 else -b, abs(v))

@@ -13,8 +13,9 @@ from ssmlang.analysis.identifiability_blocks import parts
 from ssmlang.analysis.identifiability_dual import Calculus
 from ssmlang.analysis.identifiability_law import Law, Point, Start, laws
 from ssmlang.analysis.identifiability_point import Coordinate, coordinates, duals, plausible, residues
-from ssmlang.analysis.identifiability_rank import echelon, jacobian, null_space, orthogonal, random_field
+from ssmlang.analysis.identifiability_rank import jacobian, null_space, orthogonal, random_field
 from ssmlang.analysis.identifiability_rings import NoRoot, PrimeField, Reals, Ring, Unsupported
+from ssmlang.analysis.residues import reduced
 from ssmlang.model import expr
 from ssmlang.model.linear import LinearForm
 from ssmlang.model.model import Model
@@ -217,7 +218,7 @@ class Study:
 
     def components(self, null: Array) -> list[list[int]]:
         """Coordinates that unseen directions move together."""
-        basis = echelon(null.T)[0]
+        basis = reduced(null.T)[0]
         groups: list[set[int]] = []
         for row in basis:
             own = set(np.flatnonzero(row).tolist())

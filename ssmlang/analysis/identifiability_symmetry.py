@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ssmlang.analysis.identifiability_law import Law, laws
-from ssmlang.analysis.identifiability_rank import echelon, null_space
+from ssmlang.analysis.identifiability_rank import null_space
 from ssmlang.analysis.identifiability_rings import NoRoot, P, PrimeField
 from ssmlang.analysis.identifiability_study import Study
+from ssmlang.analysis.residues import reduced
 from ssmlang.analysis.values import Unreadable, evaluate
 from ssmlang.model.model import Parameter
 
@@ -64,7 +65,7 @@ def _print(law: Law) -> tuple:
     field = PrimeField(0)
     beyond = null_space(law.flat.value.T).T
     cov = field.matmul(field.matmul(beyond, cov), beyond.T)
-    return echelon(law.flat.value.T)[0].tobytes(), field.matmul(beyond, mean[:, None]).tobytes(), cov.tobytes()
+    return reduced(law.flat.value.T)[0].tobytes(), field.matmul(beyond, mean[:, None]).tobytes(), cov.tobytes()
 
 
 # -------------------------------------------------------------------------------------------------------- signs

@@ -14,10 +14,9 @@ from math import gcd, lcm
 
 import numpy as np
 
-from ssmlang.analysis.lie_jets import PRIME
-from ssmlang.analysis.lie_matrices import fractions_of, null_space
 from ssmlang.analysis.lie_outputs import Outputs
 from ssmlang.analysis.lie_rank import NO_VALUE, Seen, residues, seen
+from ssmlang.analysis.residues import PRIME, fractions, null_space
 from ssmlang.analysis.skeleton import Key
 
 POINTS = 4
@@ -75,9 +74,9 @@ def _is_shift(d: Direction, shifts: np.ndarray) -> bool:
 def _named(kind: str, rows: np.ndarray) -> list[Direction]:
     found = []
     for row in rows:
-        fractions = fractions_of(row)
-        if fractions is not None:
-            found.append(Direction(kind, whole(fractions)))
+        numbers = fractions(row)
+        if numbers is not None:
+            found.append(Direction(kind, whole(numbers)))
     return found
 
 

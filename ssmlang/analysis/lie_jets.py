@@ -17,9 +17,6 @@ import numpy as np
 from ssmlang.analysis.scalars import Unsupported, rational
 from ssmlang.model import _numeric as numeric
 
-PRIME = 2**31 - 1
-"""Products of two residues fit 64 bits."""
-
 
 class Jet:
     """`a` (order + 1, 1 + n): Taylor coefficients, each a value followed by its gradient. `prime` 0: doubles."""

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ssmlang.analysis.lie_jets import PRIME, Jet, Jets
-from ssmlang.analysis.lie_matrices import rank as exact_rank
+from ssmlang.analysis.lie_jets import Jet, Jets
 from ssmlang.analysis.lie_outputs import Outputs
+from ssmlang.analysis.residues import PRIME
+from ssmlang.analysis.residues import rank as exact_rank
 from ssmlang.analysis.scalars import Unsupported
 from ssmlang.analysis.skeleton import Key
 

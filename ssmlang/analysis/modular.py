@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from functools import lru_cache
 
 import numpy as np
-import sympy as sp
+
+from ssmlang.analysis.algebra import sp
 
 LEAST, MOST = 2**24, 2**26
 """Primes between these: sums of 2^11 products of two residues still fit 63 bits."""
@@ -118,7 +119,7 @@ class Field:
             w = pow(self._root_of_unity, int(turn.p) * (self._turns // int(turn.q)) % self._turns, self.p)
             if rest:
                 # exp(i / n) is transcendental (Lindemann 1882): at a random point it is any number, its powers follow.
-                base, steps = self._random(_STEP), int(rest * self._parts)
+                base, steps = self._random(_step()), int(rest * self._parts)
                 w = w * pow(base if steps > 0 else self.inverse(base), abs(steps), self.p) % self.p
             i = pow(self._root_of_unity, self._turns // 4, self.p)
             back, two = self.inverse(w), self.inverse(2)
@@ -128,8 +129,10 @@ class Field:
         return (1 - half * half) * down if isinstance(e, sp.cos) else 2 * half * down
 
 
-_STEP = sp.Dummy("exp(i/n)")
-"""Stands for exp(i / n), n the common denominator of all angles in radians that are fractions."""
+@lru_cache(maxsize=1)
+def _step() -> sp.Symbol:
+    """Stands for exp(i / n), n the common denominator of all angles in radians that are fractions."""
+    return sp.Dummy("exp(i/n)")
 
 
 def _angle(angle: sp.Expr) -> tuple[sp.Rational, sp.Rational]:
@@ -147,105 +150,3 @@ def matrix(entries: Mapping[tuple[int, int], sp.Expr], shape: tuple[int, int], f
     for (i, j), v in entries.items():
         found[i, j] = field.value(v)
     return found
-
-
-def reduced(a: np.ndarray, p: int) -> tuple[np.ndarray, list[int]]:
-    """The reduced row echelon form without zero rows, and its pivot columns."""
-    a = a % p
-    pivots: list[int] = []
-    row = 0
-    for col in range(a.shape[1]):
-        below = np.flatnonzero(a[row:, col])
-        if not len(below):
-            continue
-        first = row + int(below[0])
-        if first != row:
-            a[[row, first]] = a[[first, row]]
-        a[row] = a[row] * pow(int(a[row, col]), -1, p) % p
-        others = np.flatnonzero(a[:, col])
-        others = others[others != row]
-        if len(others):
-            a[others] = (a[others] - a[others, col][:, None] * a[row] % p) % p
-        pivots.append(col)
-        row += 1
-        if row == len(a):
-            break
-    return a[:row], pivots
-
-
-def null_space(a: np.ndarray, p: int) -> np.ndarray:
-    """A basis of {v: a v = 0} as rows, in reduced form from the last column on: each has a one where no other has."""
-    n = a.shape[1]
-    echelon, pivots = reduced(a[:, ::-1].copy(), p)
-    free = [j for j in range(n) if j not in pivots]
-    found = np.zeros((len(free), n), np.int64)
-    for k, j in enumerate(free):
-        found[k, j] = 1
-        for row, pivot in enumerate(pivots):
-            found[k, pivot] = -echelon[row, j] % p
-    basis = found[:, ::-1]
-    return reduced(basis.copy(), p)[0]
-
-
-def unseen(F: np.ndarray, H: np.ndarray, p: int) -> np.ndarray:
-    """(d, n): a basis, in reduced form, of the states whose observations are zero for ever: the null space of H,
-    H F, H F^2 and so on."""
-    seen = Span(F.shape[0], p)
-    new = seen.extend(H)
-    while len(new) and seen.size < F.shape[0]:
-        new = seen.extend(new @ F % p)
-    return null_space(seen.rows, p) if seen.size else np.eye(F.shape[0], dtype=np.int64)
-
-
-class Span:
-    """A growing space of rows, kept in reduced echelon form so that a new row costs one product with it."""
-
-    def __init__(self, width: int, p: int) -> None:
-        self.p, self.size = p, 0
-        self._rows = np.zeros((width, width), np.int64)
-        self._pivots: list[int] = []
-
-    @property
-    def rows(self) -> np.ndarray:
-        return self._rows[: self.size]
-
-    def extend(self, rows: np.ndarray) -> np.ndarray:
-        """Add rows; those parts of them that are new are returned."""
-        first = self.size
-        for row in rows:
-            row = (row - row[self._pivots] @ self.rows) % self.p
-            at = np.flatnonzero(row)
-            if not len(at):
-                continue
-            pivot = int(at[0])
-            row = row * pow(int(row[pivot]), -1, self.p) % self.p
-            others = np.flatnonzero(self.rows[:, pivot])
-            if len(others):
-                self._rows[others] = (self._rows[others] - self._rows[others, pivot][:, None] * row) % self.p
-            self._rows[self.size] = row
-            self._pivots.append(pivot)
-            self.size += 1
-        return self._rows[first : self.size].copy()
-
-
-def as_fraction(residue: int, p: int) -> tuple[int, int] | None:
-    """The fraction with small numerator and denominator that a residue stands for (Wang 1981)."""
-    bound = math.isqrt(p // 8)
-    r0, r1, s0, s1 = p, residue % p, 0, 1
-    while r1 > bound:
-        q = r0 // r1
-        r0, r1, s0, s1 = r1, r0 - q * r1, s1, s0 - q * s1
-    if s1 == 0 or abs(s1) > bound:
-        return None
-    return (r1, s1) if s1 > 0 else (-r1, -s1)
-
-
-def fractions(basis: np.ndarray, p: int) -> list[list[Any]] | None:
-    """A basis with entries as sympy fractions; None where one is too large to be meant."""
-    rows = []
-    for row in basis:
-        found = [as_fraction(int(v), p) for v in row]
-        if any(f is None or abs(f[0]) > 200 or f[1] > 200 for f in found):
-            return None
-        rows.append([sp.Rational(*f) for f in found])  # type: ignore[misc]
-    return rows

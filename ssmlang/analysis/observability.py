@@ -22,6 +22,12 @@ def check(context: Context) -> list[Finding]:
     if form.whole_past:
         reason = "a sum over the whole past has no finite state whose rank could be looked at"
         return _answers(context, [Finding(PROPERTY, "unknown", reason, _line(form.whole_past[0]))], None)
+    if context.constant is not None:
+        from ssmlang.analysis.observability_constant import all_observable
+
+        seen = all_observable(context.constant)
+        if seen is not None:
+            return _answers(context, [seen], {})
     system = context.system
     if system is None:
         reason = f"{context.coefficients:,} coefficients are more than algebra is good for here"

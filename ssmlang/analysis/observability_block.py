@@ -10,7 +10,7 @@ import numpy as np
 import sympy as sp
 from sympy.polys.rings import PolyElement
 
-from ssmlang.analysis import elimination, modular
+from ssmlang.analysis import elimination, modular, residues
 from ssmlang.analysis.budget import OutOfTime
 from ssmlang.analysis.context import Context
 from ssmlang.analysis.exceptions import Candidates, common_zeros, inside
@@ -24,6 +24,8 @@ MOST_STACKED = 400
 MOST_PARTS = 24
 MOST_DENSE, MOST_ROW_TERMS = 6, 60
 """Stacked states, and terms in a row, up to which the determinant of the observability matrix is formed."""
+LARGEST = 200
+"""A numerator or denominator above this is taken for an accident."""
 Vector = dict[int, sp.Expr]
 """A direction of the stacked state: entry -> coefficient, one of them 1."""
 
@@ -60,6 +62,14 @@ class BlockResult:
     late: str | None = None
 
 
+def numbers_of(basis: np.ndarray, p: int) -> tuple[Vector, ...] | None:
+    """A basis of residues as one of fractions; None where one is too large to be meant."""
+    rows = [residues.fractions(row, p, LARGEST) for row in basis]
+    if any(row is None for row in rows):
+        return None
+    return tuple({i: sp.Rational(v.numerator, v.denominator) for i, v in enumerate(row or ()) if v} for row in rows)
+
+
 class Block:
     """A block at random points of a finite field, and symbolically."""
 
@@ -84,7 +94,7 @@ class Block:
                 H = modular.matrix(self.H, (self.system.m, self.size), self.field)
             except modular.Impossible:
                 continue
-            return modular.unseen(F, H, self.field.p)
+            return residues.unseen(F, H, self.field.p)
         raise modular.Impossible("every point is a pole")
 
     def directions(self, bases: Sequence[np.ndarray]) -> tuple[Vector, ...] | None:
@@ -92,10 +102,7 @@ class Block:
         first = bases[0]
         if any(b.shape != first.shape or (b != first).any() for b in bases[1:]):
             return None
-        found = modular.fractions(first, self.field.p)
-        if found is None:
-            return None
-        return tuple({i: v for i, v in enumerate(row) if v != 0} for row in found)
+        return numbers_of(first, self.field.p)
 
     def symbolic(self, basis: np.ndarray) -> tuple[Vector, ...] | None:
         """The directions as rational functions of the parameters, from as many rows of H, HF, ... as they need."""
@@ -120,7 +127,7 @@ class Block:
                     more = np.array([[self.field.value(v) for v in cut]], np.int64)
                 except modular.Impossible:
                     return None
-                both, _ = modular.reduced(np.concatenate([numbers, more]), p)
+                both, _ = residues.reduced(np.concatenate([numbers, more]), p)
                 if len(both) > len(numbers):
                     numbers = both
                     chosen.append(cut)
@@ -147,7 +154,7 @@ class Block:
                 own[k, list(v)] = [self.field.value(c) for c in v.values()]
         except modular.Impossible:
             return None
-        span = modular.reduced(own, self.field.p)[0]
+        span = residues.reduced(own, self.field.p)[0]
         return found if span.shape == basis.shape and (span == basis).all() else None
 
     def _times_transition(self, row: dict[int, sp.Expr]) -> dict[int, sp.Expr]:
@@ -162,7 +169,7 @@ class Block:
 
     def of_row(self, basis: np.ndarray) -> np.ndarray:
         """The directions of x[t] itself in a space of stacked states."""
-        return modular.reduced(basis[:, : self.system.n].copy(), self.field.p)[0]
+        return residues.reduced(basis[:, : self.system.n].copy(), self.field.p)[0]
 
     # ---------------------------------------------------------------------------------------------- the whole answer
 

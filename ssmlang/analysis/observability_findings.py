@@ -14,6 +14,7 @@ from ssmlang.analysis.context import Context
 from ssmlang.analysis.findings import Finding, Witness
 from ssmlang.analysis.modular import Impossible
 from ssmlang.analysis.observability_block import MOST_STACKED, Block, BlockResult, Exception_
+from ssmlang.analysis.observability_numbers import NOTHING, SIZE, numeric_unseen, response, weakest
 from ssmlang.analysis.observability_window import over_window, read_by, window
 from ssmlang.analysis.symbolic import TIME
 from ssmlang.analysis.system import System
@@ -25,8 +26,6 @@ MOST_UNLESS, MOST_NARROW = 6, 2
 """Sets of one equation, and of several, that are written out for a block."""
 CHECKED = 20
 """Prior draws at which a verdict is checked in double precision."""
-NOTHING = 1e-12
-"""Below this the smallest singular value of a mode's matrix, relative to the largest, is rounding."""
 
 
 def findings(context: Context, system: System) -> tuple[list[Finding], dict[str, Finding] | None]:
@@ -98,7 +97,7 @@ def _judged(context: Context, result: BlockResult) -> Finding | None:
     F, H = modes.matrices(context, system, CHECKED)
     if not result.entries:
         if system.companion.size <= MOST_STACKED // 10 and len(F):
-            seen = [modes.weakest(f, h) for f, h in zip(F, H)]
+            seen = [weakest(f, h) for f, h in zip(F, H)]
             if max(seen) < NOTHING and not result.forgotten:
                 return _undecided(context, system, "algebra finds full rank, double precision none at any prior draw")
         return None
@@ -106,8 +105,8 @@ def _judged(context: Context, result: BlockResult) -> Finding | None:
         return _unread(context, result)
     v = _vector(result, context, F, H)
     if v is not None and len(F):
-        worst = max(modes.response(f, h, v[k]) for k, (f, h) in enumerate(zip(F, H)))
-        if worst > modes.SIZE:
+        worst = max(response(f, h, v[k]) for k, (f, h) in enumerate(zip(F, H)))
+        if worst > SIZE:
             return _undecided(context, system, "algebra finds a direction that double precision does not confirm")
     return _refuted(context, result, None if v is None or not len(v) else v[0])
 
@@ -128,7 +127,7 @@ def _judged_window(context: Context, result: BlockResult) -> Finding | None:
 def _vector(result: BlockResult, context: Context, F: np.ndarray, H: np.ndarray) -> np.ndarray | None:
     """(k, n): the first lost direction in numbers at each prior draw."""
     if not result.whole:
-        found = [modes.numeric_unseen(f, h) for f, h in zip(F, H)]
+        found = [numeric_unseen(f, h) for f, h in zip(F, H)]
         return np.stack([v[-1] for _, v in found]) if found else None
     from ssmlang.analysis.stability_numbers import values_at
 
@@ -145,7 +144,7 @@ def _vector(result: BlockResult, context: Context, F: np.ndarray, H: np.ndarray)
 
 def _undecided(context: Context, system: System, why: str) -> Finding:
     F, H = modes.matrices(context, system, CHECKED)
-    full = sum(modes.weakest(f, h) > NOTHING for f, h in zip(F, H)) if system.companion.size <= 60 else None
+    full = sum(weakest(f, h) > NOTHING for f, h in zip(F, H)) if system.companion.size <= 60 else None
     numeric = "" if full is None else f"; numerically of full rank at {full} of {len(F)} prior draws"
     return Finding(PROPERTY, "unknown", f"{words.listed(list(system.states))}: {why}{numeric}",
                    context.line_of(system.states[0]))  # fmt: skip

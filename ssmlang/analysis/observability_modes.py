@@ -10,6 +10,7 @@ import sympy as sp
 from ssmlang.analysis.context import Context
 from ssmlang.analysis.nowhere_zero import domain_of
 from ssmlang.analysis.observability_block import Vector
+from ssmlang.analysis.observability_numbers import lost_radius
 from ssmlang.analysis.observability_words import text
 from ssmlang.analysis.stability_numbers import values_at
 from ssmlang.analysis.stability_polynomials import schur_conditions
@@ -17,8 +18,6 @@ from ssmlang.analysis.stability_signs import positive
 from ssmlang.analysis.system import System
 
 DRAWS = 60
-SIZE = 1e-7
-"""What a direction that is said to be unseen may do to the observations at a prior draw, relative to the rest."""
 
 
 def charpoly(lost: Sequence[Vector], system: System) -> list[sp.Expr] | None:
@@ -85,45 +84,3 @@ def matrices(context: Context, system: System, count: int = DRAWS) -> tuple[np.n
         found.append(dense)
     fine = np.isfinite(found[0]).all(axis=(1, 2)) & np.isfinite(found[1]).all(axis=(1, 2))
     return found[0][fine], found[1][fine]
-
-
-def numeric_unseen(F: np.ndarray, H: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Singular values of the observability matrix, its powers scaled to one size, and the right vectors as rows."""
-    rows, step = [H], H
-    scale = max(np.abs(np.linalg.eigvals(F)).max(initial=0), 1e-3)
-    for _ in range(F.shape[0] - 1):
-        step = step @ F / scale
-        rows.append(step)
-    _, s, v = np.linalg.svd(np.concatenate(rows))
-    return np.concatenate([s, np.zeros(F.shape[0] - len(s))]), v
-
-
-def lost_radius(F: np.ndarray, H: np.ndarray) -> float | None:
-    """The largest eigenvalue of what is lost."""
-    s, v = numeric_unseen(F, H)
-    lost = v[s <= SIZE * max(s[0], 1e-300)]
-    if not len(lost):
-        return None
-    return float(np.abs(np.linalg.eigvals(lost @ F @ lost.T)).max())
-
-
-def response(F: np.ndarray, H: np.ndarray, v: np.ndarray) -> float:
-    """What a direction does to all later observations, relative to the largest that a direction of its size can do."""
-    s, _ = numeric_unseen(F, H)
-    rows, step = [H], H
-    scale = max(np.abs(np.linalg.eigvals(F)).max(initial=0), 1e-3)
-    for _ in range(F.shape[0] - 1):
-        step = step @ F / scale
-        rows.append(step)
-    return float(np.linalg.norm(np.concatenate(rows) @ v) / (max(s[0], 1e-300) * np.linalg.norm(v)))
-
-
-def weakest(F: np.ndarray, H: np.ndarray) -> float:
-    """The smallest singular value of [lambda I - F; H] over the eigenvalues that are not zero, relative to the largest:
-    zero where a mode is unseen (the test of Popov, Belevitch and Hautus)."""
-    found = 1.0
-    for value in np.linalg.eigvals(F):
-        if abs(value) > 1e-6:
-            s = np.linalg.svd(np.concatenate([value * np.eye(len(F)) - F, H]), compute_uv=False)
-            found = min(found, float(s[-1] / s[0]))
-    return found

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 import sympy as sp
 
-from ssmlang.analysis import modular
+from ssmlang.analysis import modular, residues
 from ssmlang.analysis.budget import Budget
-from ssmlang.analysis.observability_block import BlockResult, Vector, cut
+from ssmlang.analysis.observability_block import BlockResult, Vector, cut, numbers_of
 from ssmlang.analysis.symbolic import TIME
 from ssmlang.analysis.system import Entries, System
 
@@ -64,10 +64,10 @@ class RowAtATime:
                 transfer = modular.matrix(F, (self.size, self.size), self.field) @ transfer % p
             step = modular.matrix(H, (self.system.m, self.size), self.field) @ transfer % p
             kept.update({e: v for e, v in self.field.values.items() if not e.free_symbols & set(self.moving)})
-            seen, _ = modular.reduced(np.concatenate([seen, step]), p)
+            seen, _ = residues.reduced(np.concatenate([seen, step]), p)
             if len(seen) == self.size:
                 break
-        return modular.null_space(seen, p) if len(seen) else np.eye(self.size, dtype=np.int64)
+        return residues.reduced(residues.null_space(seen, p), p)[0] if len(seen) else np.eye(self.size, dtype=np.int64)
 
 
 def over_window(system: System, budget: Budget, seed: int = 0) -> BlockResult:
@@ -81,7 +81,7 @@ def over_window(system: System, budget: Budget, seed: int = 0) -> BlockResult:
     rows = RowAtATime(system, window(system), np.random.default_rng(seed), budget)
     bases = _points(rows)
     p = rows.field.p
-    now = [modular.reduced(b[:, : system.n].copy(), p)[0] for b in bases]
+    now = [residues.reduced(b[:, : system.n].copy(), p)[0] for b in bases]
     best = min(range(len(bases)), key=lambda i: len(bases[i]))
     if not len(now[best]):
         return found
@@ -111,8 +111,7 @@ def _constant(bases: Sequence[np.ndarray], p: int) -> tuple[Vector, ...] | None:
     first = bases[0]
     if any(b.shape != first.shape or (b != first).any() for b in bases[1:]):
         return None
-    found = modular.fractions(first, p)
-    return None if found is None else tuple({i: v for i, v in enumerate(r) if v != 0} for r in found)
+    return numbers_of(first, p)
 
 
 def read_by(system: System) -> str:

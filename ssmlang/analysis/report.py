@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ssmlang.analysis.advice import Advice, advise
@@ -30,8 +31,16 @@ class Report:
     findings: tuple[Finding, ...]
     advice: Advice
     diagnostics: tuple[Diagnostic, ...] = ()
-    matrices: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """The state-space form of a small linear program in LaTeX, by letter"""
+    _context: Any = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def matrices(self) -> Mapping[str, Any]:
+        """The state-space form of a small linear program in LaTeX, by letter."""
+        if self._context is None or self._context.system is None:
+            return {}
+        from ssmlang.analysis.latex import matrices
+
+        return matrices(self._context.system)
 
     @property
     def ok(self) -> bool:
@@ -124,7 +133,7 @@ def report(
     found = [d for d in results.diagnostics if (d.code, d.span) not in known]
     found += [] if source is None else idle(source, results)
     return Report(model.name, tuple(facts), results.findings, advise(model, form), (*diagnostics, *found),
-                  _matrices(context))  # fmt: skip
+                  context)  # fmt: skip
 
 
 def require_assertions(
@@ -139,16 +148,6 @@ def require_assertions(
     found = said(context, run_checks(context, answering(context))).diagnostics
     if any(d.severity == "error" for d in found):
         raise SsmError((*diagnostics, *found))
-
-
-def _matrices(context: Any) -> dict[str, Any]:
-    import sys
-
-    if "sympy" not in sys.modules or context.system is None:
-        return {}
-    from ssmlang.analysis.latex import matrices
-
-    return matrices(context.system)
 
 
 def _facts(model: Model) -> list[str]:

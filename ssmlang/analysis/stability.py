@@ -7,8 +7,8 @@ from ssmlang.analysis.context import Context
 from ssmlang.analysis.findings import Finding, asserted
 from ssmlang.analysis.stability_analysis import Analysis, analyse
 from ssmlang.analysis.stability_claims import Claims
+from ssmlang.analysis.stability_constant import analyse_constant
 from ssmlang.analysis.stability_domain import Domain
-from ssmlang.analysis.stability_dynamics import dynamics_of
 
 MAX_GROUPS = 8
 """Findings that nobody asked for, beyond which they are put together."""
@@ -33,6 +33,12 @@ def check(context: Context) -> list[Finding]:
 
 
 def _analysis(context: Context) -> Analysis | str:
+    if context.constant is not None:
+        settled = analyse_constant(context.constant)
+        if settled is not None:
+            return settled
+    from ssmlang.analysis.stability_dynamics import dynamics_of
+
     dynamics = dynamics_of(context)
     if isinstance(dynamics, str):
         return dynamics

@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-import sympy as sp
-from sympy.polys.polyerrors import PolynomialError
-
+from ssmlang.analysis.algebra import sp
 from ssmlang.analysis.budget import Budget, OutOfTime
 from ssmlang.analysis.stability_blocks import Block, Dynamics, ancestors, blocks, characteristic
 from ssmlang.analysis.stability_domain import Domain
@@ -119,7 +117,7 @@ def analyse(dynamics: Dynamics, domain: Domain, budget: Budget) -> Analysis:
             except OutOfTime:
                 found.append(Judged(block, names, None, late))
                 continue
-            except (PolynomialError, NotImplementedError):
+            except (sp.PolynomialError, NotImplementedError):
                 found.append(Judged(block, names, None, "its coefficients are beyond the algebra of polynomials"))
                 continue
         judged = known[key]

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
-import sympy as sp
 
+from ssmlang.analysis.algebra import sp
 from ssmlang.analysis.stability_numbers import rational, settled
 from ssmlang.model.components import strongly_connected
 
@@ -22,15 +24,20 @@ MAX_SYMBOLS = 8
 MAX_NUMERIC = 24
 """The same without parameters."""
 
-Z = sp.Dummy("z")
+
+@lru_cache(maxsize=1)
+def variable() -> sp.Symbol:
+    """What characteristic polynomials are polynomials in."""
+    return sp.Dummy("z")
 
 
 @dataclass(frozen=True)
 class Dynamics:
-    """x[t] = sum over lags k of terms[k] x[t-k] + what reads no state. `terms[k][i, j]` is no structural zero."""
+    """x[t] = sum over lags k of terms[k] x[t-k] + what reads no state. `terms[k][i, j]`, an expression or a fraction,
+    is no structural zero."""
 
     names: tuple[str, ...]
-    terms: Mapping[int, Mapping[tuple[int, int], sp.Expr]]
+    terms: Mapping[int, Mapping[tuple[int, int], Any]]
     opaque: Mapping[int, str] = field(default_factory=dict)
     """entries whose equation is no linear recursion with constant coefficients, and why"""
     reads: frozenset[tuple[int, int]] = frozenset()
@@ -53,7 +60,7 @@ class Block:
 
     entries: tuple[int, ...]
     reads: frozenset[int]
-    terms: Mapping[int, Mapping[tuple[int, int], sp.Expr]]
+    terms: Mapping[int, Mapping[tuple[int, int], Any]]
     """coefficients within the block, by places in `entries`"""
 
     @property
@@ -62,7 +69,7 @@ class Block:
 
     @property
     def symbols(self) -> set[sp.Symbol]:
-        return {s for m in self.terms.values() for v in m.values() for s in v.free_symbols}
+        return {s for m in self.terms.values() for v in m.values() for s in getattr(v, "free_symbols", ())}
 
 
 def blocks(dynamics: Dynamics) -> tuple[Block, ...]:
@@ -78,7 +85,7 @@ def blocks(dynamics: Dynamics) -> tuple[Block, ...]:
     for i, label in enumerate(labels):
         entries[number[int(label)]].append(i)
     reads: list[set[int]] = [set() for _ in range(count)]
-    terms: list[dict[int, dict[tuple[int, int], sp.Expr]]] = [{} for _ in range(count)]
+    terms: list[dict[int, dict[tuple[int, int], Any]]] = [{} for _ in range(count)]
     place = {i: k for own in entries for k, i in enumerate(own)}
     for i, j in dynamics.reads:
         a, b = number[int(labels[i])], number[int(labels[j])]
@@ -128,16 +135,18 @@ def ancestors(found: Sequence[Block], start: Iterable[int]) -> list[int]:
     return sorted(reached)
 
 
-def companion(block: Block) -> list[list[sp.Expr]]:
-    """The block's transition of (x[t-1], ..., x[t-p]), as rows of expressions."""
+def companion(block: Block, zero: Any = None, one: Any = None) -> list[list[Any]]:
+    """The block's transition of (x[t-1], ..., x[t-p]), as rows of expressions, or of numbers whose `zero` and `one` are
+    given."""
+    zero, one = (sp.Integer(0), sp.Integer(1)) if zero is None else (zero, one)
     s, p = len(block.entries), max(block.order, 1)
     size = s * p
-    rows = [[sp.Integer(0)] * size for _ in range(size)]
+    rows = [[zero] * size for _ in range(size)]
     for lag, m in block.terms.items():
         for (i, j), value in m.items():
             rows[i][(lag - 1) * s + j] = value
     for i in range(s, size):
-        rows[i][i - s] = sp.Integer(1)
+        rows[i][i - s] = one
     return rows
 
 
@@ -187,7 +196,7 @@ def _polynomial(coefficients: Sequence[sp.Expr], strip: bool) -> sp.Poly:
     settled_ones = [_settled(turned(sp.expand(c))).xreplace(shown) for c in cleared]
     while strip and len(settled_ones) > 1 and settled_ones[-1] == 0:
         settled_ones.pop()
-    return sp.Poly(settled_ones, Z)
+    return sp.Poly(settled_ones, variable())
 
 
 def turned(e: sp.Expr) -> sp.Expr:

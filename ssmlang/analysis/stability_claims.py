@@ -45,7 +45,13 @@ class Claims:
 
     def __init__(self, context: Context, analysis: Analysis) -> None:
         self.context, self.analysis = context, analysis
-        self.domain = Domain(context.supports.intervals, context.supports.stationary, context.supports.simplexes)
+
+    @cached_property
+    def domain(self) -> Domain:
+        if not any(j.block.symbols for j in self.analysis.judged):
+            return Domain()
+        s = self.context.supports
+        return Domain(s.intervals, s.stationary, s.simplexes)
 
     def entries(self, arguments: Sequence[str]) -> list[int]:
         """The entries of the state that names stand for: a state, an entry, a part, a definition's or observation's."""

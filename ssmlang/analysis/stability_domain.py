@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
-import sympy as sp
 
+from ssmlang.analysis.algebra import sp
 from ssmlang.analysis.stability_numbers import rational
 from ssmlang.analysis.stability_polynomials import is_schur
 
 SAMPLES = 60
-PLAIN = (sp.Integer(0), sp.Integer(1), sp.Integer(-1), sp.Integer(2))
+PLAIN = (0, 1, -1, 2)
 """Numbers at which an expression may be on an edge."""
 
 
@@ -53,7 +53,7 @@ def sample(symbols: Sequence[sp.Symbol], domain: Domain) -> list[dict[sp.Symbol,
 def _sample(wanted: Sequence[sp.Symbol], domain: Domain, count: int = SAMPLES) -> Iterator[dict[sp.Symbol, sp.Expr]]:
     rng = np.random.default_rng(0)
     for plain in PLAIN:
-        moved = {s: plain for s in wanted}
+        moved = {s: sp.Integer(plain) for s in wanted}
         if domain.holds(moved):
             yield moved
     nodes = [sp.Rational(n, 100) for n in (50, 10, 90, 1, 99, 30, 70)]

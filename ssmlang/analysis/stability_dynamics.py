@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
-import sympy as sp
 
+from ssmlang.analysis.algebra import sp
 from ssmlang.analysis.context import Context
 from ssmlang.analysis.skeleton import LOCATED
 from ssmlang.analysis.stability_blocks import Dynamics

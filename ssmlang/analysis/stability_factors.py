@@ -8,12 +8,12 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-import sympy as sp
 
-from ssmlang.analysis.stability_blocks import Z
+from ssmlang.analysis.algebra import sp
+from ssmlang.analysis.stability_blocks import variable
 from ssmlang.analysis.stability_domain import Domain
 from ssmlang.analysis.stability_modes import ON_CIRCLE, Mode, of_roots
 from ssmlang.analysis.stability_numbers import LONG, opaque, rational, rough
@@ -39,7 +39,7 @@ class Factor:
     """`coefficients`: highest power first. `conditions`: positive iff all roots are inside; those that hold for every
     value allowed are left out, unless all do. `witness`: values where a root is not inside."""
 
-    coefficients: tuple[sp.Expr, ...]
+    coefficients: tuple[Any, ...]
     multiplicity: int
     place: Place
     order: int | None = None
@@ -57,7 +57,7 @@ class Factor:
 
     @property
     def symbols(self) -> set[sp.Symbol]:
-        return {s for c in self.coefficients for s in c.free_symbols}
+        return {s for c in self.coefficients for s in getattr(c, "free_symbols", ())}
 
 
 def factors(polynomial: sp.Poly, domain: Domain, continuous: bool = False) -> Iterator[Factor]:
@@ -70,10 +70,10 @@ def factors(polynomial: sp.Poly, domain: Domain, continuous: bool = False) -> It
         # Fractions of irrational numbers: no algebra finds their factors, and what would be found means nothing.
         found = [(polynomial, 1)]
     else:
-        names: dict[sp.Expr, sp.Symbol] = {}
-        expression = sp.Add(*(opaque(c, names) * Z**k for k, c in enumerate(reversed(coefficients))))
+        z, names = variable(), dict[sp.Expr, sp.Symbol]()
+        expression = sp.Add(*(opaque(c, names) * z**k for k, c in enumerate(reversed(coefficients))))
         shown = {v: k for k, v in names.items()}
-        found = [(sp.Poly(f.xreplace(shown), Z), m) for f, m in sp.factor_list(expression)[1] if f.has(Z)]
+        found = [(sp.Poly(f.xreplace(shown), z), m) for f, m in sp.factor_list(expression)[1] if f.has(z)]
     for factor, multiplicity in sorted(found, key=lambda f: (f[0].degree(), str(f[0].as_expr()))):
         own = tuple(sp.sympify(c) for c in factor.all_coeffs())
         yield judge_continuous(own, multiplicity, domain) if continuous else judge(own, multiplicity, domain)
@@ -174,7 +174,7 @@ def _of_numbers(coefficients: tuple[sp.Expr, ...], multiplicity: int) -> Factor:
 def roots(coefficients: list[Fraction]) -> list[complex]:
     """Numeric roots, to about 15 digits where they are simple."""
     with sp.evaluate(True):
-        poly = sp.Poly([sp.Rational(c.numerator, c.denominator) for c in coefficients], Z)
+        poly = sp.Poly([sp.Rational(c.numerator, c.denominator) for c in coefficients], variable())
     try:
         return [complex(r) for r in poly.nroots(n=20, maxsteps=200)]
     except sp.polys.polyerrors.PolynomialError:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import sympy as sp
-
+from ssmlang.analysis.algebra import sp
 from ssmlang.analysis.context import Context
 from ssmlang.analysis.stability_domain import Domain
 from ssmlang.analysis.stability_factors import Factor

@@ -10,9 +10,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import replace
 
-import sympy as sp
-from sympy.polys.matrices import DomainMatrix
-
+from ssmlang.analysis.algebra import sp
 from ssmlang.analysis.stability_blocks import MAX_NUMERIC, Block, characteristic, companion
 from ssmlang.analysis.stability_domain import Domain
 from ssmlang.analysis.stability_numbers import rough
@@ -76,6 +74,8 @@ def jordan_index(block: Block, multiplicity: int) -> int | None:
     rounded = any(rough(c) for row in written for v in row for c in v.atoms(sp.Rational))
     if rounded or len(rows) > MAX_NUMERIC or any(not v.is_Rational for row in rows for v in row):
         return None
+    from sympy.polys.matrices import DomainMatrix
+
     shifted = DomainMatrix.from_Matrix(sp.Matrix(rows) - sp.eye(len(rows))).to_field()
     power = shifted
     for index in range(1, multiplicity + 1):

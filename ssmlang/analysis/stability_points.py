@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import sympy as sp
 
+from ssmlang.analysis.algebra import sp
 from ssmlang.analysis.context import Context
 from ssmlang.analysis.draws import coefficients, partial_autocorrelations
 from ssmlang.analysis.stability_analysis import Judged

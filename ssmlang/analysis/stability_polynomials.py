@@ -10,10 +10,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-import sympy as sp
-from sympy.polys.polyerrors import CoercionFailed
-from sympy.polys.rings import ring
-
+from ssmlang.analysis.algebra import sp
 from ssmlang.analysis.stability_numbers import opaque
 
 MAX_DEGREE = 6
@@ -86,10 +83,10 @@ def _elements(p: Sequence[sp.Expr]) -> tuple[list[Any], Callable[[Any], sp.Expr]
     shown = {v: k for k, v in names.items()}
     if not symbols or any(not c.is_polynomial(*symbols) or c.has(sp.pi, sp.E) for c in plain):
         return list(p), lambda g: sp.expand(g)
-    own = ring(symbols, sp.QQ)[0]
+    own = sp.ring(symbols, sp.QQ)[0]
     try:
         return [own.from_expr(c) for c in plain], lambda g: g.as_expr().xreplace(shown)
-    except (ValueError, CoercionFailed):
+    except (ValueError, sp.CoercionFailed):
         return list(p), lambda g: sp.expand(g)
 
 

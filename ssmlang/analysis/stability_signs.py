@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-import sympy as sp
-from sympy.polys.polyerrors import PolynomialError
 
+from ssmlang.analysis.algebra import sp
 from ssmlang.analysis.stability_bernstein import MAX_COEFFICIENTS, Side, positive_on
 from ssmlang.analysis.stability_domain import Domain, closure, from_partial, sample
-from ssmlang.analysis.stability_numbers import REAL, bounds, opaque, rational, values_at
+from ssmlang.analysis.stability_numbers import bounds, opaque, rational, real_line, values_at
 
 MAX_VARIABLES = 5
 MAX_LINES = 3
@@ -112,11 +111,11 @@ def _bernstein(g: sp.Expr, domain: Domain) -> bool:
     extra = {s: bounds(e, domain.intervals) for e, s in names.items()}
     values, sides = _coordinates(sorted(g.free_symbols - set(extra), key=str), domain)
     for s, (ends, closed) in extra.items():
-        values[s], sides[s] = s, (Side(None, None) if ends == REAL else _side(*ends, closed))
+        values[s], sides[s] = s, (Side(None, None) if ends == real_line() else _side(*ends, closed))
     moved = {s: v for s, v in values.items() if v != s}
     try:
         poly = sp.Poly(g.xreplace(moved), *sorted(sides, key=str)) if sides else None
-    except PolynomialError:
+    except sp.PolynomialError:
         return False
     if poly is None or poly.free_symbols_in_domain:
         return False
@@ -149,7 +148,7 @@ def _coordinates(symbols: Iterable[sp.Symbol], domain: Domain
     for s in wanted:
         if s in values:
             continue
-        low, high = domain.intervals.get(s, REAL)
+        low, high = domain.intervals.get(s, real_line())
         if low.is_number and high.is_number:
             values[s], sides[s] = s, _side(low, high)
             continue

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-import sympy as sp
-
+from ssmlang.analysis.algebra import sp
 from ssmlang.analysis.stability_analysis import Analysis, Judged
 from ssmlang.analysis.stability_domain import Domain
 from ssmlang.analysis.stability_factors import Factor

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
 
-import sympy as sp
-from sympy.printing.str import StrPrinter
-
+from ssmlang.analysis.algebra import sp
 from ssmlang.analysis.stability_modes import figure
 from ssmlang.analysis.stability_numbers import LONG
 
 SIMPLE_DENOMINATOR = 1_000
 
 
-class _Printer(StrPrinter):
+@lru_cache(maxsize=1)
+def _printer() -> Any:
     """sympy's text with the language's power sign."""
+    from sympy.printing.str import StrPrinter
 
-    def _print_Pow(self, expr: sp.Expr, rational: bool = False) -> str:
-        return super()._print_Pow(expr, rational).replace("**", "^")
+    class Printer(StrPrinter):
+        def _print_Pow(self, expr: sp.Expr, rational: bool = False) -> str:
+            return super()._print_Pow(expr, rational).replace("**", "^")
 
-    def _print_Float(self, expr: sp.Float) -> str:
-        return f"{float(expr):.6g}"
+        def _print_Float(self, expr: sp.Float) -> str:
+            return f"{float(expr):.6g}"
+
+    return Printer({"order": "none"})
 
 
 def written(e: sp.Expr) -> str:
     """An expression in the user's notation: phi[1]^2 - 1/4."""
     long = {r: sp.Float(r, 6) for r in e.atoms(sp.Rational) if r.q > SIMPLE_DENOMINATOR}
-    return str(_Printer({"order": "none"}).doprint(_ordered(e.xreplace(long))))
+    return str(_printer().doprint(_ordered(e.xreplace(long))))
 
 
 def _ordered(e: sp.Expr) -> sp.Expr:

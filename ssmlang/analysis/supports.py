@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import sympy as sp
 
+from ssmlang.analysis.algebra import sp
 from ssmlang.analysis.symbolic import MOST_ENTRIES, TooLarge, Translator
 from ssmlang.model.expr import Node
 from ssmlang.model.model import Model, Parameter

@@ -135,6 +135,8 @@ def test_the_recursion_goes_to_the_solution(seed: int, exact: bool, shared: bool
     assert settled.radius == pytest.approx(rho, abs=1e-6)
     assert settled.steps is not None
     limit, _ = gain(own, found)
+    # Where rounding moves the gain by as much as it is looked at, no row is the one at which it settles.
+    assume(np.abs(gain(own, P)[0] - limit).max() < 0.1 * SETTLED * np.abs(limit).max())
     P = 10 * np.eye(n)
     for step in range(1, settled.steps + 30):
         P, K = advance(own, P)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import ssmlang
-from ssmlang.analysis import modular
+from ssmlang.analysis import modular, residues
 from ssmlang.analysis.budget import Budget, OutOfTime
 from ssmlang.analysis.draws import between, partial_autocorrelations
 from ssmlang.analysis.exact import exact
@@ -77,7 +77,7 @@ def test_unseen_states_are_those_of_rational_algebra(seed: int) -> None:
     rows = [sp.Matrix(H)]
     for _ in range(n - 1):
         rows.append(rows[-1] * sp.Matrix(F))
-    found = modular.unseen(F % p, H % p, p)
+    found = residues.unseen(F % p, H % p, p)
     assert len(found) == n - sp.Matrix.vstack(*rows).rank()
     assert not (found @ F.T % p @ (H.T % p) % p).any() and not (found @ (H.T % p) % p).any()
 

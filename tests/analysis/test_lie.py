@@ -14,12 +14,12 @@ from ssmlang.analysis.budget import Budget
 from ssmlang.analysis.context import Context
 from ssmlang.analysis.findings import Finding
 from ssmlang.analysis.lie import check
-from ssmlang.analysis.lie_jets import PRIME, Jet, Jets
-from ssmlang.analysis.lie_matrices import fractions_of, null_space, rank
+from ssmlang.analysis.lie_jets import Jet, Jets
 from ssmlang.analysis.lie_outputs import Outputs
 from ssmlang.analysis.lie_points import alike, prior_points
 from ssmlang.analysis.lie_rank import generic
 from ssmlang.analysis.lie_signs import kernel
+from ssmlang.analysis.residues import PRIME, fractions, null_space, rank
 from ssmlang.frontend import check_text
 from ssmlang.model.linear import linear_form
 from tests.analysis.nonlinear import CASES, HEAD, Case
@@ -255,9 +255,9 @@ def test_exact_linear_algebra(seed: int, rows: int, columns: int, wanted: int) -
     assert len(null) == columns - rank(matrix)
     assert not (matrix.astype(object) @ null.T.astype(object) % PRIME).any()
     for row in null:
-        fractions = fractions_of(row)
-        if fractions is not None:
-            assert not any(sum(int(m) * f for m, f in zip(line, fractions)) for line in matrix)
+        numbers = fractions(row)
+        if numbers is not None:
+            assert not any(sum(int(m) * f for m, f in zip(line, numbers)) for line in matrix)
 
 
 @settings(max_examples=60, deadline=None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,32 @@ def test_json_is_what_the_page_says_and_nothing_else(files: dict[str, str], caps
     page = (Path(__file__).parents[2] / "docs" / "checks.md").read_text()
     for key in {*found, *model, *model["checks"][0], *model["engines"][0]}:
         assert f"`{key}`" in page, key
+
+
+UNREAD = ("jax", "numpyro", "scipy", "sympy", "pandas", "xarray", "arviz", "matplotlib")
+
+
+def modules_of(command: list[str], cwd: Path) -> set[str]:
+    """The packages that a command of the shell imports."""
+    code = "import sys; from ssmlang.cli import main; main(sys.argv[1:]); print('modules', *sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, cwd=cwd, check=True)
+    return {name.partition(".")[0] for name in run.stdout.rpartition("modules ")[2].split()}
+
+
+def test_a_check_of_a_model_of_plain_numbers_imports_no_algebra(tmp_path: Path) -> None:
+    """What is imported is most of what a check of a small model costs."""
+    models = Path(ssmlang.__file__).parents[1] / "stdlib"
+    for name in ("models/nile.ssm", "starters/structural.ssm"):
+        assert not modules_of(["check", str(models / name)], tmp_path) & set(UNREAD), name
+    assert "sympy" in (found := modules_of(["check", str(models / "models" / "ar.ssm")], tmp_path))
+    assert not found & {"jax", "numpyro", "pandas", "xarray"}
+
+
+def test_the_matrices_are_in_json_whatever_the_checks_needed(capsys: Capture) -> None:
+    path = Path(ssmlang.__file__).parents[1] / "stdlib" / "models" / "nile.ssm"
+    assert main(["check", "--json", str(path)]) == 0
+    (model,) = json.loads(capsys.readouterr().out)["models"]
+    assert model["matrices"]["state"] == ["level[t]"] and "F" in model["matrices"]
 
 
 def test_what_is_refuted_is_a_warning_with_a_witness(files: dict[str, str], capsys: Capture) -> None:

@@ -49,6 +49,8 @@ class Facts(NamedTuple):
     """entries of `definitions`"""
     additive: bool = False
     """s_t is affine in e_t, with a loading that may depend on s_{t-1}"""
+    linear: bool = False
+    """s_0 and s_t are affine in s_{t-1} and e_t together, with coefficients of the row alone"""
     gaussian_transition: bool = False
     """the maps of standard normal numbers give the laws of s_0 and s_t themselves"""
     gaussian_emission: bool = False

@@ -26,7 +26,7 @@ from ssmlang.lowering.sources import EXACT, Draws, Normals, Source
 from ssmlang.lowering.stationary_start import GaussianStart
 from ssmlang.model import expr
 from ssmlang.model.affine import Affine, Interpreter
-from ssmlang.model.model import Definition, Equation, InitialEquation, Model, Values
+from ssmlang.model.model import Definition, Dist, Equation, InitialEquation, Model, Values
 
 Numbers = Mapping[str, Array]
 
@@ -104,11 +104,29 @@ class NonlinearLowering:
             m=self.emissions.m, k=self.emissions.k,
             definitions=sum(d.size for d in self.lets) + sum(self.model.parameters[n].size for n in self.walks),
             additive=all(_additive(e) for e in self.moved),
+            linear=all(self._linear(e) for e in (*self.moved, *self.initials))
+            and all(self._linear_law(v.law) for v in self.noises if v.law is not None),
             gaussian_transition=exact, gaussian_emission=self.emissions.gaussian,
             density=not self.memory.deep and all(e.law is not None for e in self.moved) and not self.model.differentials
             and all(w.step is not None for w in self.walks.values()),
             discrete=self.memory.whole,
         )  # fmt: skip
+
+    def _linear(self, e: Equation | InitialEquation) -> bool:
+        """Whether what an equation gives is affine in the states and noises that it reads."""
+        center = e.value if e.law is None else e.law.args.get("loc")
+        if e.law is not None and not self._linear_law(e.law):
+            return False
+        return center is None or isinstance(Interpreter(self._moving)(center), Affine)
+
+    def _linear_law(self, law: Dist) -> bool:
+        rest = [v for k, v in law.args.items() if k != "loc" or law.name not in ("Normal", "MvNormal")]
+        return law.name != "LogNormal" and not any(self._moving(*r) for r in expr.references(rest))
+
+    def _moving(self, sort: str, name: str, lag: int | str) -> bool:
+        """Whether a series is part of the memory."""
+        del lag
+        return sort in ("state", "noise", "augment") or (sort == "obs" and name in self.latent)
 
     def _count_first(self) -> int:
         counter = _Counter()

@@ -80,26 +80,32 @@ def backward(chain: MarkovChain) -> Float[Array, "T N"]:
     return jnp.concatenate([found, last[None]])
 
 
-def best_path(chain: MarkovChain) -> Int[Array, " T"]:
-    """The memory of each row on the most probable path (Viterbi); of equally probable ones, one."""
+def best_path(chain: MarkovChain, last: Int[Array, ""] | int | None = None) -> Int[Array, " T"]:
+    """The memory of each row on the most probable path of rows 0..last (Viterbi); of equally probable ones, one.
+
+    `last`: the last row there is, where those after it are padding: they get the memory of that row.
+    """
     best = chain.log_initial + chain.log_emission[0]
     successors = chain.memory.successors
 
-    def step(last: Array, row: tuple[Array, Array | None]) -> tuple[Array, Array]:
+    def step(before: Array, row: tuple[Array, Array | None]) -> tuple[Array, Array]:
         emission, transition = row
-        pairs = last[:, None] + _transition(chain, transition)
-        return chain.memory.gather(pairs, jnp.max) + emission, last
+        now = chain.memory.gather(before[:, None] + _transition(chain, transition), jnp.max) + emission
+        return now, now
 
-    final, before = jax.lax.scan(step, best, (chain.log_emission[1:], _rows(chain)))
-    end = jnp.argmax(final)
+    _, rest = jax.lax.scan(step, best, (chain.log_emission[1:], _rows(chain)))
+    values = jnp.concatenate([best[None], rest])
+    last = len(values) - 1 if last is None else last
+    end = jnp.argmax(values[last])
 
-    def back(state: Array, row: tuple[Array, Array | None]) -> tuple[Array, Array]:
-        value, transition = row
+    def back(state: Array, row: tuple[Array, Array, Array | None]) -> tuple[Array, Array]:
+        t, value, transition = row
         pairs = jnp.where(successors == state, value[:, None] + _transition(chain, transition), -jnp.inf)
-        source = jnp.argmax(jnp.max(pairs, axis=1))
+        source = jnp.where(t < last, jnp.argmax(jnp.max(pairs, axis=1)), end)
         return source, source
 
-    _, path = jax.lax.scan(back, end, (before, _rows(chain)), reverse=True)
+    rows = (jnp.arange(len(values) - 1), values[:-1], _rows(chain))
+    _, path = jax.lax.scan(back, end, rows, reverse=True)
     return jnp.concatenate([path, end[None]])
 
 

@@ -104,11 +104,12 @@ class Discrete(EngineBase):
         return ChainsFiltered(exp(f.predicted for f in found), exp(f.filtered for f in found),
                               _added([f.log_likelihood for f in found]))  # fmt: skip
 
-    def smooth(self, program: Chains | MarkovChain, y: Any = None) -> ChainsSmoothed:  # type: ignore[override]
-        """Probabilities of each row given all rows, and the most probable path."""
+    def smooth(self, program: Chains | MarkovChain, y: Any = None, last: Any = None  # type: ignore[override]
+               ) -> ChainsSmoothed:  # fmt: skip
+        """Probabilities of each row given all rows, and the most probable path; `last`: the last row before padding."""
         groups = _groups(program)
         found = [g.each(self._smooth) for g in groups]
-        paths = tuple(g.each(_chain_passes.best_path) for g in groups)
+        paths = tuple(g.each(lambda c: _chain_passes.best_path(c, last)) for g in groups)
         return ChainsSmoothed(tuple(p for p, _ in found), paths, _added([v for _, v in found]))
 
     def draw_paths(

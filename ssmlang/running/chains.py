@@ -1,0 +1,307 @@
+"""Runs the engine `discrete` on a model and data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jax import Array
+
+from ssmlang.data import Bound, check_inputs
+from ssmlang.engines.base import Engine, Known
+from ssmlang.language.diagnostics import Diagnostic, SsmError
+from ssmlang.lowering.chain_moments import Definitions, Observed, state_moments, state_probabilities
+from ssmlang.lowering.discrete import ChainLowering
+from ssmlang.model import expr
+from ssmlang.model.chains import ChainForm, chain_form, nodes_of
+from ssmlang.model.model import Model
+from ssmlang.results.chains import chain_dataset
+from ssmlang.results.mixture import PATH
+from ssmlang.results.provenance import provenance
+from ssmlang.running.execution import Execution, Params, Series, Setting, What, floats, not_a_number, padded_length
+from ssmlang.running.kept import Kept
+from ssmlang.running.moments import Moments, extended
+
+if TYPE_CHECKING:
+    from ssmlang.compiled import Model as Compiled
+
+
+class ChainExecution(Execution):
+    """The functions of one model of discrete states, compiled when first used."""
+
+    moments: ClassVar[str] = "ssmlang.running.chains:ChainMoments"
+
+    def __init__(self, model: Model, engine: Engine) -> None:
+        self.model, self.engine = model, engine
+        form = chain_form(model)
+        if not isinstance(form, ChainForm):
+            raise SsmError([o.diagnostic(engine.name) for o in form])
+        self.form: Any = form
+        self.chains = ChainLowering(model, form)
+        self._compiled = {}
+        self.kept = Kept()
+
+    @cached_property
+    def wide(self) -> ChainLowering:
+        """The chains with as many rows remembered as definitions read; without, where these would be too many."""
+        form = chain_form(self.model, definitions=True)
+        return ChainLowering(self.model, form) if isinstance(form, ChainForm) else self.chains
+
+    @property
+    def small(self) -> bool:
+        return all(g.memory.size * g.memory.row_size <= 16 for g in self.chains.groups)
+
+    # --------------------------------------------------------------------------------------------------- data
+
+    def setting(self, bounds: Sequence[Bound], *, ahead: bool = False) -> Setting:
+        if ahead:
+            self._check_feedback()
+        return Setting((), Known())
+
+    def series(self, bounds: Sequence[Bound], seed: int = 0) -> tuple[Series, ...]:
+        del seed  # probabilities are exact
+        groups: dict[int, list[Bound]] = {}
+        for b in bounds:
+            self._check_rows(b)
+            self._check_gaps(b)
+            groups.setdefault(padded_length(b.steps), []).append(b)
+        return tuple(
+            {**self._stacked(group, length), "rows": {"count": np.array([b.steps for b in group])}}
+            for length, group in groups.items()
+        )
+
+    @cached_property
+    def _read(self) -> dict[tuple[str, str, int], Any]:
+        """(sort, name, lag) of inputs and observations that an equation reads, with where."""
+        return {n.attrs: n.span for e in self.model.equations for n in expr.walk(nodes_of(e))
+                if n.op == "ref" and n.attrs[0] in ("input", "obs")}  # fmt: skip
+
+    def _check_feedback(self) -> None:
+        """E413: coming rows read observations that are still to come."""
+        for (sort, name, lag), span in self._read.items():
+            if sort == "obs" and lag:
+                message = f"`{name}` is read at a later row, and engine '{self.engine.name}' needs it as a number there"
+                raise SsmError(Diagnostic(
+                    "E413", message, span, "is still to come in a forecast",
+                    help=('engine="imm" takes it as part of the state where it is linear; model.simulate goes on from '
+                          "the data",),
+                ))  # fmt: skip
+
+    def _check_gaps(self, bound: Bound) -> None:
+        """E407 for an input, E413 for an observation, that is missing where an equation needs it as a number."""
+        gaps = {("input", n): v for n, v in bound.inputs.items()} | {("obs", n): v for n, v in
+                                                                     bound.observations.items()}  # fmt: skip
+        reads = [(sort, name, lag) for sort, name, lag in self._read if np.isnan(gaps[sort, name]).any()]
+        if not reads:
+            return
+        params: Any = {n: jnp.full(p.shape, 0.5) for n, p in self.model.parameters.items()}
+        with jax.enable_x64(True):
+            seen: Any = bound.observations
+            given: Any = bound.inputs
+            fill = lambda data: {n: np.nan_to_num(v, nan=1.0) for n, v in data.items()}
+            bad = self.chains.undefined(params, seen, given, bound.steps)
+            # What has no value for another reason than what is missing is no matter of the data.
+            bad &= ~self.chains.undefined(params, fill(seen), fill(given), bound.steps)
+        needed = {n: np.zeros(bound.steps, bool) for n in bound.inputs}
+        for sort, name, lag in reads:
+            missing = np.isnan(gaps[sort, name]).reshape(bound.steps, -1).any(axis=1)
+            hit = np.zeros(bound.steps, bool)
+            hit[: bound.steps - lag] = bad[lag:]
+            hit &= missing
+            if sort == "input":
+                needed[name] |= hit
+            elif hit.any():
+                span = self._read[sort, name, lag]
+                raise SsmError(Diagnostic(
+                    "E413", f"`{name}` is missing at {bound.time.label(int(np.flatnonzero(hit)[0]))}, and is needed as "
+                    "a number", span, "is read here", help=("fill it in, or leave what reads it missing too",),
+                ))  # fmt: skip
+        check_inputs(bound, needed, self.model.inputs)
+
+    # ---------------------------------------------------------------------------------------------- functions
+
+    def _ask(self, method: str, setting: Setting, adjoint: bool = False) -> Callable[[Params, Series], Any]:
+        ask = getattr(self.engine.for_data(setting.known, adjoint=adjoint), method)
+
+        def asked(params: Params, series: Series) -> Any:
+            return ask(*self.chains.program(params, series["observations"], series["inputs"], _steps(series)))
+
+        return asked
+
+    def likelihood(self, setting: Setting = Setting(), *, adjoint: bool = False  # noqa: B008
+                   ) -> Callable[[Params, tuple[Series, ...]], Array]:  # fmt: skip
+        one = self._ask("log_likelihood", setting, adjoint)
+
+        def total(params: Params, data: tuple[Series, ...]) -> Array:
+            return sum((jax.lax.map(lambda s: one(params, s), group).sum() for group in data), jnp.zeros(()))
+
+        return total
+
+    def compiled(self, what: What, setting: Setting) -> Callable[..., Any]:
+        key = (what, self.key(setting))
+        if key not in self._compiled:
+            if what == "likelihood":
+                function: Callable[..., Any] = self.likelihood(setting)
+            elif what in ("terms", "terms_of_draws"):
+                one = self._ask("log_likelihood_terms", setting)
+                many = lambda draws, series: jax.lax.map(lambda params: one(params, series), draws)
+                function = one if what == "terms" else many
+            else:
+                function = self._told(what)
+            self._compiled[key] = jax.jit(function)
+        return self._compiled[key]
+
+    def key(self, setting: Setting) -> Hashable:
+        return (self.engine.for_data(setting.known),)
+
+    def _told(self, what: What) -> Callable[[Params, Series], dict[str, Any]]:
+        """Probabilities, moments and definitions by name."""
+        lowering, engine, smooth = self.wide, self.engine, what == "smooth"
+        observed, lets = Observed(lowering), Definitions(lowering)
+        numbers = [s.name for s in self.model.states.values() if s.values is not None and s.values.axis is None]
+
+        def told(params: Params, series: Series) -> dict[str, Any]:
+            data = (series["observations"], series["inputs"])
+            program, y = lowering.program(params, *data, _steps(series))
+            out: dict[str, Any] = {}
+            if smooth:
+                found: Any = engine.smooth(program, y, series["rows"]["count"] - 1)  # type: ignore[call-arg]
+                now, ahead = found.smoothed, found.smoothed
+                out |= {f"{PATH}{n}": p for n, p in _paths(lowering, found.path).items()}
+            else:
+                found = engine.filter(program, y)
+                now, ahead = found.filtered, found.predicted
+                out |= {f"{n}_predicted_probability": p for n, p in state_probabilities(lowering, ahead).items()}
+            out |= {f"{n}_probability": p for n, p in state_probabilities(lowering, now).items()}
+            out["log_likelihood"] = found.log_likelihood
+            if numbers:
+                out["mean"], out["cov"] = state_moments(lowering, now)
+                if not smooth:
+                    out["predicted_mean"], out["predicted_cov"] = state_moments(lowering, ahead)
+            out["observed_mean"], out["observed_cov"] = observed.moments(params, *data, ahead, noise=not smooth)
+            for name, (mean, sd) in lets.moments(params, *data, now).items():
+                out[name], out[f"{name}_sd"] = mean, sd
+            return out
+
+        return told
+
+
+def _steps(series: Series) -> int:
+    return int(next(iter(series["observations"].values())).shape[0])
+
+
+def _paths(lowering: ChainLowering, found: Sequence[Array]) -> dict[str, Array]:
+    """For each state the values of row t, as numbers or positions, (T, size)."""
+    steps, form = found[0].shape[1], lowering.form
+    whole = jnp.zeros((steps, form.n), int)
+    for own, path in zip(lowering.groups, found):
+        if own.entries.shape[1]:
+            at = own.entries.astype(np.int32)
+            table = jnp.asarray(lowering.memories[0][: own.memory.size][:, own.entries])  # (N, B, V)
+            whole = whole.at[:, at].set(table[path.T, np.arange(len(at))[None, :]])
+    return {s.name: whole[:, form.first[s.name] : form.first[s.name] + s.size]
+            for s in lowering.model.states.values()}  # fmt: skip
+
+
+class ChainMoments(Moments):
+    """One verb on one series by the engine `discrete`, made ready for any parameters."""
+
+    def __init__(self, model: Compiled, execution: ChainExecution, verb: Literal["filter", "smooth", "forecast"],
+                 bound: Bound, *, steps: int = 0, future: Any = None) -> None:  # fmt: skip
+        self.model, self.execution, self.verb = model, execution, verb
+        self.chains, self.own = execution.wide, execution
+        ahead = verb == "forecast"
+        self.first = bound.steps if ahead else 0
+        self.bound = extended(model, bound, steps, future) if ahead else bound
+        self.setting = execution.setting([self.bound], ahead=ahead)
+        self.series = execution.single(self.bound)
+        self._function = execution.compiled("smooth" if verb == "smooth" else "filter", self.setting)
+        self._time = replace(self.bound.time, index=self.bound.time.index[self.first :])
+        self._about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb)
+        self._templates = Kept(4)
+
+    def arrays(self, params: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """What was computed, on the host, in the rows asked for. Raises E721 where a probability is not a number."""
+        found = self._function(floats(params), self.series)
+        out = {}
+        for name, value in found.items():
+            values = np.asarray(value)[: self.bound.steps]
+            if name.endswith("_probability") or name == "log_likelihood":
+                bad = np.isnan(values).reshape(len(values), -1).any(axis=1)
+                if bad.any():
+                    raise SsmError(not_a_number(name, self.bound.time.label(int(np.flatnonzero(bad)[0]))))
+            out[name] = values[self.first :]
+        if np.isneginf(out["log_likelihood"]).any():
+            row = self.bound.time.label(self.first + int(np.flatnonzero(np.isneginf(out["log_likelihood"]))[0]))
+            raise SsmError(_impossible(row))
+        if self.first:
+            for name in [n for n in out if n == "log_likelihood" or "predicted" in n]:
+                out.pop(name)
+        return self._blanked(out)
+
+    def _blanked(self, out: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """NaN where a state has no value in the first rows."""
+        absent = self.own.form.absent
+        absent = absent[self.first : self.first + len(self._time)]
+        if not absent.any():
+            return out
+        for s in self.model.spec.states.values():
+            first = self.own.form.first[s.name]
+            mark = absent[:, first : first + s.size]
+            for name in (f"{s.name}_probability", f"{s.name}_predicted_probability", f"{PATH}{s.name}"):
+                if name in out:
+                    values = out[name].astype(float)
+                    values[: len(mark)][mark] = np.nan
+                    out[name] = values
+        return out
+
+    def dataset(self, arrays: Mapping[str, np.ndarray], *, keep: Any = "all", **attrs: Any) -> xr.Dataset:
+        return self._labelled(arrays, {}, keep, self._about | attrs)
+
+    def _labelled(self, arrays: Mapping[str, np.ndarray], constant: Mapping[str, np.ndarray], keep: Any,
+                  attrs: dict[str, Any]) -> xr.Dataset:  # fmt: skip
+        return chain_dataset(self.model.spec, arrays, constant, time=self._time, attrs=attrs, keep=keep)
+
+    def at(self, params: Mapping[str, Any], keep: Any = "all", *, paths: int = 0, seed: int = 0, first: int = 0
+           ) -> xr.Dataset:  # fmt: skip
+        said = {"params": {name: np.asarray(value).tolist() for name, value in params.items()}}
+        found = self._labelled(self.arrays(params), self.execution.plain.at(params), keep, self._about | said)
+        if paths:
+            drawn = self.draws([(params, paths)], seed, first)
+            found = found.assign(paths=(("path", "time", "state"), drawn))
+            names: Any = np.array(self.chains.states, object)
+            found = found.assign_coords(path=np.arange(paths), state=("state", names)).assign_attrs(seed=seed)
+        return found
+
+    def draws(self, wanted: Sequence[tuple[Mapping[str, Any], int]], seed: int, first: int = 0) -> np.ndarray:
+        """Paths (path, T, n) of all state entries drawn given the data, as numbers or positions of labels."""
+        execution, engine = self.own, self.own.engine
+        kept = execution.__dict__.setdefault("_paths", {})
+        if "draw" not in kept:
+            def draw(params: Params, series: Series, keys: Array) -> Array:
+                lowering = execution.chains
+                data = (series["observations"], series["inputs"])
+                program, _ = lowering.program(params, *data, _steps(series))
+                drawn = engine.draw_paths(program, keys)  # type: ignore[attr-defined]
+                one = lambda each: jnp.concatenate(list(_paths(lowering, each).values()), axis=1)
+                return jax.vmap(one)(drawn)
+
+            kept["draw"] = jax.jit(draw)
+        out = []
+        for params, count in wanted:
+            keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.key(seed), k))(np.arange(first, first + count))
+            out.append(np.asarray(kept["draw"](floats(params), self.series, keys))[:, : self.bound.steps])
+            first += count
+        return np.concatenate(out).astype(float)
+
+
+def _impossible(row: str) -> Diagnostic:
+    return Diagnostic("E721", f"the log-likelihood is minus infinity at {row}",
+                      why=("what was seen there cannot be, with these parameters and what was seen before",),
+                      help=("look at probabilities that are exactly zero, and at the values of this row",))  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ssmlang.analysis import general
+from ssmlang.analysis import chains, general
 from ssmlang.analysis.choice import Task, preferred, rule
 from ssmlang.analysis.engines import AVAILABLE, PURPOSE, REQUIRES
 from ssmlang.analysis.needs import WHOLE_PAST_MEMORY, certain, lacking
@@ -108,6 +108,8 @@ def obstacles(
     name: str, model: Model, form: Form, steps: int | None = None, able: Sequence[str] = ()
 ) -> list[Obstacle]:
     """What stands between a model and an engine. `steps`: rows, where known; `able`: engines that take the model."""
+    if REQUIRES[name].discrete:
+        return chains.lacking(model, able)
     if not REQUIRES[name].linear:
         return general.lacking(model, REQUIRES[name], able)
     model, form = _linear(model, form)

@@ -48,6 +48,7 @@ REQUIRES = {
         fresh_noise=True,
     ),
     "growing": Requirements(linear=True, gaussian=True, finite_order=False, proper_start=True),
+    "discrete": Requirements(linear=False, gaussian=False, finite_order=True, discrete=True),
     "ekf": Requirements(linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True),
 }
 """The engines of this version with what they need, the same that their classes say; `auto` falls back in this order."""

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from ssmlang.engines.base import Known as Known
     from ssmlang.engines.base import engine_class as engine_class
     from ssmlang.engines.base import engine_names as engine_names
+    from ssmlang.engines.discrete import Chains as Chains
+    from ssmlang.engines.discrete import Discrete as Discrete
     from ssmlang.engines.kalman import Kalman as Kalman
+    from ssmlang.engines.markov_chain import MarkovChain as MarkovChain
+    from ssmlang.engines.markov_chain import Memory as Memory
     from ssmlang.engines.program import Initial as Initial
     from ssmlang.engines.program import LinearGaussian as LinearGaussian
     from ssmlang.engines.program import Structure as Structure
@@ -23,7 +27,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "Banded": "banded",
     "Batch": "batch",
+    "Chains": "discrete",
     "DiffuseHead": "_diffuse_head",
+    "Discrete": "discrete",
     "Dual": "dual",
     "Engine": "base",
     "Growing": "growing",
@@ -31,6 +37,8 @@ _HOMES = {
     "Kalman": "kalman",
     "Known": "base",
     "LinearGaussian": "program",
+    "MarkovChain": "markov_chain",
+    "Memory": "markov_chain",
     "Parallel": "parallel",
     "SquareRoot": "square_root",
     "Structure": "program",

@@ -9,7 +9,9 @@ import scipy.special
 
 _BISECTIONS = 60
 _OF_MEANS = {"mean": "", "predicted_mean": "predicted_", "observed_mean": "observed_"}
-_LEFT_OUT = ("log_likelihood", "s_path")
+_LEFT_OUT = ("log_likelihood",)
+PATH = "path of "
+"""Before a discrete state's name: its most probable path, which is no moment."""
 
 
 def mixture(parts: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -23,8 +25,10 @@ def mixture(parts: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     outer: dict[str, np.ndarray] = {}
     centre: dict[str, np.ndarray] = {}
     count = 0
+    last: Mapping[str, np.ndarray] = {}
     for part in parts:
-        part = {n: np.asarray(v, float) for n, v in part.items() if n not in _LEFT_OUT}
+        last = part
+        part = {n: np.asarray(v, float) for n, v in part.items() if n not in _LEFT_OUT and not n.startswith(PATH)}
         centre = centre or part
         for name, values in part.items():
             if _is_spread(name):
@@ -39,7 +43,8 @@ def mixture(parts: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
         count += 1
     if not count:
         raise ValueError("a mixture has at least one part")
-    out = {}
+    # The most probable path of one law is kept; of several there is none.
+    out = {n: np.asarray(v) for n, v in last.items() if n.startswith(PATH)} if count == 1 else {}
     between = {n: outer[n] / count - _square(sums[n] / count, outer[n].ndim > sums[n].ndim)
                for n in outer if not _is_spread(n)}  # fmt: skip
     for name, total in sums.items():

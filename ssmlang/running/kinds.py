@@ -19,6 +19,10 @@ def execution_of(model: Model, form: Any, engine: Engine) -> Execution:
             model, form = linear_program(model, form)
         assert isinstance(form, LinearForm)
         return Execution(model, form, engine)
+    if engine.requires.discrete:
+        from ssmlang.running.chains import ChainExecution
+
+        return ChainExecution(model, engine)
     from ssmlang.running.general import GeneralExecution
 
     return GeneralExecution(model, engine)

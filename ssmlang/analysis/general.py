@@ -12,6 +12,8 @@ from ssmlang.model.model import Dist, Equation, InitialEquation, Model
 from ssmlang.model.obstacles import Obstacle
 
 WITHOUT_MOMENTS = ("Cauchy", "HalfCauchy")
+EXACT = ("Normal", "MvNormal", "LogNormal")
+"""Laws that are maps of standard normal numbers."""
 LINEARISING = ("ekf", "iekf", "ukf", "cubature", "gauss_hermite", "ipls", "dual_ekf")
 """Engines that learn from the mean of an observation alone."""
 
@@ -27,6 +29,14 @@ def lacking(model: Model, requires: Requirements, able: Iterable[str] = ()) -> l
         for s in model.states.values():
             if s.values is not None:
                 bar("needs states that are real numbers", s.span, f"{s.name} is discrete")
+    if requires.normal_noise:
+        for law in _moving_laws(model):
+            if law.name not in EXACT:
+                bar("makes states of normal numbers", law.span, f"{law.name} is no map of them")
+        for p in model.parameters.values():
+            if p.augment:
+                bar("makes states of normal numbers", p.span, f"the prior of {p.name} is matched by its moments alone",
+                    f"leave out `augment`: without it {p.name} is drawn with the states")  # fmt: skip
     if requires.moments:
         for law in _laws(model):
             if law.name in WITHOUT_MOMENTS:
@@ -105,10 +115,17 @@ def _exact(e: Equation, model: Model) -> bool:
     return not own - moved
 
 
+def _moving_laws(model: Model) -> Iterator[Dist]:
+    """The laws that states are made by."""
+    laws = [e.law for e in model.equations if e.role == "transition"] + [i.law for i in model.initials]
+    read = {n for e in model.equations if e.role == "transition" for s, n, _ in expr.references(nodes_of(e))
+            if s == "noise"}  # fmt: skip
+    yield from (law for law in [*laws, *(model.noises[n].law for n in sorted(read))] if law is not None)
+
+
 def _laws(model: Model) -> Iterator[Dist]:
-    for item in (*model.equations, *model.initials, *model.noises.values()):
-        if item.law is not None:
-            yield item.law
+    laws = [e.law for e in model.equations] + [i.law for i in model.initials] + [v.law for v in model.noises.values()]
+    yield from (law for law in laws if law is not None)
 
 
 def nodes_of(item: Equation | InitialEquation) -> list[Node]:

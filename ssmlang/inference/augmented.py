@@ -68,11 +68,12 @@ def _moments(p: Parameter, law: Any, params: Mapping[str, Array], size: int) -> 
     assert p.prior is not None
     if p.prior.name in ("Normal", "LogNormal") and not p.support.declared and p.support.kind in ("real", "interval"):
         env = Environment(params=params)
-        args = dict(zip(p.prior.args, evaluate(list(p.prior.args.values()), env)))
-        full = lambda name, default: jnp.broadcast_to(args.get(name, default), p.shape).astype(float).ravel()
-        return full("loc", 0.0), jnp.diag(full("scale", 1.0) ** 2)
+        args: dict[str, Any] = dict(zip(p.prior.args, evaluate(list(p.prior.args.values()), env)))
+        loc, scale = args.get("loc", 0.0), args.get("scale", 1.0)
+        full = lambda v: jnp.broadcast_to(v, p.shape).astype(float).ravel()
+        return full(loc), jnp.diag(full(scale) ** 2)
     support = support_of(law)
-    if support is constraints.real or getattr(law, "event_shape", ()):
+    if support is constraints.real or law.event_shape:
         draws = law.sample(jax.random.key(0), (DRAWS,))
         z = biject_to(support).inv(draws).reshape(DRAWS, size)
         mean = z.mean(0)

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.scipy.special import i0e, i1e
+from jax.scipy.special import gammaln, i0e, i1e
 
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.draws import MOST_VALUES
@@ -36,15 +36,16 @@ def log_density(law: Dist, args: Args, x: Array, values: Values | None = None) -
     missing = jnp.isnan(x)
     if law.event_ndim:
         missing = missing.any(axis=tuple(range(-law.event_ndim, 0)))
-    given = complete_arguments(law.name, args)
+    given = _whole(complete_arguments(law.name, args))
     made = make(law.name, given, law.shape)
     event = missing[(...,) + (None,) * law.event_ndim]
     if DISTRIBUTIONS[law.name].discrete:
         first = _first(values) if law.name == "Categorical" else 0
         whole = jnp.where(event, _some(law, given, values), x).astype(int) - first
-        found = made.log_prob(whole) - _log_mass(law, given, made, values)
+        found = _logits(law, given, made, whole) - _log_mass(law, given, made, values)
         low, high = _range(values)
-        found = jnp.where((x < low) | (x > high), -jnp.inf, found)
+        if not law.event_ndim:
+            found = jnp.where((x < low) | (x > high), -jnp.inf, found)
     else:
         found = made.log_prob(jnp.where(event, _some(law, given, values), x))
     return jnp.sum(jnp.where(missing, 0.0, found))
@@ -52,10 +53,11 @@ def log_density(law: Dist, args: Args, x: Array, values: Values | None = None) -
 
 def log_mass(law: Dist, args: Args, x: Array, values: Values | None = None) -> Array:
     """Entry by entry, for a law of single entries: like `log_density`, of law.shape; none may be missing."""
-    given = complete_arguments(law.name, args)
+    given = _whole(complete_arguments(law.name, args))
     made = make(law.name, given, law.shape)
     first = _first(values) if law.name == "Categorical" else 0
-    return made.log_prob(jnp.reshape(x, law.shape).astype(int) - first) - _log_mass(law, given, made, values)
+    whole = jnp.reshape(x, law.shape).astype(int) - first
+    return _logits(law, given, made, whole) - _log_mass(law, given, made, values)
 
 
 def statistic_size(law: Dist, args_shape: int, values: Values | None) -> int:
@@ -111,9 +113,12 @@ def moments(law: Dist, args: Args, values: Values | None = None) -> tuple[Array,
         case "VonMises":
             return _angle(law, given)
     if DISTRIBUTIONS[law.name].discrete and _cuts(law, values):
-        return _on_range(law, given, values)
-    made = make(law.name, given, law.shape)
+        return _on_range(law, _whole(given), values)
     full = lambda v: jnp.broadcast_to(v, law.shape).astype(float).ravel()
+    if law.name == "Binomial":  # also of a total that is no whole number: a mean itself
+        p = given["probs"] if "probs" in given else jax.nn.sigmoid(given["logits"])
+        return full(given["total_count"] * p), full(given["total_count"] * p * (1 - p))
+    made = make(law.name, given, law.shape)
     return full(made.mean), full(made.variance)
 
 
@@ -191,6 +196,12 @@ def _log_mass(law: Dist, given: Args, made: Any, values: Values | None) -> Array
 
 
 def _logits(law: Dist, given: Args, made: Any, at: Array) -> Array:
+    """The log-probability of whole numbers, before the range is cut."""
+    if law.name == "NegativeBinomial":
+        # By gammaln: NumPyro's, by JAX's betaln, is right to six digits in double precision (jax 0.10).
+        c, m = given["concentration"], given["mean"]
+        ways = gammaln(at + c) - gammaln(at + 1.0) - gammaln(c)
+        return ways - c * jnp.log1p(m / c) - at * jnp.log1p(c / m)
     if law.name != "Binomial":
         return made.log_prob(at)
     possible = at <= given["total_count"]
@@ -242,6 +253,11 @@ def _some(law: Dist, given: Args, values: Values | None) -> Array | float:
         case "simplex":
             return 1 / law.shape[-1]
     return {"positive": 1.0, "unit": 0.5}.get(DISTRIBUTIONS[law.name].support, 0.0)
+
+
+def _whole(given: dict[str, Any]) -> dict[str, Any]:
+    """A total as the whole number that NumPyro asks for."""
+    return {k: jnp.asarray(v).astype(int) if k == "total_count" else v for k, v in given.items()}
 
 
 def _probabilities(args: Args) -> Array:

@@ -54,10 +54,15 @@ def draw(key: Array, law: Dist, args: Mapping[str, Array], values: Values | None
     elif values is not None and DISTRIBUTIONS[law.name].support in ("nonnegative_integer", "bounded_integer"):
         value = _in_range(key, law, given, values)
     else:
-        value = make(law.name, given, law.shape).sample(key)
+        value = make(law.name, _whole(given), law.shape).sample(key)
     unknown = [_any_nan(a, law, name) for name, a in given.items()]
     missing = jnp.any(jnp.stack([jnp.broadcast_to(u, law.shape) for u in unknown]), axis=0) if unknown else False
     return jnp.where(missing, jnp.nan, value.astype(float))
+
+
+def _whole(args: Mapping[str, Any]) -> dict[str, Any]:
+    """A total that is the number of another draw as the whole number that NumPyro's samplers index by."""
+    return {k: jnp.nan_to_num(v).astype(int) if k == "total_count" else v for k, v in args.items()}
 
 
 def _any_nan(argument: Any, law: Dist, name: str) -> Array:
@@ -87,7 +92,7 @@ def _multinomial(key: Array, law: Dist, args: Mapping[str, Array]) -> Array:
 
 
 def _in_range(key: Array, law: Dist, args: Mapping[str, Array], values: Values) -> Array:
-    base = make(law.name, args, law.shape)
+    base = make(law.name, _whole(args), law.shape)
     low, high = values.lower, values.upper
     if (low is None or low <= 0) and high is None:
         return base.sample(key)

@@ -163,7 +163,7 @@ class Emissions:
             assert e.value is not None
             value = evaluate([e.value], env)[0].astype(float).ravel()
             return jnp.broadcast_to(value, (s.size,)), jnp.zeros(s.size)
-        return moments(e.law, _arguments(s.equation.law, env), s.values)
+        return moments(e.law, _arguments(e.law, env), s.values)
 
     def _numbers(self, s: _Seen, env: Environment) -> tuple[Array, Array]:
         """Moments of the observations themselves."""

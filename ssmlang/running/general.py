@@ -198,7 +198,7 @@ class GeneralMoments(Moments):
         self.general: NonlinearLowering = execution.general(self.setting.latent)
         self._function = execution.compiled("smooth" if verb == "smooth" else "filter", self.setting)
         self._time = replace(self.bound.time, index=self.bound.time.index[self.first :])
-        self._left_out = ("predicted_mean", "predicted_cov", "log_likelihood", "ess") if ahead else ()
+        self._left_out = ("predicted_mean", "predicted_cov", "log_likelihood") if ahead else ()
         self._states = self.general.states
         self._about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb)
         self._templates = Kept(4)
@@ -215,13 +215,15 @@ class GeneralMoments(Moments):
                 bad = np.isnan(values).reshape(len(values), -1).any(axis=1)
                 raise SsmError(not_a_number(name, self.bound.time.label(int(np.flatnonzero(bad)[0]))))
         arrays = {k: v[self.first :] for k, v in arrays.items() if k not in self._left_out}
-        mean, sd = arrays.pop("definition_mean", None), arrays.pop("definition_sd", None)
+        if self.first:
+            arrays.pop("ess", None)
+        lets = {"": arrays.pop("definition_mean", None), "_sd": arrays.pop("definition_sd", None)}
         at = 0
         for name, shape, _ in self._lets():
             size = int(np.prod(shape))
-            for suffix, values in (("", mean), ("_sd", sd)):
-                if values is not None:
-                    arrays[name + suffix] = values[:, at : at + size].reshape(-1, *shape)
+            for suffix, each in lets.items():
+                if each is not None:
+                    arrays[name + suffix] = each[:, at : at + size].reshape(-1, *shape)
             at += size
         for name, walk in self.general.walks.items():
             arrays[name] = self._median(name, walk, arrays["mean"], params)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ssmlang
-from ssmlang.analysis.engines import AVAILABLE
+from ssmlang.analysis.engines import REQUIRES
 from ssmlang.language.diagnostics import SsmError
 
 TEXT = """
@@ -25,7 +25,7 @@ y[t] ~ Normal(x[t], 0.5)
 PAST = TEXT.replace("phi * x[t-1]", "sum(phi^k * x[t-k] for k in 1..t)")
 PARAMS = {"phi": 0.6, "s": 0.8}
 SERIES = [{"y": [0.3, np.nan, -0.2, 1.1, 0.4]}, {"y": [1.0, 0.2, 0.1, np.nan]}]
-ENGINES = [name for name in AVAILABLE if name != "kalman"]
+ENGINES = [name for name, needs in REQUIRES.items() if needs.linear and name != "kalman"]
 
 
 def answers(text: str, engine: str) -> dict[str, np.ndarray]:

@@ -1,0 +1,112 @@
+"""Densities and moments of the laws of equations against SciPy, with entries missing and ranges cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from ssmlang.lowering.densities import log_density, moments, number_moments, statistic, statistic_size
+from ssmlang.model.expr import const
+from ssmlang.model.model import Dist, Values
+
+
+@pytest.fixture(autouse=True)
+def _double() -> Iterator[None]:
+    with jax.enable_x64(True):
+        yield
+
+
+def law(name: str, shape: tuple[int, ...] = (3,), event: int = 0) -> Dist:
+    return Dist(name, {"loc": const(0.0)}, shape, event)
+
+
+SCALAR = [
+    ("Normal", {"loc": 0.3, "scale": 2.0}, stats.norm(0.3, 2.0), [0.1, -4.0]),
+    ("StudentT", {"df": 5.0, "loc": 1.0, "scale": 0.5}, stats.t(5, 1.0, 0.5), [0.1, 2.0]),
+    ("Laplace", {"loc": 1.0, "scale": 0.5}, stats.laplace(1.0, 0.5), [0.1, 2.0]),
+    ("LogNormal", {"loc": 0.2, "scale": 0.4}, stats.lognorm(0.4, scale=np.exp(0.2)), [0.5, 2.0]),
+    ("Gamma", {"concentration": 2.0, "rate": 3.0}, stats.gamma(2.0, scale=1 / 3), [0.5, 2.0]),
+    ("Beta", {"concentration1": 2.0, "concentration0": 3.0}, stats.beta(2, 3), [0.2, 0.9]),
+    ("Uniform", {"low": 1.0, "high": 3.0}, stats.uniform(1, 2), [1.5, 2.5]),
+    ("Poisson", {"rate": 3.5}, stats.poisson(3.5), [0.0, 4.0]),
+    ("NegativeBinomial", {"mean": 4.0, "concentration": 2.5}, stats.nbinom(2.5, 2.5 / 6.5), [0.0, 7.0]),
+    ("Bernoulli", {"probs": 0.3}, stats.bernoulli(0.3), [0.0, 1.0]),
+    ("Binomial", {"total_count": 9, "probs": 0.3}, stats.binom(9, 0.3), [0.0, 7.0]),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "truth", "points"), SCALAR)
+def test_a_law_with_an_entry_missing(name: str, args: dict, truth: object, points: list[float]) -> None:
+    given = {k: jnp.asarray(v) for k, v in args.items()}
+    x = jnp.array([points[0], np.nan, points[1]])
+    log = truth.logpmf if hasattr(truth.dist, "pmf") else truth.logpdf  # type: ignore[attr-defined]
+    np.testing.assert_allclose(log_density(law(name), given, x), log(points).sum(), rtol=1e-10)
+    of = list(given)[-1]
+    slope = jax.grad(lambda a: log_density(law(name), given | {of: a}, x))(given[of])
+    assert np.isfinite(slope)
+    mean, variance = moments(law(name), given)
+    np.testing.assert_allclose(mean, np.full(3, truth.mean()), rtol=1e-10)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(variance, np.full(3, truth.var()), rtol=1e-10)  # type: ignore[attr-defined]
+
+
+def test_a_joint_law_with_an_entry_missing_is_its_marginal() -> None:
+    A = np.random.default_rng(0).normal(size=(3, 3))
+    cov, loc = A @ A.T + np.eye(3), np.array([1.0, 2.0, 3.0])
+    found = log_density(law("MvNormal", event=1), {"loc": loc, "cov": cov}, jnp.array([0.5, np.nan, 1.0]))
+    keep = [0, 2]
+    truth = stats.multivariate_normal(loc[keep], cov[np.ix_(keep, keep)]).logpdf([0.5, 1.0])
+    np.testing.assert_allclose(found, truth, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["Poisson", "Binomial"])
+def test_a_law_on_a_range_is_normalised_there(name: str) -> None:
+    values = Values(None, 1, 6)
+    args = {"rate": jnp.array(2.0)} if name == "Poisson" else {"total_count": jnp.array(4), "probs": jnp.array(0.4)}
+    truth = stats.poisson(2.0) if name == "Poisson" else stats.binom(4, 0.4)
+    at = np.arange(1, 7)
+    p = truth.pmf(at) / truth.pmf(at).sum()
+    one = law(name, ())
+    found = [float(log_density(one, args, jnp.array(float(k)), values)) for k in at]
+    np.testing.assert_allclose(np.exp(found), p, atol=1e-12)
+    assert log_density(one, args, jnp.array(0.0), values) == -np.inf
+    mean, variance = moments(one, args, values)
+    np.testing.assert_allclose([mean[0], variance[0]], [p @ at, p @ at**2 - (p @ at) ** 2], rtol=1e-10)
+
+
+def test_a_category_is_seen_by_its_indicators() -> None:
+    p = np.array([0.2, 0.5, 0.3])
+    one, args = law("Categorical", ()), {"probs": jnp.asarray(p)}
+    assert statistic_size(one, 3, None) == 2
+    np.testing.assert_array_equal(statistic(one, jnp.array(2.0), 3, None), [0, 1])
+    assert np.isnan(statistic(one, jnp.array(np.nan), 3, None)).all()
+    mean, cov = moments(one, args)
+    np.testing.assert_allclose(mean, p[1:])
+    np.testing.assert_allclose(cov, np.diag(p[1:]) - np.outer(p[1:], p[1:]))
+    mean, cov = number_moments(one, args)
+    np.testing.assert_allclose([mean[0], cov[0]], [p @ [0, 1, 2], p @ [0, 1, 4] - (p @ [0, 1, 2]) ** 2])
+    np.testing.assert_allclose(log_density(one, args, jnp.array(1.0)), np.log(0.5))
+
+
+def test_an_angle_is_seen_by_its_cosine_and_sine() -> None:
+    args = {"loc": jnp.array(0.7), "concentration": jnp.array(3.0)}
+    mean, cov = moments(law("VonMises", ()), args)
+    draws = stats.vonmises(3.0, 0.7).rvs(400_000, random_state=0)
+    seen = np.stack([np.cos(draws), np.sin(draws)])
+    np.testing.assert_allclose(mean, seen.mean(1), atol=0.005)
+    np.testing.assert_allclose(cov, np.cov(seen), atol=0.005)
+
+
+def test_counts_of_categories() -> None:
+    p, n = np.array([0.2, 0.5, 0.3]), 10
+    one, args = law("Multinomial", (3,), 1), {"total_count": jnp.array(n), "probs": jnp.asarray(p)}
+    found = log_density(one, args, jnp.array([2.0, 5.0, 3.0]))
+    np.testing.assert_allclose(found, stats.multinomial(n, p).logpmf([2, 5, 3]), rtol=1e-10)
+    assert log_density(one, args, jnp.array([2.0, np.nan, 3.0])) == 0
+    mean, cov = moments(one, args)
+    np.testing.assert_allclose(mean, n * p[:-1])
+    np.testing.assert_allclose(cov, n * (np.diag(p) - np.outer(p, p))[:-1, :-1])

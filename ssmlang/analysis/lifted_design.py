@@ -12,7 +12,7 @@ from ssmlang.analysis.scalars import Unsupported
 from ssmlang.analysis.skeleton import Key
 from ssmlang.model.model import Model
 
-PATHS, ROWS, STATES = 40, 30, 400
+PATHS, ROWS, STATES = 24, 120, 400
 """So many paths of so many rows are drawn from the prior; of the states that they visit so many are kept."""
 NODES = {0: 1, 1: 15, 2: 7, 3: 5}
 """Nodes of the Gauss-Hermite rule by how many noises there are; with more noises, draws."""

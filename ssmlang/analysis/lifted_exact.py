@@ -167,7 +167,7 @@ class _Builder:
         entries = [[moments.expect(second[max(i, j), min(i, j)]) for j in active] for i in active]
         spread = [[expr.sub(e, expr.mul(offsets[i], offsets[j])) for j, e in zip(active, row)]
                   for i, row in zip(active, entries)]  # fmt: skip
-        return placed(spread, active, len(left)), offsets
+        return placed(matrix_of(spread), active, len(left)), offsets
 
     def _through(self, names: Sequence[str]) -> str:
         """Which coordinates noise enters in another way than by being added."""
@@ -192,7 +192,7 @@ class _Builder:
                 both = self.first.mean(self.functions[i] * self.functions[j]) - means[i] * means[j]
                 cov[a][b] = cov[b][a] = self.nodes(both)
         mean = [self.nodes(m) for m in means]
-        rows = placed(cov, active, size)
+        rows = placed(matrix_of(cov), active, size)
         width = max([len(r) for r in rows], default=0)
         zero = expr.const(0.0)
         return mean, [(row or [zero] * width) + [zero] * (size - width) for row in rows]
@@ -213,18 +213,21 @@ class _Builder:
                 "matched, and the filter is the best linear one"]  # fmt: skip
 
 
-def placed(cov: Sequence[Sequence[Node]], active: Sequence[int], size: int) -> list[list[Node]]:
-    """A factor of a covariance of the `active` coordinates, a row for each of `size`; empty where it is certain."""
+def placed(matrix: Node, active: Sequence[int], size: int) -> list[list[Node]]:
+    """A factor of the covariance of the `active` coordinates, a row for each of `size`; empty where it is certain."""
     rows: list[list[Node]] = [[] for _ in range(size)]
     if not active:
         return rows
-    matrix = expr.stack([expr.stack(list(row)) for row in cov])
     root = expr.linalg("semidefinite_root", [matrix], matrix.shape)
     mask = nonzero(root)
     for a, i in enumerate(active):
         rows[i] = [expr.index(root, [expr.const(a), expr.const(b)]) if mask[a, b] else expr.const(0.0)
                    for b in range(len(active))]  # fmt: skip
     return rows
+
+
+def matrix_of(entries: Sequence[Sequence[Node]]) -> Node:
+    return expr.stack([expr.stack(list(row)) for row in entries]) if entries else expr.zeros((0, 0))
 
 
 def _distinct(words: Sequence[str]) -> list[str]:

@@ -8,15 +8,17 @@ the x_s of the noise's own and of the squared misfit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ssmlang.analysis.closure_algebra import Element
 from ssmlang.analysis.closure_map import Koopman
+from ssmlang.analysis.closure_space import Span, common
 from ssmlang.analysis.lifted_batch import Batch, normals_of
 from ssmlang.analysis.lifted_design import design, normal_points
-from ssmlang.analysis.lifted_exact import LiftedModel, placed
+from ssmlang.analysis.lifted_exact import LiftedModel, matrix_of, placed
 from ssmlang.analysis.lifted_model import Coordinates, Law
 from ssmlang.analysis.lifted_nodes import Fresh, Nodes
 from ssmlang.analysis.lifted_noise import Noises, expectation
@@ -48,51 +50,97 @@ def lifted_fitted(model: Model, lift: Lift, ridge: float = RIDGE) -> LiftedModel
     nodes = Nodes(model, fresh)
     coordinates = Coordinates(model, lift, koopman, functions, nodes)
     mean, factor = _start(koopman, functions, nodes, fresh)
-    fit = regression(model, lift, koopman, ridge)
+    rows = closing(koopman, functions, nodes, fresh)
+    fit = regression(model, lift, koopman, ridge, rows)
     size = len(functions)
-    pick = lambda i, j: expr.index(fit.coefficients, [expr.const(i), expr.const(j)])
-    matrix = {i: {j: pick(i, j) for j in range(size)} for i in range(size)}
-    offset = [pick(i, size) if fit.intercept else expr.const(0.0) for i in range(size)]
-    root = expr.linalg("semidefinite_root", [fit.cov], fit.cov.shape)
-    entry = lambda i, j: expr.index(root, [expr.const(i), expr.const(j)])
-    loading = [[entry(i, j) if j <= i else expr.const(0.0) for j in range(size)] for i in range(size)]
-    law = Law(matrix, offset, loading, coordinates.names, mean, factor)
+    pick = lambda i, j: expr.index(fit.coefficients, [expr.const(fit.fitted.index(i)), expr.const(j)])
+    matrix: dict[int, dict[int, Node]] = {i: {j: pick(i, j) for j in range(size)} for i in fit.fitted}
+    offset = [pick(i, size) if i in fit.fitted and fit.intercept else expr.const(0.0) for i in range(size)]
+    for i, row in rows.items():
+        matrix[i] = {j: c for j, c in row.coefficients.items() if j < size}
+        offset[i] = row.coefficients.get(size, expr.const(0.0))
+    loading = placed(fit.cov, fit.active, size)
+    zero = expr.const(0.0)
+    law = Law(matrix, offset, [r or [zero] * len(fit.active) for r in loading],
+              [coordinates.names[i] for i in fit.active], mean, factor)  # fmt: skip
     return LiftedModel(coordinates.lifted(law), lift, tuple(coordinates.names), (WHY,))
 
 
+@dataclass(frozen=True)
+class Closing:
+    """A row of K that is known by algebra: its coefficients by coordinate (their number: of the constant), and
+    whether any noise enters."""
+
+    coefficients: dict[int, Node]
+    noisy: bool
+
+
+def closing(koopman: Koopman, functions: Sequence[Element], nodes: Nodes, fresh: Fresh) -> dict[int, Closing]:
+    """The coordinates whose mean one row on is a combination of the coordinates, by algebra."""
+    found: dict[int, Closing] = {}
+    noises = Noises(koopman, fresh)
+    for i, f in enumerate(functions):
+        try:
+            after = noises.after(f)
+            mean = expectation(after, noises.symbols)
+            if mean is None:
+                continue
+            own, (image,) = common([*functions, koopman.algebra.constant(1)], [mean])
+            where, left = Span(own).coordinates(image)
+            if not left:
+                noisy = bool(reached(after) & set(noises.names))
+                found[i] = Closing({j: nodes(c) for j, c in where.items()}, noisy)
+        except Unsupported:
+            continue
+    return found
+
+
+@dataclass(frozen=True)
 class Regression:
-    """`coefficients` (D, D + 1) or, without `intercept`, (D, D); `cov` (D, D) of what they leave over."""
+    """`coefficients` (fitted rows, D + 1), without a last column where there is no `intercept`; `cov` of what is left
+    over in the `active` rows."""
 
-    def __init__(self, coefficients: Node, cov: Node, intercept: bool) -> None:
-        self.coefficients, self.cov, self.intercept = coefficients, cov, intercept
+    coefficients: Node
+    fitted: list[int]
+    cov: Node
+    active: list[int]
+    intercept: bool
 
 
-def regression(model: Model, lift: Lift, koopman: Koopman, ridge: float) -> Regression:
+def regression(model: Model, lift: Lift, koopman: Koopman, ridge: float, known: Mapping[int, Closing]) -> Regression:
     """Ridge least squares of the coordinates one row on, noise averaged over, as expressions of the parameters."""
     memory = koopman.memory
     reads = [Key("state", n, i, lag) for n, v in model.states.items() for i in range(v.size) for lag in range(memory)]
     states = design(model, reads)
     normals, weights = normal_points(normals_of(model))
     P, Q, D = len(next(iter(states.values()))), normals.shape[1], lift.value.size
+    fitted = [i for i in range(D) if i not in known]
+    active = [i for i in range(D) if i not in known or known[i].noisy]
     batch = Batch(model, {k: v[:, None] for k, v in states.items()}, lambda k: normals[k][None, :])
     spread = lambda values, shape: expr.stack([expr.broadcast(v.node, shape) for v in values])
-    there = spread(batch.after(lift.value), (P, Q))
-    mean = expr.reshape(expr.matmul(there, expr.const(weights)), (D, P))
+    rows = lambda node, at: expr.index(node, [expr.const(np.array(at, int))])
+    there = rows(spread(batch.after(lift.value), (P, Q)), active)
+    mean = expr.reshape(expr.matmul(there, expr.const(weights)), (len(active), P))
     here = expr.reshape(spread(batch.here(lift.value), (P, 1)), (D, P))
     intercept = not _has_constant(here, D)
     if intercept:
         here = expr.concat([here, expr.const(np.ones((1, P)))])
     gram = expr.div(expr.matmul(here, expr.transpose(here)), expr.const(float(P)))
-    cross = expr.div(expr.matmul(mean, expr.transpose(here)), expr.const(float(P)))
     penalty = expr.mul(expr.const(ridge * np.diag([1.0] * D + [0.0] * intercept)), gram)
+    target = rows(mean, [active.index(i) for i in fitted])
+    cross = expr.div(expr.matmul(target, expr.transpose(here)), expr.const(float(P)))
     system = expr.add(gram, penalty)
     coefficients = expr.transpose(expr.linalg("solve", [system, expr.transpose(cross)], cross.shape[::-1]))
-    misfit = expr.sub(mean, expr.matmul(coefficients, here))
-    away = expr.sub(there, expr.reshape(mean, (D, P, 1)))
-    scaled = expr.reshape(expr.mul(away, expr.const(np.sqrt(weights / P)[None, None, :])), (D, P * Q))
-    own = expr.matmul(scaled, expr.transpose(scaled))
+    misfit = expr.sub(target, expr.matmul(coefficients, here))
     left = expr.div(expr.matmul(misfit, expr.transpose(misfit)), expr.const(float(P)))
-    return Regression(coefficients, expr.add(own, left), intercept)
+    away = expr.sub(there, expr.reshape(mean, (len(active), P, 1)))
+    scaled = expr.mul(away, expr.const(np.sqrt(weights / P)[None, None, :]))
+    flat = expr.reshape(scaled, (len(active), P * Q))
+    place = np.zeros((len(active), len(fitted)))
+    place[[active.index(i) for i in fitted], np.arange(len(fitted))] = 1
+    moved = expr.matmul(expr.matmul(expr.const(place), left), expr.const(place.T))
+    cov = expr.add(expr.matmul(flat, expr.transpose(flat)), moved)
+    return Regression(coefficients, fitted, cov, active, intercept)
 
 
 def _has_constant(here: Node, count: int) -> bool:
@@ -109,7 +157,7 @@ def _start(koopman: Koopman, functions: Sequence[Element], nodes: Nodes, fresh: 
     first = FirstRow(noises)
     values = [first.at(f) for f in functions]
     uncertain = set(noises.names)
-    used = sorted({s for v in values for s in _reached(v) if s in uncertain})
+    used = sorted({s for v in values for s in reached(v) if s in uncertain})
     points, weights = normal_points(len(used))
     places = {koopman.algebra.symbols[s].key: expr.const(points[k]) for k, s in enumerate(used)}
 
@@ -121,7 +169,7 @@ def _start(koopman: Koopman, functions: Sequence[Element], nodes: Nodes, fresh: 
         return expr.matmul(at, expr.const(weights))
 
     means = [mean(v) for v in values]
-    active = [i for i, v in enumerate(values) if _reached(v) & uncertain]
+    active = [i for i, v in enumerate(values) if reached(v) & uncertain]
     cov = [[expr.const(0.0)] * len(active) for _ in active]
     for a, i in enumerate(active):
         for b, j in enumerate(active[: a + 1]):
@@ -132,13 +180,13 @@ def _start(koopman: Koopman, functions: Sequence[Element], nodes: Nodes, fresh: 
             else:
                 found = nodes(both - one * other)
             cov[a][b] = cov[b][a] = found
-    rows = placed(cov, active, len(values))
+    rows = placed(matrix_of(cov), active, len(values))
     width = len(active)
     zero = expr.const(0.0)
     return means, [(row or [zero] * width) + [zero] * (len(values) - width) for row in rows]
 
 
-def _reached(element: Element) -> set[int]:
+def reached(element: Element) -> set[int]:
     """The symbols that an element reads, inside of functions without an algebra too."""
     symbols, seen = element.algebra.symbols, set()
     pending = set(element.symbols())

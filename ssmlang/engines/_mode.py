@@ -1,0 +1,167 @@
+"""The mode of a path given all data, by Newton's method with a line search, and its derivative in the parameters."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Bool, Float, Int
+
+from ssmlang.engines import _riccati as riccati
+from ssmlang.engines._expansion import (
+    Expansion,
+    Noises,
+    Numbers,
+    Path,
+    World,
+    expand,
+    log_emissions,
+    log_joint,
+    motion,
+    rollout,
+    slopes,
+    still,
+    tamed,
+)
+
+HALVINGS = 40
+ARMIJO = 1e-4
+
+
+class _State(NamedTuple):
+    path: Path
+    value: Float[Array, ""]
+    gain: Float[Array, ""]
+    """what the last step was promised to gain, doubled"""
+    done: Int[Array, ""]
+    stuck: Bool[Array, ""]
+
+
+def newton(world: World, numbers: Numbers, iterations: int) -> Noises:
+    """The maximum of the joint density over the noises; NaN where `iterations` steps do not reach it.
+
+    Steps are those of the exact Hessian where it is negative definite, else of one without its wrong-signed part, and
+    are halved until the density grows as it should: it never falls.
+    """
+    linear = world.facts.linear
+    e = still(world, len(numbers.y))
+    s = rollout(world, numbers, e)
+    moved = motion(world, numbers, Path(e, s)) if linear else None
+    eps = jnp.finfo(s.dtype).eps
+    enough = jnp.maximum(1e-12, 100 * s.size * eps**2).astype(s.dtype)
+
+    def iterate(now: _State) -> _State:
+        path = now.path
+        x = expand(world, numbers, path, moved)
+        f = riccati.factor(x)
+        positive = riccati.is_positive(f)
+
+        def gentler() -> tuple[Expansion, riccati.Factor]:
+            y = tamed(x)
+            return x._replace(W=y.W, **_nothing(x)), riccati.factor(y)
+
+        x, f = jax.lax.cond(positive, lambda: (x, f), gentler)
+        step = riccati.solve(x, f, x.b, Noises(-path.e.first, -path.e.later))
+        if linear:
+            de, ds = riccati.carry_out(x, f, step)
+
+        def moved_by(a: Array) -> tuple[Path, Array]:
+            if linear:
+                e = Noises(path.e.first + a * de.first, path.e.later + a * de.later)
+                new = Path(e, path.s + a * ds)
+            else:
+                new = _followed(world, numbers, path, f, step, a)
+            value = jnp.sum(log_joint(world, numbers, new))
+            return new, jnp.where(jnp.isnan(value), -jnp.inf, value)
+
+        slack = 50 * eps * (1 + jnp.abs(now.value))
+        short = lambda a, value: value < now.value + ARMIJO * a * step.gain - slack
+        new, value = moved_by(jnp.ones((), s.dtype))
+
+        def halve(c: tuple) -> tuple:
+            a, _, _, tries = c
+            a = 0.5 * a
+            new, value = moved_by(a)
+            return a, new, value, tries + 1
+
+        _, new, value, tries = jax.lax.while_loop(
+            lambda c: short(c[0], c[2]) & (c[3] < HALVINGS), halve, (jnp.ones((), s.dtype), new, value, 0))  # fmt: skip
+        return _State(new, value, step.gain, now.done + 1, tries >= HALVINGS)
+
+    start = _State(Path(e, s), jnp.sum(log_joint(world, numbers, Path(e, s))), jnp.full((), jnp.inf, s.dtype),
+                   jnp.zeros((), int), jnp.zeros((), bool))  # fmt: skip
+    going = lambda c: (c.gain > enough) & (c.done < iterations) & ~c.stuck
+    end = jax.lax.while_loop(going, iterate, start)
+    # A step that rounding alone keeps from gaining is the last one.
+    good = (end.gain <= enough) | (end.stuck & (end.gain <= jnp.sqrt(eps)))
+    return jax.tree.map(lambda a: jnp.where(good, a, jnp.nan), end.path.e)
+
+
+def _nothing(x: Expansion) -> dict[str, Any]:
+    """A C of zeros where there is one."""
+    return {} if x.C is None else {"C0": jnp.zeros_like(x.C0), "C": jnp.zeros_like(x.C)}
+
+
+def _followed(world: World, numbers: Numbers, path: Path, f: riccati.Factor, step: riccati.Step, a: Array) -> Path:
+    """The path after a share `a` of a step, later noises answering to how the memory has moved."""
+    e0 = path.e.first + a * step.first
+    start = world.first(e0, *numbers.first)
+
+    def on(s: Array, row: tuple[Array, ...]) -> tuple[Array, tuple[Array, Array]]:
+        t, old, e, k, K = row
+        e = e + a * k - K @ (s - old)
+        s = world.transition(t, s, e, *numbers.transition)
+        return s, (e, s)
+
+    rows = (jnp.arange(1, len(path.s)), path.s[:-1], path.e.later, step.later, f.K)
+    _, (e, s) = jax.lax.scan(on, start, rows)
+    return Path(Noises(e0, e), jnp.concatenate([start[None], s]))
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 2))
+def mode(world: World, numbers: Numbers, iterations: int) -> Noises:
+    """The noises of the most probable path. Its derivative is exact, of any order and in either mode: the mode moves by
+    H^-1 d(gradient), H being the negative Hessian there."""
+    return newton(world, numbers, iterations)
+
+
+@mode.defjvp
+def _mode_rule(world: World, iterations: int, primals: tuple, tangents: tuple) -> tuple[Noises, Noises]:
+    (numbers,), (change,) = primals, tangents
+    e = mode(world, numbers, iterations)
+
+    def gradient(numbers: Numbers) -> Noises:
+        def total(e: Noises) -> Array:
+            return jnp.sum(log_joint(world, numbers, Path(e, rollout(world, numbers, e))))
+
+        return jax.grad(total)(e)
+
+    _, moved = jax.jvp(gradient, (numbers,), (change,))
+    path = Path(e, rollout(world, numbers, e))
+    x = expand(world, numbers, path)
+    f = riccati.factor(x)
+    step = riccati.solve(x, f, jnp.zeros_like(x.b), moved)
+    return e, riccati.carry_out(x, f, step)[0]
+
+
+class Fit(NamedTuple):
+    """The mode and what the joint density looks like there."""
+
+    path: Path
+    x: Expansion
+    f: riccati.Factor
+    joint: Float[Array, " T"]
+
+
+def fit(world: World, numbers: Numbers, iterations: int) -> Fit:
+    """The Gaussian approximation at the mode, a differentiable function of the numbers."""
+    e = mode(world, numbers, iterations)
+    path = Path(e, rollout(world, numbers, e))
+    x = expand(world, numbers, path)
+    return Fit(path, x, riccati.factor(x), log_joint(world, numbers, path))
+
+
+__all__ = ["Fit", "fit", "log_emissions", "mode", "newton", "slopes"]

@@ -1,0 +1,106 @@
+"""Laplace's approximation: Gaussian at the most probable path, for observations of any law."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ssmlang.engines import _riccati as riccati
+from ssmlang.engines._expansion import log_emissions, open_up, tamed
+from ssmlang.engines._gaussian_means import mean_of, moments
+from ssmlang.engines._mode import Fit, fit
+from ssmlang.engines._mode_filter import by_rows, shares
+from ssmlang.engines.base import EngineBase, register
+from ssmlang.engines.nonlinear import Estimated, Nonlinear
+from ssmlang.engines.requirements import Requirements
+from ssmlang.engines.semidefinite import semidefinite_root
+
+
+@register
+@dataclass(frozen=True)
+class Laplace(EngineBase):
+    """The Gaussian law at the mode of the states given all data, and Laplace's formula for the likelihood:
+
+        log p(y) = log p(y | e*) + log p(e*) - 1/2 log det H + constants,
+
+    e* being the most probable standard normal numbers that drive the program and H the negative Hessian of the log joint
+    density in them (Durbin & Koopman 2012, chapter 10; Shephard & Pitt 1997; Skaug & Fournier 2006). Exact where the
+    program is linear and Gaussian. Where the states move linearly the mode is that of the states. The derivative of the
+    likelihood goes through the mode. NaN in y is a missing value.
+
+    `smooth` gives the mode and the inverse of H; `filter` takes each row in by a mode of its own, given the rows before
+    it. Moments of functions of the states are means over those Gaussian laws.
+    """
+
+    iterations: int = 100
+    """Newton steps at most; where they do not reach the mode, results are NaN"""
+
+    name: ClassVar[str] = "laplace"
+    requires: ClassVar[Requirements] = Requirements(
+        linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True,
+        emission_density=True,
+    )  # fmt: skip
+
+    def log_likelihood(self, program: Nonlinear, y: Float[Array, "T m"]) -> Float[Array, ""]:
+        """Laplace's approximation of the log-density of y."""
+        found = fit(*open_up(program, y), self.iterations)
+        value = jnp.sum(found.joint - riccati.log_dets(found.f))
+        return jnp.where(program.exists, value, -jnp.inf)
+
+    def log_likelihood_terms(self, program: Nonlinear, y: Float[Array, "T m"]) -> Float[Array, " T"]:
+        """Its share of each row: see `shares`; they sum to `log_likelihood`."""
+        world, numbers = open_up(program, y)
+        found = fit(world, numbers, self.iterations)
+        return terms_of(program, found, log_emissions(world, numbers, found.path.s))
+
+    def filter(self, program: Nonlinear, y: Float[Array, "T m"]) -> Estimated:
+        """Moments of each row given the data up to it, and one step ahead."""
+        return filtered(program, y, self.iterations, self.log_likelihood_terms(program, y))
+
+    def smooth(self, program: Nonlinear, y: Float[Array, "T m"]) -> Estimated:
+        """Mode and covariance of each row given all of y."""
+        world, numbers = open_up(program, y)
+        found = fit(world, numbers, self.iterations)
+        n = program.facts.n
+        cov = riccati.covariances(found.x, found.f)
+        root = jax.vmap(semidefinite_root)(cov)
+        t = jnp.arange(len(y))
+        through = lambda f: jax.vmap(lambda t, m, L: moments(lambda s: f(t, s), m, L))(t, found.path.s, root)
+        signal, spread = through(lambda t, s: program.observed(t, s).mean)
+        lets, lets_cov = through(program.definitions)
+        terms = terms_of(program, found, log_emissions(world, numbers, found.path.s))
+        return Estimated(found.path.s[:, :n], cov[:, :n, :n], signal, spread, terms, definition_mean=lets,
+                         definition_sd=_sd(lets_cov))  # fmt: skip
+
+
+def terms_of(program: Nonlinear, found: Fit, emitted: Float[Array, " T"]) -> Float[Array, " T"]:
+    """Laplace's log-likelihood row by row."""
+    tame = tamed(found.x)
+    terms = shares(found.x, found.f, tame, riccati.factor(tame), emitted, found.path.e.first, found.path.e.later)
+    return jnp.where(program.exists, terms, -jnp.inf)
+
+
+def filtered(program: Nonlinear, y: Float[Array, "T m"], iterations: int, terms: Float[Array, " T"]) -> Estimated:
+    """Moments by a mode for each row."""
+    n = program.facts.n
+    laws = by_rows(program, y, iterations)
+    t = jnp.arange(len(y))
+
+    def ahead(t: Array, m: Array, L: Array) -> tuple[Array, Array]:
+        mean, cov = moments(lambda s: program.observed(t, s).mean, m, L)
+        return mean, cov + mean_of(lambda s: program.observed(t, s).cov, m, L)
+
+    seen, seen_cov = jax.vmap(ahead)(t, laws.predicted, laws.predicted_root)
+    after = jax.vmap(lambda t, m, L: moments(lambda s: program.definitions(t, s), m, L))
+    lets, lets_cov = after(t, laws.mean, laws.root)
+    square = lambda L: (L @ jnp.swapaxes(L, 1, 2))[:, :n, :n]
+    return Estimated(laws.mean[:, :n], square(laws.root), seen, seen_cov, terms, laws.predicted[:, :n],
+                     square(laws.predicted_root), lets, _sd(lets_cov))  # fmt: skip
+
+
+def _sd(cov: Array) -> Array:
+    return jnp.sqrt(jnp.maximum(jnp.diagonal(cov, axis1=-2, axis2=-1), 0.0))

@@ -128,14 +128,17 @@ class PrimeField:
         return np.mod(a * b, P)
 
     def matmul(self, a: Array, b: Array) -> Array:
-        """Exact by halves of 16 bits in double precision: sums of up to 2^20 products stay below 2^53."""
+        """Exact by halves of 16 bits in double precision: sums of up to 2^20 products stay below 2^53.
+
+        P is 2^31 - 1, so that 2^31 counts as 1 and 2^32 as 2, and a remainder is a sum of bits without a division.
+        """
         a1, a0 = (a >> _HALF).astype(float), (a & 0xFFFF).astype(float)
         b1, b0 = (b >> _HALF).astype(float), (b & 0xFFFF).astype(float)
-        high = np.mod((a1 @ b1).astype(np.int64), P)
-        middle = np.mod((a1 @ b0 + a0 @ b1).astype(np.int64), P)
-        low = np.mod((a0 @ b0).astype(np.int64), P)
-        upper = np.mod((high << _HALF) + middle, P)
-        return np.mod((upper << _HALF) + low, P)
+        middle = (a1 @ b0 + a0 @ b1).astype(np.int64)
+        middle = (middle & P) + (middle >> 31)
+        total = (2 * (a1 @ b1) + a0 @ b0).astype(np.int64) + (middle << _HALF)
+        total = (total & P) + (total >> 31)
+        return np.asarray(np.where(total >= P, total - P, total))
 
     def reciprocal(self, a: Array) -> Array:
         if np.any(a == 0):

@@ -26,9 +26,13 @@ def _solve(equations: list[sp.Expr], field: Field, rng: np.random.Generator) -> 
     field.at({})
     fixed: dict[sp.Expr, int] = {}
     halves: dict[sp.Expr, sp.Symbol] = {}
-    equations = [_rational(e, halves) for e in equations]
+    equations = [e if e.is_Symbol else _rational(e, halves) for e in equations]
     back = {s: angle for angle, s in halves.items()}
     for e in sorted(equations, key=lambda e: len(e.free_symbols)):
+        if e.is_Symbol and e not in fixed:
+            fixed[e] = 0
+            field.at(fixed)
+            continue
         free = sorted((s for s in e.free_symbols if s not in fixed and e.is_polynomial(s)), key=str)
         if not free:
             try:

@@ -90,13 +90,23 @@ def quantile(p: Any) -> Any:
     q = p - 0.5
     with np.errstate(all="ignore"):
         middle = q * _ratio(_MIDDLE, 0.180625 - q * q)
+        inner = np.abs(q) <= 0.425
+        if inner.all():
+            return middle
         # Where p is no probability, its logarithm is none either.
         r = np.sqrt(-np.log(np.where(q <= 0, p, 1 - p)))
         far = np.where(r <= 5, _ratio(_SIDE, r - 1.6), _ratio(_TAIL, r - 5))
         far = np.where(np.isposinf(r), np.inf, far)
-    return np.where(np.abs(q) <= 0.425, middle, np.copysign(far, q))
+    return np.where(inner, middle, np.copysign(far, q))
 
 
 def _ratio(polynomials: tuple[tuple[float, ...], tuple[float, ...]], r: np.ndarray) -> np.ndarray:
-    above, below = polynomials
-    return np.asarray(np.polyval(above, r) / np.polyval(below, r))
+    above, below = (_horner(c, r) for c in polynomials)
+    return np.asarray(above / below)
+
+
+def _horner(coefficients: tuple[float, ...], r: np.ndarray) -> np.ndarray:
+    found = coefficients[0] * r
+    for c in coefficients[1:-1]:
+        found = (found + c) * r
+    return np.asarray(found + coefficients[-1])

@@ -48,7 +48,8 @@ class Exception_:
 @dataclass
 class BlockResult:
     """`lost`: directions of x[t] that are never seen, for almost all parameters; `whole`: the same with the delays
-    they leave behind, in stacked entries; both are None where they could not be written. `forgotten`: of delays alone.
+    they leave behind, in stacked entries; both are None where they could not be written. `forgotten`: entries of
+    directions of delays alone.
     `exceptions` are all there are where `complete`; `late` says what took too long."""
 
     system: System
@@ -56,7 +57,7 @@ class BlockResult:
     whole: tuple[Vector, ...] | None = ()
     dimension: int = 0
     entries: frozenset[int] = frozenset()
-    forgotten: tuple[Vector, ...] = ()
+    forgotten: frozenset[int] = frozenset()
     exceptions: list[Exception_] = field(default_factory=list)
     complete: bool = True
     late: str | None = None
@@ -186,7 +187,7 @@ class Block:
                 found.whole = self.directions(same) or self._in_time(same[-1])
                 found.lost = self.directions(now) or cut(found.whole, self.system.n)
                 return found
-            found.forgotten = self.directions(same) or self._in_time(same[-1]) or ()
+            found.forgotten = frozenset(int(i) for b in same for i in np.flatnonzero(b.any(axis=0)))
         try:
             self._exceptions(found)
         except OutOfTime as late:

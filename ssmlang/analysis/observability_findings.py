@@ -262,7 +262,7 @@ def _forgotten(result: BlockResult) -> list[str]:
     """Delays of which only a combination is seen: no state of the row itself is lost by that."""
     system = result.system
     names = system.companion.names
-    touched = sorted({i for v in result.forgotten for i in v if names[i] not in _noises(system)})
+    touched = sorted(i for i in result.forgotten if names[i] not in _noises(system))
     if not touched:
         return []
     delays = words.listed([names[i] for i in touched])

@@ -105,7 +105,10 @@ def _placed(wanted: Sequence[sp.Symbol], draws: Mapping[sp.Symbol, sp.Rational],
         if s in point:
             continue
         u = draws[s]
-        low, high = (e.xreplace(point) for e in domain.intervals.get(s, (-sp.oo, sp.oo)))
+        if s not in domain.intervals:
+            point[s] = _anywhere(u)
+            continue
+        low, high = (e if e.is_number else e.xreplace(point) for e in domain.intervals[s])
         if not low < high:
             return None
         if low.is_finite and high.is_finite:
@@ -115,9 +118,15 @@ def _placed(wanted: Sequence[sp.Symbol], draws: Mapping[sp.Symbol, sp.Rational],
         elif high.is_finite:
             value = high - u / (1 - u)
         else:
-            value = (2 * u - 1) * 2 if abs(2 * u - 1) < sp.Rational(9, 10) else (2 * u - 1) * 20
+            value = _anywhere(u)
         point[s] = sp.Rational(str(value)) if value.is_Float else value
     return point
+
+
+def _anywhere(u: sp.Rational) -> sp.Rational:
+    """A real number for one in (0, 1): most within (-2, 2), some up to 20."""
+    spread = 2 * u - 1
+    return 2 * spread if abs(10 * spread.p) < 9 * spread.q else 20 * spread
 
 
 def from_partial(partial: Sequence[sp.Expr]) -> list[sp.Expr]:

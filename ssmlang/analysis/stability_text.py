@@ -15,6 +15,8 @@ from ssmlang.analysis.stability_words import conditions, point, some, written
 
 MOST_FACTORS = 8
 """So many are written out."""
+ANYWHERE = Domain()
+"""All real values; it keeps the points that were drawn."""
 TREND = {1: "a unit root at frequency zero", 2: "two unit roots at frequency zero"}
 
 
@@ -80,7 +82,7 @@ def region(found: Sequence[Judged], domain: Domain) -> list[str]:
 def informative(f: Factor) -> list[sp.Expr]:
     """Conditions that do not hold for all real values of the parameters."""
     if len(f.conditions) > 1 and f.degree <= 2 and f.place == "inside":
-        return [g for g in f.conditions if not positive(g, Domain()).positive] or list(f.conditions)
+        return [g for g in f.conditions if not positive(g, ANYWHERE).positive] or list(f.conditions)
     return list(f.conditions)
 
 

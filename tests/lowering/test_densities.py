@@ -57,7 +57,8 @@ def test_a_law_with_an_entry_missing(name: str, args: dict, truth: object, point
 def test_a_joint_law_with_an_entry_missing_is_its_marginal() -> None:
     A = np.random.default_rng(0).normal(size=(3, 3))
     cov, loc = A @ A.T + np.eye(3), np.array([1.0, 2.0, 3.0])
-    found = log_density(law("MvNormal", event=1), {"loc": loc, "cov": cov}, jnp.array([0.5, np.nan, 1.0]))
+    args = {"loc": jnp.asarray(loc), "cov": jnp.asarray(cov)}
+    found = log_density(law("MvNormal", event=1), args, jnp.array([0.5, np.nan, 1.0]))
     keep = [0, 2]
     truth = stats.multivariate_normal(loc[keep], cov[np.ix_(keep, keep)]).logpdf([0.5, 1.0])
     np.testing.assert_allclose(found, truth, rtol=1e-12)

@@ -91,7 +91,7 @@ def test_lags_and_late_noises_are_part_of_the_memory() -> None:
     s = jnp.array([1.0, 0.7, 2.0, 3.0])
     after = p.transition(jnp.asarray(4), s, jnp.array([0.5]))
     np.testing.assert_allclose(after, [0.5 + 0.2 * np.tanh(3.0) + 1.0 + 0.21, 1.0, 1.0, 2.0])
-    np.testing.assert_allclose(p.emission(jnp.asarray(4), s, jnp.array([np.nan])).mean, [2.0])
+    np.testing.assert_allclose(np.asarray(p.emission(jnp.asarray(4), s, jnp.array([np.nan])).mean), [2.0])
 
 
 def test_a_noise_shared_with_the_transition_is_correlated() -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ssmlang.engines.discrete import Chains as Chains
     from ssmlang.engines.discrete import Discrete as Discrete
     from ssmlang.engines.kalman import Kalman as Kalman
+    from ssmlang.engines.laplace import Laplace as Laplace
     from ssmlang.engines.markov_chain import MarkovChain as MarkovChain
     from ssmlang.engines.markov_chain import Memory as Memory
     from ssmlang.engines.program import Initial as Initial
@@ -36,6 +37,7 @@ _HOMES = {
     "Initial": "program",
     "Kalman": "kalman",
     "Known": "base",
+    "Laplace": "laplace",
     "LinearGaussian": "program",
     "MarkovChain": "markov_chain",
     "Memory": "markov_chain",

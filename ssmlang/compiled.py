@@ -83,7 +83,7 @@ class Model:
         self.constants = dict(constants or {})
         self.augment = dict(augment or {})
         self._executions: dict[Any, Execution] = {}
-        if self.spec.assertions:
+        if self.spec.assertions or any(lift.mode == "exact" for lift in self.spec.lifts):
             require_assertions(self.spec, self.form, self.diagnostics)
 
     @property

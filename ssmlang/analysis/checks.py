@@ -47,8 +47,10 @@ ANSWERS = {
 
 
 def answering(context: Context) -> tuple[str, ...]:
-    """The checks that a model's assertions need."""
+    """The checks that a model's assertions need, and its exact lifts, which ask for a proof too."""
     wanted = {name for a in context.model.assertions for name in ANSWERS.get(a.property, CHECKS)}
+    if any(lift.mode == "exact" for lift in context.model.lifts):
+        wanted.add("ssmlang.analysis.closure")
     return tuple(name for name in CHECKS if name in wanted)
 
 

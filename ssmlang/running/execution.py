@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
@@ -124,6 +125,9 @@ class Execution:
 
     moments: ClassVar[str] = "ssmlang.running.moments:Moments"
     """What makes filtered, smoothed and forecast moments ready: module and class, imported when first used"""
+
+    remarks: Mapping[str, str] = MappingProxyType({})
+    """What results say of how they were computed, in their attributes"""
 
     def __init__(self, model: Model, form: LinearForm, engine: Engine) -> None:
         self.model, self.form, self.engine = model, form, engine

@@ -14,10 +14,12 @@ def execution_of(model: Model, form: Any, engine: Engine) -> Execution:
     """What runs an engine on a model; `form` is the model's linear form, or the obstacles to it."""
     if engine.requires.linear:
         if not isinstance(form, LinearForm):
-            from ssmlang.analysis.lifting import linear_program
+            from ssmlang.analysis.lifting import in_lift
+            from ssmlang.running.lifted import LiftedExecution
 
-            model, form = linear_program(model, form)
-        assert isinstance(form, LinearForm)
+            lift = in_lift(model, form)
+            assert lift is not None
+            return LiftedExecution(lift, engine)
         return Execution(model, form, engine)
     if engine.requires.discrete:
         from ssmlang.running.chains import ChainExecution

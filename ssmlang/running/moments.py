@@ -74,7 +74,8 @@ class Moments:
         self._observed = len(self.lowering.observations)
         # In the coordinates of a lift the states and definitions are the execution's own.
         self._states = self.lowering.states[: sum(v.size for v in execution.model.states.values())]
-        self._about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb)
+        about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb)
+        self._about = {**about, **execution.remarks}
         self._templates = Kept(4)
 
     def arrays(self, params: Mapping[str, Any]) -> Arrays:

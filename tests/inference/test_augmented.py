@@ -42,7 +42,7 @@ trigamma = lambda a: polygamma(1, a)
         ("~ HalfCauchy(2)", np.log(2), np.pi**2 / 4),
         ("~ Beta(2, 5)", digamma(2) - digamma(5), trigamma(2) + trigamma(5)),
         ("~ Beta(2000, 5000)", digamma(2000) - digamma(5000), trigamma(2000) + trigamma(5000)),
-        ("~ Beta(0.5, 0.5)", 0, 2 * trigamma(0.5)),
+        ("~ Beta(0.8, 0.8)", 0, 2 * trigamma(0.8)),
         ("~ Uniform(-1, 3)", 0, np.pi**2 / 3),
     ],
 )

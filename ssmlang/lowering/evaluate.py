@@ -12,13 +12,14 @@ import numpy as np
 from jax.scipy import special
 from jax.scipy.linalg import block_diag
 
+from ssmlang.engines.diffusion import exprel, transition
 from ssmlang.model._numeric import EPS, ROUNDING
 from ssmlang.model.expr import Node
 
 UNARY: dict[str, Callable[[Any], jax.Array]] = {
     "neg": jnp.negative, "not": jnp.logical_not, "abs": jnp.abs, "exp": jnp.exp, "log": jnp.log, "log1p": jnp.log1p,
-    "expm1": jnp.expm1, "sqrt": jnp.sqrt, "sin": jnp.sin, "cos": jnp.cos, "tan": jnp.tan, "asin": jnp.arcsin,
-    "acos": jnp.arccos, "atan": jnp.arctan, "tanh": jnp.tanh, "relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid,
+    "expm1": jnp.expm1, "exprel": exprel, "sqrt": jnp.sqrt, "sin": jnp.sin, "cos": jnp.cos, "tan": jnp.tan,
+    "asin": jnp.arcsin, "acos": jnp.arccos, "atan": jnp.arctan, "tanh": jnp.tanh, "relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid,
     "softplus": jax.nn.softplus, "logit": lambda x: jnp.log(x) - jnp.log1p(-x), "lgamma": special.gammaln,
     "gamma": special.gamma, "normal_cdf": special.ndtr,
 }  # fmt: skip
@@ -198,11 +199,22 @@ def _apply(node: Node, args: Sequence[jax.Array]) -> jax.Array:
             return jax.nn.softmax(args[0], axis=-1)
         case "interp":
             return jnp.interp(args[0], args[1], args[2])
+        case "diffuse":
+            return _diffused(args[0], args[1], args[2], node)
         case "solve":
             return jnp.linalg.solve(args[0], args[1])
         case "semidefinite_root":
             return _semidefinite_root(args[0])
     raise ValueError(f"no operation {op}")
+
+
+def _diffused(A: jax.Array, h: jax.Array, L: jax.Array, node: Node) -> jax.Array:
+    """One step of each of several linear differential equations."""
+    one = lambda A, h, L: jnp.stack(transition(A, h, L))
+    if node.ndim == 3:
+        return one(A, h, L)
+    moved = jax.vmap(one, in_axes=(0, 0 if h.ndim else None, 0))(A, h, L)
+    return jnp.moveaxis(moved, 0, 1)
 
 
 def _power(base: jax.Array, exponent: jax.Array, known: np.ndarray | None) -> jax.Array:

@@ -8,14 +8,21 @@ from typing import Any
 
 import numpy as np
 
+from ssmlang.model._diffusion import diffuse
+
 _lgamma = np.vectorize(math.lgamma, otypes=[float])
 _gamma = np.vectorize(math.gamma, otypes=[float])
 _normal_cdf = np.vectorize(lambda x: 0.5 * math.erfc(-x / math.sqrt(2)), otypes=[float])
 
+def _exprel(x: Any) -> np.ndarray:
+    x = np.asarray(x, float)
+    return np.where(x == 0, 1.0, np.expm1(x) / np.where(x == 0, 1.0, x))
+
+
 UNARY: dict[str, Any] = {
     "neg": np.negative, "not": np.logical_not, "abs": np.abs, "exp": np.exp, "log": np.log, "log1p": np.log1p,
-    "expm1": np.expm1, "sqrt": np.sqrt, "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin,
-    "acos": np.arccos, "atan": np.arctan, "tanh": np.tanh, "relu": lambda x: np.maximum(x, 0),
+    "expm1": np.expm1, "exprel": _exprel, "sqrt": np.sqrt, "sin": np.sin, "cos": np.cos, "tan": np.tan,
+    "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "tanh": np.tanh, "relu": lambda x: np.maximum(x, 0),
     "sigmoid": lambda x: 0.5 * (1 + np.tanh(0.5 * np.asarray(x, float))),
     "softplus": lambda x: np.logaddexp(0.0, x),
     "logit": lambda x: np.log(x) - np.log1p(-np.asarray(x, float)),
@@ -107,6 +114,8 @@ def evaluate(op: str, attrs: tuple[Any, ...], args: Sequence[np.ndarray]) -> np.
             return _softmax(args[0])
         case "interp":
             return np.interp(args[0], args[1], args[2])
+        case "diffuse":
+            return diffuse(*args, _semidefinite_root)
         case "matrix_power":
             return np.linalg.matrix_power(args[0], int(args[1]))
         case "solve":

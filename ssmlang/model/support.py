@@ -55,6 +55,8 @@ def _one(node: Node, args: list[np.ndarray]) -> np.ndarray:
             return _reached(args[0])
         case "inverse":
             return _reach(args[0])
+        case "diffuse":
+            return np.stack([_diffused(A, L) for A, L in zip(args[0], args[2])], axis=1)
         case "index":
             positions = [a.value for a in node.args[1:]]
             if all(p is not None for p in positions):
@@ -72,6 +74,18 @@ def _reached(mask: np.ndarray) -> np.ndarray:
         if (more == found).all():
             return found
         found = more
+
+
+def _diffused(A: np.ndarray, L: np.ndarray) -> np.ndarray:
+    """A step of a linear differential equation: what reaches what by a path through the drift, and the triangular root
+    of the covariance of what the noise reaches."""
+    paths = A | np.eye(len(A), dtype=bool)
+    for _ in range(len(A).bit_length()):
+        paths = paths.astype(float) @ paths.astype(float) > 0
+    driven = paths.astype(float) @ L.astype(float)
+    covariance = driven @ driven.T > 0
+    reached = covariance.diagonal()
+    return np.stack([paths, paths, np.tril(_reach(covariance)) & reached[:, None] & reached])
 
 
 def _reach(mask: np.ndarray) -> np.ndarray:

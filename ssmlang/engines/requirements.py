@@ -14,6 +14,9 @@ class Requirements(NamedTuple):
     finite_order: bool
     """Whether it cannot take a sum over the whole past, but as a companion state of the series' length."""
     discrete: bool = False
+    """Whether it runs `ssmlang.engines.discrete.Chains`: every state has finitely many values."""
+    switching: bool = False
+    """Whether it runs `ssmlang.engines.switching.Switching`: discrete states choose among linear-Gaussian equations."""
     gradients: bool = True
     """Whether its log-likelihood can be differentiated; without, an engine takes no part in `fit`."""
     exact: bool = True

@@ -53,12 +53,18 @@ class Facts(NamedTuple):
     """s_0 and s_t are affine in s_{t-1} and e_t together, with coefficients of the row alone"""
     gaussian_transition: bool = False
     """the maps of standard normal numbers give the laws of s_0 and s_t themselves"""
+    gaussian_step: bool = False
+    """as `gaussian_transition`, of s_t given s_{t-1} alone"""
     gaussian_emission: bool = False
     """y_t given s_t is Gaussian"""
+    steady_emission: bool = False
+    """the covariance of the statistic of y_t given s_t does not depend on s_t"""
     density: bool = False
-    """s_t given s_{t-1} has the density `log_transition`, and the memory is x_t alone"""
+    """x_t given x_{t-1} has the density `log_transition`; nothing but definitions reads older rows or noises"""
     discrete: tuple[int, ...] = ()
     """entries of the memory that take whole numbers alone"""
+    augmented: tuple[int, ...] = ()
+    """entries of the memory that are augmented parameters of the row itself, each with a step of its own"""
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,9 @@ class Nonlinear:
     sample_observed: Callable[[Key[Array, ""], Int[Array, ""], Float[Array, " N"]], Float[Array, " m"]]
     """A draw of y_t given s_t"""
     log_transition: Callable[[Int[Array, ""], Float[Array, " N"], Float[Array, " N"]], Float[Array, ""]]
-    """log-density of s_t given s_{t-1}: (t, s_{t-1}, s_t); where `facts.density`"""
+    """log-density of x_t given x_{t-1}: (t, s_{t-1}, s_t); where `facts.density`"""
+    joined: Callable[[Float[Array, " N"], Float[Array, " N"]], Float[Array, " N"]]
+    """The memory of a row whose x is that of the second memory, after a row with the first"""
     definitions: Callable[[Int[Array, ""], Float[Array, " N"]], Float[Array, " d"]]
     """Functions of the memory whose moments are wanted beside those of x"""
     exists: Bool[Array, ""] | bool = True
@@ -94,11 +102,12 @@ class Estimated(NamedTuple):
 
     Moments as in `ssmlang.engines.base.Filtered`; the smoother gives no predicted ones, and as `observed_*` the moments
     of the mean of y_t given s_t. `definition_*`: of `Nonlinear.definitions`. `ess`: effective number of particles.
-    `paths`: draws of x given all data.
+    `paths`: draws of x given all data. `sd` in place of `cov`: where an engine holds no full covariance, or it would be
+    too large.
     """
 
     mean: Float[Array, "T n"]
-    cov: Float[Array, "T n n"]
+    cov: Float[Array, "T n n"] | None
     observed_mean: Float[Array, "T m"]
     observed_cov: Float[Array, "T m m"]
     log_likelihood: Float[Array, " T"]
@@ -108,3 +117,5 @@ class Estimated(NamedTuple):
     definition_sd: Float[Array, "T d"] | None = None
     ess: Float[Array, " T"] | None = None
     paths: Float[Array, "P T n"] | None = None
+    sd: Float[Array, "T n"] | None = None
+    predicted_sd: Float[Array, "T n"] | None = None

@@ -93,10 +93,12 @@ def nodes_of(item: Equation | InitialEquation) -> list[Node]:
     )
 
 
-def memory_of(model: Model, sizes: Mapping[str, int], latent: Sequence[str] = ()) -> tuple[Memory, tuple[str, ...]]:
+def memory_of(model: Model, sizes: Mapping[str, int], latent: Sequence[str] = (), *, definitions: bool = True
+              ) -> tuple[Memory, tuple[str, ...]]:  # fmt: skip
     """The memory of a model, and the named noises outside of it that only observations of their own row read.
 
     `sizes`: of augmented parameters on their unconstrained scale. `latent`: observations that are part of the state.
+    Without `definitions`, what these alone read is left out.
     """
     depth: dict[Key, int] = {}
     readers: dict[str, set[str]] = {name: set() for name in model.noises}
@@ -115,7 +117,7 @@ def memory_of(model: Model, sizes: Mapping[str, int], latent: Sequence[str] = ()
         reads(nodes_of(e), "transition" if moved else "emission")
     for d in model.differentials:
         reads([d.value], "transition")
-    for let in model.definitions.values():
+    for let in model.definitions.values() if definitions else ():
         if let.series and let.value is not None:
             reads([let.value], "definition")
     places: dict[Key, Place] = {}

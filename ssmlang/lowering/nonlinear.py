@@ -107,10 +107,24 @@ class NonlinearLowering:
             linear=all(self._linear(e) for e in (*self.moved, *self.initials))
             and all(self._linear_law(v.law) for v in self.noises if v.law is not None),
             gaussian_transition=exact, gaussian_emission=self.emissions.gaussian,
-            density=not self.memory.deep and all(e.law is not None for e in self.moved) and not self.model.differentials
-            and all(w.step is not None for w in self.walks.values()),
+            gaussian_step=all(law.name in EXACT for law in laws) and not self.memory.whole,
+            steady_emission=self.emissions.gaussian and not self.emissions.noises and self._steady(),
+            density=self._density(),
             discrete=self.memory.whole,
+            augmented=tuple(self.memory.starts["augment", n, 0] + i for n, w in self.walks.items()
+                            for i in range(w.size)),
         )  # fmt: skip
+
+    def _steady(self) -> bool:
+        """Whether no scale of a Gaussian observation moves with the memory, or with other observations of its row."""
+        reads = [r for s in self.emissions.seen if s.equation.law is not None
+                 for r in expr.references([v for k, v in s.equation.law.args.items() if k != "loc"])]  # fmt: skip
+        return not any(self._moving(*r) or (r[0] == "obs" and r[2] == 0) for r in reads)
+
+    def _density(self) -> bool:
+        core, _ = memory_of(self.model, {n: w.size for n, w in self.walks.items()}, self.latent, definitions=False)
+        laws = all(e.law is not None for e in self.moved) and not self.noises and not self.model.differentials
+        return not core.deep and laws and all(w.step is not None for w in self.walks.values())
 
     def _linear(self, e: Equation | InitialEquation) -> bool:
         """Whether what an equation gives is affine in the states and noises that it reads."""
@@ -166,6 +180,7 @@ class NonlinearLowering:
             sample=lambda key, t, s: transition(t, s, Draws(key)),
             sample_observed=lambda key, t, s: E.sample(row(t, s), Draws(key)),
             log_transition=lambda t, s, now: self._log_transition(params, data, t, s, now),
+            joined=self._joined,
             definitions=lambda t, s: self._definitions(params, row(t, s), s),
             exists=exists,
         )
@@ -256,6 +271,9 @@ class NonlinearLowering:
     def _values(self, e: Equation | InitialEquation) -> Values | None:
         name = e.targets[0].name
         return (self.model.states.get(name) or self.model.observations[name]).values
+
+    def _joined(self, before: Array, after: Array) -> Array:
+        return self.memory.pushed(before, {key: self.memory.get(after, *key, 0) for key in self.memory.places})
 
     def _log_transition(self, params: Numbers, data: Mapping[Key, Array], t: Any, s: Array, after: Array) -> Array:
         from ssmlang.lowering.densities import log_density

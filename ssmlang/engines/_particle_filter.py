@@ -1,0 +1,160 @@
+"""The pass forward of a particle filter: bootstrap, guided or auxiliary, one row after another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from ssmlang.engines._proposals import at_mode, drawn, linearised
+from ssmlang.engines._swarm import (
+    Moments,
+    Weighted,
+    begun,
+    deviations,
+    log_emission,
+    moved,
+    normalised,
+    normals,
+    seen,
+    spread,
+)  # fmt: skip
+from ssmlang.engines.nonlinear import Facts, Nonlinear
+from ssmlang.engines.resampling import parents
+
+LEAST = 30.0
+"""First-stage weights are at least exp(-30) of the largest one, so that no particle is out of reach."""
+
+
+class Plan(NamedTuple):
+    """How particles are moved."""
+
+    guided: bool
+    """by a law of the row's noises given its observations"""
+    linear: bool
+    """that law from the mean of the observations; else at its mode"""
+    auxiliary: bool
+    """parents are chosen by how well they predict the row"""
+
+
+def plan_of(facts: Facts, proposal: str) -> Plan:
+    """What a proposal is to a program."""
+    linear = facts.gaussian_emission and facts.steady_emission
+    best = facts.gaussian_step and facts.noises > 0 and linear
+    if proposal == "auto":
+        proposal = "guided" if best else "bootstrap"
+    return Plan(proposal == "guided" or (proposal == "auxiliary" and best), linear, proposal == "auxiliary")
+
+
+class Row(NamedTuple):
+    """What is kept of a row where moments are wanted."""
+
+    after: Moments
+    before: Moments
+    observed: Moments
+    definition_mean: Float[Array, " d"]
+    definition_sd: Float[Array, " d"]
+    ess: Float[Array, ""]
+
+
+class Cloud(NamedTuple):
+    """The particles of a row, as they are kept for the way back."""
+
+    s: Float[Array, "N P"]
+    logs: Float[Array, " P"]
+    parents: Int[Array, " P"]
+
+
+@dataclass(frozen=True)
+class Forward:
+    """The pass forward over a program, with so many particles."""
+
+    program: Nonlinear
+    particles: int
+    plan: Plan
+    scheme: str
+    threshold: float
+
+    def run(self, y: Float[Array, "T m"], key: Key[Array, ""], *, rows: bool = False, clouds: bool = False
+            ) -> tuple[Float[Array, " T"], Row | None, Cloud | None]:  # fmt: skip
+        """Log-density of each row given those before it; where asked for, moments of each row and its particles."""
+        keys = jax.vmap(lambda t: jax.random.fold_in(key, t))(jnp.arange(len(y)))
+        start = begun(self.program, keys[0], self.particles)
+        zero = jnp.asarray(0)
+        even = jnp.full(self.particles, -jnp.log(float(self.particles)))
+        pool, term = normalised(even + log_emission(self.program, zero, start, y[0]))
+        kept = self._kept(zero, start, jnp.exp(even), start, pool, jnp.arange(self.particles), rows, clouds)
+
+        def body(carry: tuple[Array, Weighted], row: tuple[Array, Array, Array]) -> tuple[tuple[Array, Weighted], tuple[
+            Array, tuple[Row | None, Cloud | None]]]:  # fmt: skip
+            (s, pool), (t, y, key) = carry, row
+            now, pool, term, kept = self._row(t, y, key, s, pool, rows, clouds)
+            return (now, pool), (term, kept)
+
+        _, (terms, later) = jax.lax.scan(body, (start, pool), (jnp.arange(1, len(y)), y[1:], keys[1:]))
+        terms = jnp.where(self.program.exists, jnp.concatenate([term[None], terms]), -jnp.inf)
+        joined = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), kept, later)
+        return terms, *joined
+
+    def _row(self, t: Array, y: Array, key: Array, s: Array, pool: Weighted, rows: bool, clouds: bool
+             ) -> tuple[Array, Weighted, Array, tuple[Row | None, Cloud | None]]:  # fmt: skip
+        program, P = self.program, self.particles
+        choose, move, ahead = jax.random.split(key, 3)
+        guides = None
+        if self.plan.guided:
+            guide = linearised if self.plan.linear else at_mode
+            guides = jax.vmap(lambda s: guide(program, t, s, y), 1)(s)
+        first = self._first_stage(t, y, s, guides.log_predictive if guides is not None else None)
+        if first is None:
+            judged, log_sum = pool, jnp.zeros(())
+        else:
+            judged, log_sum = normalised(pool.logs + first)
+
+        def chosen() -> tuple[Array, Array, Array]:
+            at = parents(self.scheme, choose, judged.weights)
+            even = jnp.full(P, log_sum - jnp.log(float(P)))
+            return s[:, at], even if first is None else even - first[at], at
+
+        def left() -> tuple[Array, Array, Array]:
+            return s, pool.logs, jnp.arange(P, dtype=jnp.int32)
+
+        s, logs, at = jax.lax.cond(judged.ess < self.threshold * P, chosen, left)
+        if guides is None:
+            now, more = moved(program, move, t, s), 0.0
+        else:
+            mine = jax.tree.map(lambda a: a[at], guides)
+            e, more = jax.vmap(drawn, (0, 1), (1, 0))(mine, normals(move, program.facts.noises, P))
+            now = jax.vmap(program.transition, (None, 1, 1), 1)(t, s, e)
+        pool, term = normalised(logs + more + log_emission(program, t, now, y))
+        before = now
+        if rows and guides is not None:
+            before = moved(program, ahead, t, s)
+        prior = normalised(logs)[0].weights if rows else logs
+        return now, pool, term, self._kept(t, before, prior, now, pool, at, rows, clouds)
+
+    def _first_stage(self, t: Array, y: Array, s: Array, predictive: Array | None) -> Array | None:
+        """How well each particle predicts the row, in logarithms (Pitt & Shephard 1999)."""
+        if not self.plan.auxiliary:
+            return None
+        program = self.program
+        if predictive is None:
+            still = jnp.zeros(program.facts.noises)
+            point = lambda s: program.log_emission(t, program.transition(t, s, still), y)
+            predictive = jax.vmap(point, 1)(s)
+        predictive = jnp.where(jnp.isnan(predictive), -jnp.inf, predictive)
+        top = jnp.max(predictive)
+        return jnp.maximum(predictive, jnp.where(jnp.isfinite(top), top, 0.0) - LEAST)
+
+    def _kept(self, t: Array, before: Array, prior: Array, now: Array, pool: Weighted, at: Array, rows: bool,
+              clouds: bool) -> tuple[Row | None, Cloud | None]:  # fmt: skip
+        program, n = self.program, self.program.facts.n
+        row = None
+        if rows:
+            lets = spread(jax.vmap(program.definitions, (None, 1), 1)(t, now), pool.weights)
+            row = Row(spread(now[:n], pool.weights), spread(before[:n], prior),
+                      seen(program, t, before, prior, noise=True), lets.mean, deviations(lets.cov),
+                      pool.ess)  # fmt: skip
+        return row, Cloud(now, pool.logs, at.astype(jnp.int32)) if clouds else None

@@ -1,0 +1,115 @@
+"""The particle filter and smoother: weighted draws of the state, for programs of any law."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from ssmlang.engines._backward import ancestral, backward
+from ssmlang.engines._particle_filter import Forward, plan_of
+from ssmlang.engines._swarm import deviations, seen, spread
+from ssmlang.engines.base import EngineBase, register
+from ssmlang.engines.nonlinear import Estimated, Facts, Nonlinear
+from ssmlang.engines.requirements import Requirements
+from ssmlang.engines.resampling import SCHEMES, Scheme
+
+PROPOSALS = ("auto", "bootstrap", "guided", "auxiliary")
+
+
+@register
+@dataclass(frozen=True)
+class Particle(EngineBase):
+    """Sequential Monte Carlo: particles are moved, weighted by what is observed, and resampled.
+
+    The likelihood is unbiased: the mean of exp(log-likelihood) over keys is the likelihood itself. Smoothing is by
+    backward sampling, and by lines of descent where the transition has no density. Gordon, Salmond & Smith (1993);
+    Chopin & Papaspiliopoulos (2020), chapters 10 and 12.
+    """
+
+    particles: int = 1000
+    proposal: Literal["auto", "bootstrap", "guided", "auxiliary"] = "auto"
+    """bootstrap: by the transition alone; guided: by the row's observations too, exactly where these are linear and
+    Gaussian, else by a Gaussian law at the mode; auxiliary: parents too are chosen by the observations. auto: guided
+    where it is exact or nearly so (Gaussian noises, a Gaussian observation of constant scale), else bootstrap"""
+    resampling: Scheme = "systematic"
+    threshold: float = 0.5
+    """Particles are resampled where their effective number is below this share of them; 1: in every row, 0: never"""
+    trajectories: int = 200
+    """Paths that the smoother draws"""
+
+    name: ClassVar[str] = "particle"
+    requires: ClassVar[Requirements] = Requirements(
+        linear=False, gaussian=False, finite_order=True, gradients=False, exact=False, emission_density=True,
+        random=True,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if self.particles < 2:
+            raise ValueError(f"particles={self.particles}: at least 2")
+        if self.trajectories < 1:
+            raise ValueError(f"trajectories={self.trajectories}: at least 1")
+        if self.proposal not in PROPOSALS:
+            raise ValueError(f"proposal={self.proposal!r}: one of {', '.join(PROPOSALS)}")
+        if self.resampling not in SCHEMES:
+            raise ValueError(f"resampling={self.resampling!r}: one of {', '.join(SCHEMES)}")
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold={self.threshold}: a share between 0 and 1")
+
+    def misfit(self, facts: Facts) -> str | None:
+        """Why these options do not fit a program, in words; None where they do."""
+        if self.proposal == "guided" and not (facts.gaussian_step and facts.noises):
+            return "proposal='guided' needs states that are driven by Gaussian noises"
+        if self.proposal == "auxiliary" and facts.discrete:
+            return "proposal='auxiliary' needs states that are real numbers"
+        return None
+
+    def log_likelihood_terms(  # type: ignore[override]
+        self, program: Nonlinear, y: Float[Array, "T m"], key: Key[Array, ""]
+    ) -> Float[Array, " T"]:
+        """Log-density of each row given the rows before it: -inf where no particle can have given it."""
+        return self._forward(program).run(y, key)[0]
+
+    def log_likelihood(  # type: ignore[override]
+        self, program: Nonlinear, y: Float[Array, "T m"], key: Key[Array, ""]
+    ) -> Float[Array, ""]:
+        """Log of an unbiased estimate of the density of what was observed."""
+        return jnp.sum(self.log_likelihood_terms(program, y, key))
+
+    def filter(self, program: Nonlinear, y: Float[Array, "T m"], key: Key[Array, ""]) -> Estimated:
+        """Filtered and one-step-ahead moments of each row, and the effective number of particles."""
+        terms, rows, _ = self._forward(program).run(y, key, rows=True)
+        assert rows is not None
+        return Estimated(
+            rows.after.mean, rows.after.cov, rows.observed.mean, rows.observed.cov, terms, rows.before.mean,
+            rows.before.cov, rows.definition_mean, rows.definition_sd, rows.ess,
+        )  # fmt: skip
+
+    def smooth(self, program: Nonlinear, y: Float[Array, "T m"], key: Key[Array, ""]) -> Estimated:
+        """Moments of each row given all of y, and paths drawn."""
+        terms, _, clouds = self._forward(program).run(y, key, clouds=True)
+        assert clouds is not None
+        fresh, n = jax.random.fold_in(key, len(y)), program.facts.n
+        if program.facts.density:
+            back = backward(program, clouds, fresh, self.trajectories)
+        else:
+            back = ancestral(clouds, fresh, self.trajectories)
+        t = jnp.arange(len(y))
+        states = jax.vmap(spread)(back.s[:, :n], back.weights)
+        signal = jax.vmap(lambda t, s, w: seen(program, t, s, w, noise=False))(t, back.s, back.weights)
+        each = jax.vmap(jax.vmap(program.definitions, (None, 1), 1))
+        if program.facts.density:
+            lets = jax.vmap(lambda x: spread(x, jnp.full(self.trajectories, 1 / self.trajectories)))(each(t, back.paths))
+        else:
+            lets = jax.vmap(spread)(each(t, back.s), back.weights)
+        return Estimated(
+            states.mean, states.cov, signal.mean, signal.cov, terms, definition_mean=lets.mean,
+            definition_sd=deviations(lets.cov), paths=jnp.moveaxis(back.paths[:, :n], 2, 0),
+        )  # fmt: skip
+
+    def _forward(self, program: Nonlinear) -> Forward:
+        plan = plan_of(program.facts, self.proposal)
+        return Forward(program, self.particles, plan, self.resampling, self.threshold)

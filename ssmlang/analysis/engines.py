@@ -50,9 +50,17 @@ REQUIRES = {
     "growing": Requirements(linear=True, gaussian=True, finite_order=False, proper_start=True),
     "discrete": Requirements(linear=False, gaussian=False, finite_order=True, discrete=True),
     "ekf": Requirements(linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True),
+    "dual_ekf": Requirements(
+        linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True, augmented=True,
+        smooths=False,
+    ),  # fmt: skip
     "laplace": Requirements(
         linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True,
         emission_density=True,
+    ),  # fmt: skip
+    "latent": Requirements(
+        linear=False, gaussian=False, finite_order=True, continuous=True, emission_density=True, normal_noise=True,
+        joint=True,
     ),  # fmt: skip
 }
 """The engines of this version with what they need, the same that their classes say; `auto` falls back in this order."""

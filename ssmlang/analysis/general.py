@@ -41,6 +41,9 @@ def lacking(model: Model, requires: Requirements, able: Iterable[str] = ()) -> l
         for law in _laws(model):
             if law.name in WITHOUT_MOMENTS:
                 bar("works with means and variances", law.span, f"{law.name} has none")
+    if requires.augmented and not any(p.augment for p in model.parameters.values()):
+        bar("filters states and augmented parameters side by side", None, "",
+            "no parameter is augmented: `augment param ...`, or compile(..., augment={...})")  # fmt: skip
     if requires.emission_density:
         for e in model.equations:
             if e.role == "emission" and _exact(e, model):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ssmlang.engines.discrete import Chains as Chains
     from ssmlang.engines.discrete import Discrete as Discrete
     from ssmlang.engines.kalman import Kalman as Kalman
+    from ssmlang.engines.latent import Latent as Latent
     from ssmlang.engines.laplace import Laplace as Laplace
     from ssmlang.engines.markov_chain import MarkovChain as MarkovChain
     from ssmlang.engines.markov_chain import Memory as Memory
@@ -32,11 +33,14 @@ _HOMES = {
     "DiffuseHead": "_diffuse_head",
     "Discrete": "discrete",
     "Dual": "dual",
+    "DualEKF": "dual_ekf",
+    "EKF": "ekf",
     "Engine": "base",
     "Growing": "growing",
     "Initial": "program",
     "Kalman": "kalman",
     "Known": "base",
+    "Latent": "latent",
     "Laplace": "laplace",
     "LinearGaussian": "program",
     "MarkovChain": "markov_chain",

@@ -135,6 +135,8 @@ MODULES = {
         "kalman", "square_root", "parallel", "dual", "growing", "batch", "wiener_hopf", "banded", "ekf",
         "laplace",
         "discrete",
+        "latent",
+        "dual_ekf",
     )
 }
 """Engine by name -> the module whose import registers it."""

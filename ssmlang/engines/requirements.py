@@ -39,3 +39,11 @@ class Requirements(NamedTuple):
     """Of a nonlinear program: the observations have a density given the state."""
     random: bool = False
     """Whether the engine draws: its methods take a key beside the program and the data."""
+    normal_noise: bool = False
+    """Of a nonlinear program: the laws of its states are maps of standard normal numbers."""
+    joint: bool = False
+    """Whether it gives the law of states and parameters together, for `fit` and `numpyro` alone."""
+    augmented: bool = False
+    """Of a nonlinear program: some parameter is augmented."""
+    smooths: bool = True
+    """Whether it gives the law of a row given all data."""

@@ -31,7 +31,8 @@ from ssmlang.running.moments import Moments, extended
 if TYPE_CHECKING:
     from ssmlang.compiled import Model as Compiled
 
-FIELDS = ("mean", "cov", "predicted_mean", "predicted_cov", "observed_mean", "observed_cov", "log_likelihood", "ess")
+FIELDS = ("mean", "cov", "sd", "predicted_mean", "predicted_cov", "predicted_sd", "observed_mean", "observed_cov",
+          "log_likelihood", "ess")  # fmt: skip
 
 
 class GeneralExecution(Execution):
@@ -190,6 +191,10 @@ class GeneralMoments(Moments):
     def __init__(self, model: Compiled, execution: Any, verb: Literal["filter", "smooth", "forecast"], bound: Bound, *,
                  steps: int = 0, future: Any = None) -> None:  # fmt: skip
         self.model, self.execution, self.verb = model, execution, verb
+        if verb == "smooth" and not execution.engine.requires.smooths:
+            raise SsmError(Diagnostic("E306", f"engine '{execution.engine.name}' filters alone",
+                                      why=("it gives no law of a row given all data",),
+                                      help=('smooth with engine="ekf"',)))  # fmt: skip
         ahead = verb == "forecast"
         self.first = bound.steps if ahead else 0
         self.bound = extended(model, bound, steps, future) if ahead else bound
@@ -246,7 +251,7 @@ class GeneralMoments(Moments):
         spec = self.model.spec
         lets = {n: Labelled(arrays[n], axes, arrays.get(f"{n}_sd")) for n, _, axes in self._lets() if n in arrays}
         lets |= {n: Labelled(arrays[n], spec.parameters[n].axes) for n in self.general.walks if n in arrays}
-        made = labelled({k: v for k, v in arrays.items() if k in FIELDS or k == "sd"}, states=self._states,
+        made = labelled({k: v for k, v in arrays.items() if k in FIELDS}, states=self._states,
                         observations=self.general.observations, time=self._time, definitions=lets, attrs=attrs,
                         keep=keep)  # fmt: skip
         for name, value in constant.items():

@@ -68,11 +68,11 @@ class Memory:
         whole = np.arange(self.size).reshape(self.row_size, -1)
         return np.broadcast_to(np.asarray(self.spread(whole.reshape(-1))), (self.size, self.row_size))
 
-    def gather(self, pairs: Float[Array, "N K"], reduce: Callable[..., Any]) -> Float[Array, " N"]:
+    def gather(self, pairs: Float[Array, "N K *more"], reduce: Callable[..., Any]) -> Float[Array, "N *more"]:
         """Over what is forgotten of the old memory, `reduce` what belongs to each new one."""
-        split = pairs.reshape(*self.shape, self.row_size)
-        kept = reduce(split, axis=self._dropped)
-        return jnp.moveaxis(kept, -1, 0).reshape(self.size)
+        more = pairs.shape[2:]
+        kept = reduce(pairs.reshape(*self.shape, self.row_size, *more), axis=self._dropped)
+        return jnp.moveaxis(kept, len(self.shape) - len(self._dropped), 0).reshape(self.size, *more)
 
     def spread(self, new: Any) -> Any:
         """An array over new memories as one over (old memory, next row), of a shape that broadcasts to (N, K)."""

@@ -92,15 +92,22 @@ class ChainForm:
         return out
 
 
-def chain_form(model: Model, definitions: bool = False) -> ChainForm | tuple[Obstacle, ...]:
+def chain_form(
+    model: Model, definitions: bool = False, *, rows: Mapping[str, int] | None = None, together: bool = False,
+    most_pairs: int = MOST_PAIRS,
+) -> ChainForm | tuple[Obstacle, ...]:  # fmt: skip
     """The discrete form of a model, or all the obstacles to it.
 
-    `definitions`: remember as many rows as the `let` series read.
+    `definitions`: remember as many rows as the `let` series read. `rows`: how many rows of a state something else
+    reads; `together`: all entries meet there.
     """
     found = _obstacles(model)
     if found:
         return tuple(found)
     plan = _Plan(model)
+    plan.also, plan.most_pairs = dict(rows or {}), most_pairs
+    if together:
+        plan.joined += [(0, i) for i in range(1, plan.n)]
     return plan.form(definitions)
 
 
@@ -177,6 +184,8 @@ class _Plan:
         self.transition: list[frozenset[Read]] = [frozenset()] * self.n
         self.emission: list[frozenset[Read]] = [frozenset()] * self.m
         self.joined: list[tuple[int, int]] = []
+        self.also: dict[str, int] = {}
+        self.most_pairs = MOST_PAIRS
         self.at_once: list[tuple[int, int]] = []
         for e in model.equations:
             to, first = (self.transition, self.first) if e.role == "transition" else (self.emission, self.seen)
@@ -251,6 +260,9 @@ class _Plan:
         for (name, entry, lag), extra in parts:
             k = self.first[name] + entry
             rows[k] = max(rows[k], lag + extra)
+        for name, depth in self.also.items():
+            own = slice(self.first[name], self.first[name] + self.model.states[name].size)
+            rows[own] = np.maximum(rows[own], depth)
         return rows
 
     def _existence(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -306,7 +318,7 @@ class _Plan:
         joint = float(np.prod(self.count[e].astype(float)))
         size = float(np.prod(self.count[e].astype(float) ** rows[e]))
         deep = float(np.prod(self.count[e].astype(float) ** depth[e]))
-        if size * joint <= MOST_PAIRS and max(size, deep) <= MOST_VALUES:
+        if size * joint <= self.most_pairs and max(size, deep) <= MOST_VALUES:
             return None
         names = [self.names[i] for i in e]
         spoken = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
@@ -319,7 +331,7 @@ class _Plan:
             "E315", "engine 'kalman' goes through every joint value of states that meet, and these are too many", span,
             f"{what}: {joint:,.0f} values a row{remembered}",
             "give states that never meet their own equations, entry by entry; or use fewer values or lags",
-            f"up to {MOST_PAIRS:,} pairs of a remembered value and a next one are gone through in each row; "
+            f"up to {self.most_pairs:,} pairs of a remembered value and a next one are gone through in each row; "
             f"here they are {size * joint:.3g}", by=("particle",),
         )  # fmt: skip
 

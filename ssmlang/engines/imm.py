@@ -1,0 +1,185 @@
+"""The engine `imm`: switching linear-Gaussian programs, mixtures of Gaussians brought back to as many as there are
+values of the chain's memory.
+
+`kim`: each remembered regime is taken on by each next one, updated, and what agrees in what is remembered becomes one
+Gaussian of the same mean and covariance (Kim 1994, the second-order generalised pseudo-Bayesian filter). `imm`: what
+leads to a regime becomes one Gaussian before it is taken on, which costs a filter for each regime instead of one for
+each pair (Blom & Bar-Shalom 1988). Nothing is approximated where no real state depends on an earlier row, nor where
+all rows of the regimes are remembered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ssmlang.engines._mixtures import Laws, collapsed, predicted, seen, updated, whole
+from ssmlang.engines.base import EngineBase, register
+from ssmlang.engines.markov_chain import log_sum
+from ssmlang.engines.requirements import Requirements
+from ssmlang.engines.switching import Switching, SwitchingFiltered, SwitchingSmoothed
+
+
+class _Row(NamedTuple):
+    """What a row leaves: logarithms of probabilities of the memory, and the law of the states for each value of it."""
+
+    log_predicted: Array
+    log_filtered: Array
+    predicted: Laws
+    """given the rows before it"""
+    filtered: Laws
+    observed: Laws
+    """the one law of the observations, given the rows before"""
+    value: Array
+
+
+@register
+@dataclass(frozen=True)
+class IMM(EngineBase):
+    """Gaussian mixtures for switching linear-Gaussian programs.
+
+    `method`: "kim" collapses after each update, "imm" before. `history`: how many rows of the regimes are remembered at
+    least; with more of them less is approximated, at the cost of a power.
+    """
+
+    name: ClassVar[str] = "imm"
+    requires: ClassVar[Requirements] = Requirements(
+        linear=False, gaussian=True, finite_order=True, exact=False, switching=True
+    )
+
+    method: Literal["kim", "imm"] = "kim"
+    history: int = 1
+
+    def log_likelihood_terms(self, program: Switching, y: Float[Array, "T m"]) -> Float[Array, " T"]:
+        """Log-density of each row given the rows before it, by the mixture kept."""
+        return self._run(program, y, lambda row: row.value)
+
+    def filter(self, program: Switching, y: Float[Array, "T m"]) -> SwitchingFiltered:
+        """Probabilities of the regimes and moments of the states, filtered and one step ahead."""
+        n = program.n
+
+        def told(row: _Row) -> tuple[Any, ...]:
+            p, q = jnp.exp(row.log_predicted), jnp.exp(row.log_filtered)
+            ahead, now = whole(p, row.predicted), whole(q, row.filtered)
+            return (p, q, now.mean[:n], now.cov[:n, :n], ahead.mean[:n], ahead.cov[:n, :n], row.observed.mean,
+                    row.observed.cov, row.value)  # fmt: skip
+
+        return SwitchingFiltered(*self._run(program, y, told))
+
+    def smooth(self, program: Switching, y: Float[Array, "T m"]) -> SwitchingSmoothed:
+        """Kim's smoother: the probabilities and the laws of each row from those of the row after it."""
+        kept = self._run(program, y, lambda row: (row.log_filtered, row.filtered, row.value))
+        log_filtered, filtered, values = kept
+        memory, n = program.chain.memory, program.n
+        moves, succ = program.chain.log_transition, memory.successors
+        still, moving = _split(program)
+
+        def step(after: tuple[Array, Laws], row: Any) -> tuple[tuple[Array, Laws], tuple[Array, Laws]]:
+            log_p, laws = after
+            log_now, now, transition, changing = row
+            M = {**still, **changing}
+            joint = log_now[:, None] + (moves if transition is None else transition)
+            total = memory.gather(joint, log_sum)
+            safe = jnp.where(jnp.isfinite(total), total, 0.0)
+            weights = joint + memory.spread(jnp.where(jnp.isfinite(total), log_p - safe, -jnp.inf))
+            A = M["A"][succ]
+            start = Laws(*(jnp.broadcast_to(v[:, None], (*succ.shape, *v.shape[1:])) for v in now))
+            ahead = predicted(start, A, M["a"][succ], M["Q"][succ])
+            J = _gain(start.cov @ jnp.swapaxes(A, -1, -2), ahead.cov)
+            mean = start.mean + jnp.einsum("...ij,...j->...i", J, laws.mean[succ] - ahead.mean)
+            cov = start.cov + J @ (laws.cov[succ] - ahead.cov) @ jnp.swapaxes(J, -1, -2)
+            log_before = log_sum(weights, axis=1)
+            shift = jnp.where(jnp.isfinite(log_before), log_before, 0.0)
+            share = jnp.where(jnp.isfinite(weights), jnp.exp(weights - shift[:, None]), 0.0)
+            # Where a regime has no probability its law is that of the filter.
+            share = jnp.where(jnp.isfinite(log_before)[:, None], share, 1.0 / share.shape[1])
+            back = jax.vmap(whole)(share, Laws(mean, cov))
+            return (log_before, back), (log_before, back)
+
+        end = (log_filtered[-1], jax.tree.map(lambda v: v[-1], filtered))
+        rows = (log_filtered[:-1], jax.tree.map(lambda v: v[:-1], filtered), _moves(program), _later(moving))
+        _, (log_p, laws) = jax.lax.scan(step, end, rows, reverse=True)
+        log_p, laws = jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), (log_p, laws), end)
+
+        def told(p: Array, laws: Laws, changing: dict[str, Array]) -> tuple[Array, ...]:
+            M = {**still, **changing}
+            now, signal = whole(p, laws), whole(p, seen(laws, M["Z"], M["d"], jnp.zeros(())))
+            return now.mean[:n], now.cov[:n, :n], signal.mean, signal.cov
+
+        p = jnp.exp(log_p)
+        return SwitchingSmoothed(p, *jax.vmap(told)(p, laws, moving), values)
+
+    def _run(self, program: Switching, y: Array, told: Any) -> Any:
+        """`told` of each row, stacked."""
+        chain, memory = program.chain, program.chain.memory
+        succ, before_update = memory.successors, self.method == "imm"
+        still, moving = _split(program)
+        at = lambda changing: {**still, **changing}
+
+        def first(y: Array, emission: Array, M: dict[str, Array]) -> _Row:
+            laws = Laws(program.mean, program.cov)
+            return _finish(chain.log_initial, laws, y, emission, M)
+
+        def step(last: tuple[Array, Laws], row: Any) -> tuple[tuple[Array, Laws], Any]:
+            log_last, laws = last
+            y, emission, transition, changing = row
+            M = at(changing)
+            joint = log_last[:, None] + (chain.log_transition if transition is None else transition)
+            start = Laws(*(jnp.broadcast_to(v[:, None], (*succ.shape, *v.shape[1:])) for v in laws))
+            if before_update:
+                log_p, mixed = collapsed(joint, start, memory)
+                found = _finish(log_p, predicted(mixed, M["A"], M["a"], M["Q"]), y, emission, M)
+                return (found.log_filtered, found.filtered), told(found)
+            ahead = predicted(start, M["A"][succ], M["a"][succ], M["Q"][succ])
+            after, density = updated(ahead, y, M["Z"][succ], M["d"][succ], M["R"][succ])
+            weights = joint + density + emission[succ]
+            value = log_sum(weights)
+            weights = jnp.where(jnp.isfinite(value), weights - jnp.where(jnp.isfinite(value), value, 0.0), weights)
+            log_now, now = collapsed(weights, after, memory)
+            log_p, laws_ahead = collapsed(joint, ahead, memory)
+            flat = lambda laws: Laws(*(v.reshape(-1, *v.shape[2:]) for v in laws))
+            observed = whole(jnp.exp(joint).reshape(-1), flat(seen(ahead, M["Z"][succ], M["d"][succ], M["R"][succ])))
+            found = _Row(log_p, log_now, laws_ahead, now, observed, value)
+            return (log_now, now), told(found)
+
+        start = first(y[0], chain.log_emission[0], at({k: v[0] for k, v in moving.items()}))
+        rows = (y[1:], chain.log_emission[1:], _moves(program), _later(moving))
+        _, rest = jax.lax.scan(step, (start.log_filtered, start.filtered), rows)
+        return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), told(start), rest)
+
+
+def _finish(log_p: Array, laws: Laws, y: Array, emission: Array, M: dict[str, Array]) -> _Row:
+    """A row's update where there is one law for each value of the memory."""
+    after, density = updated(laws, y, M["Z"], M["d"], M["R"])
+    weights = log_p + density + emission
+    value = log_sum(weights)
+    weights = jnp.where(jnp.isfinite(value), weights - jnp.where(jnp.isfinite(value), value, 0.0), weights)
+    observed = whole(jnp.exp(log_p), seen(laws, M["Z"], M["d"], M["R"]))
+    return _Row(log_p, weights, laws, after, observed, value)
+
+
+def _gain(cross: Array, cov: Array) -> Array:
+    """J with J cov = cross, where the rows of cross lie in the range of cov, of any rank: by its eigenvectors."""
+    values, vectors = jnp.linalg.eigh(cov)
+    top = jnp.max(jnp.abs(values), axis=-1, keepdims=True, initial=0.0)
+    positive = values > cov.shape[-1] * jnp.finfo(cov.dtype).eps * top
+    inverse = jnp.where(positive, 1.0 / jnp.where(positive, values, 1.0), 0.0)
+    return (cross @ vectors * inverse[..., None, :]) @ jnp.swapaxes(vectors, -1, -2)
+
+
+def _split(program: Switching) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Arrays that stay, and those that change from row to row."""
+    found = program.matrices
+    return {k: v for k, (v, moves) in found.items() if not moves}, {k: v for k, (v, moves) in found.items() if moves}
+
+
+def _later(moving: dict[str, Array]) -> dict[str, Array]:
+    return {k: v[1:] for k, v in moving.items()}
+
+
+def _moves(program: Switching) -> Array | None:
+    return program.chain.log_transition[1:] if program.chain.varies else None

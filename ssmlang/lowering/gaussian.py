@@ -168,7 +168,7 @@ class GaussianLowering:
         all of them, "initial" () for anything in the law of the first memory, "first" (n,) for the mean of row 0.
         """
         at = self.environments(params, observations, inputs, lambda x: x)
-        fixed = evaluate([p.fixed for p in self.plans.values()], Environment(params))
+        fixed = evaluate([p.fixed for p in self.plans.values()], self.still(params))
         one = lambda t: evaluate([p.varying for p in self.plans.values()], at(t))
         moving = jax.vmap(one)(jnp.arange(steps))
         bad = {"transition": np.zeros((steps, self.n), bool), "emission": np.zeros((steps, self.m), bool)}
@@ -229,11 +229,15 @@ class GaussianLowering:
 
         return at
 
+    def still(self, params: Values) -> Environment:
+        """What the leaves of expressions that are the same in every row are."""
+        return Environment(params)
+
     def _arrays(self, params: Values, observations: Values, inputs: Values, steps: int
                 ) -> tuple[dict[str, Array], Initial]:  # fmt: skip
         at = self.environments(params, observations, inputs)
         plans = list(self.plans.items())
-        fixed = evaluate([p.fixed for _, p in plans], Environment(params))
+        fixed = evaluate([p.fixed for _, p in plans], self.still(params))
         base = {name: _scatter(p.shape, p.fixed_at, v) for (name, p), v in zip(plans, fixed)}
         moving = [(name, p) for name, p in plans if p.varies]
         arrays = dict(base)

@@ -14,6 +14,7 @@ from ssmlang.engines.program import Initial
 from ssmlang.language.diagnostics import SsmError
 from ssmlang.lowering.gaussian import GaussianLowering
 from ssmlang.model import expr
+from ssmlang.model.differentials import stepped
 from ssmlang.model.expr import Node
 from ssmlang.model.linear import LinearForm, linear_form
 from ssmlang.model.model import Dist, Equation, InitialEquation, InitialTarget, Model, Observation, State, Target
@@ -31,6 +32,7 @@ class GaussianStart:
 
     def __init__(self, model: Model, names: Sequence[str], before: int) -> None:
         self.before = before
+        model = stepped(model)[0]
         kept = [e for e in (_restricted(e, set(names), model) for e in model.equations) if e is not None]
         read = {name for e in kept for sort, name, _ in expr.references(_nodes(e)) if sort == "noise"}
         self.noises = [n for n in model.noises if n in read]
@@ -51,7 +53,9 @@ class GaussianStart:
         self.model = replace(
             model, states=states, observations={_PROBE: Observation(_PROBE, (), (), span)}, definitions={},
             noises={n: model.noises[n] for n in self.noises}, equations=tuple(kept), differentials=(), lifts=(),
-            assertions=(), initials=(InitialEquation(targets, span, special="stationary"),), inputs={},
+            assertions=(), initials=(InitialEquation(targets, span, special="stationary"),),
+            inputs={n: v for n, v in model.inputs.items() if any(
+                ("input", n) == r[:2] for r in expr.references([node for e in kept for node in _nodes(e)]))},
         )  # fmt: skip
         form = linear_form(self.model)
         if not isinstance(form, LinearForm):
@@ -65,7 +69,9 @@ class GaussianStart:
 
     def first(self, params: Mapping[str, Array]) -> Initial:
         """The law of the memory; where the parameters allow none, `exists` is False and the numbers are finite."""
-        return self._lowering.program(params, {_PROBE: jnp.full((1,), jnp.nan)}, {}, 1)[0].initial
+        # A law that inputs move is refused above; what moves the rows after the first is of no account here.
+        still = {n: jnp.ones((1, *v.shape)) for n, v in self.model.inputs.items()}
+        return self._lowering.program(params, {_PROBE: jnp.full((1,), jnp.nan)}, still, 1)[0].initial
 
     def draw(self, key: Array, params: Mapping[str, Array]) -> dict[str, Array]:
         """{name: (before + 1, size)}, rows 0, -1, ...: of states and of noises. NaN where no such law exists."""

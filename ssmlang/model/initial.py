@@ -145,12 +145,32 @@ def _on_first_rows(rows: Rows, offset: int, widths: dict[str, int], n: int, dept
     return total(parts)
 
 
+def _over_steady_steps(reader: Reader, by_entry: Rows, group: np.ndarray) -> Rows:
+    """The transition with differential equations over a step that does not change from row to row: what is stationary
+    under it is so under any other. Not where a state of the group that moves from row to row reads what they drive."""
+    n, steady = reader.stacking.n, [e for e in reader.model.equations if e.steady is not None]
+    parts = [(reader.places([(t.name, t.entries) for t in e.targets]), reader.equation(e.steady))
+             for e in steady if e.steady is not None]  # fmt: skip
+    driven = np.zeros(n, bool)
+    for places, _ in parts:
+        driven[places] = True
+    others = np.zeros(n, bool)
+    others[group] = ~driven[group]
+    reads = any((others[m.rows] & driven[m.cols]).any() for (kind, _), m in by_entry.terms.items() if kind == "x")
+    if not parts or reads:
+        return by_entry
+    rest = np.flatnonzero(~driven)
+    placed = [(places, rows) for places, rows in parts if rows is not None]
+    return scatter([*placed, (rest, by_entry.take(rest))] if len(rest) else placed, n, reader.stacking.widths)
+
+
 def _stationary(reader: Reader, transition: Rows, initials: Sequence[InitialEquation], group: np.ndarray
                 ) -> Stationary | None:
     """The joint stationary law of a group; an obstacle where it is not closed or changes with time."""
     by_entry = solved(transition, ("x", 0))
     if by_entry is None:
         return None
+    by_entry = _over_steady_steps(reader, by_entry, group)
     own = by_entry.take(group)
     names = [v.name for v in reader.stacked for _ in range(v.size)]
     inside = np.zeros(reader.stacking.n, bool)

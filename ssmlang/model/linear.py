@@ -10,6 +10,7 @@ import numpy as np
 from ssmlang.language.source import Span
 from ssmlang.model import expr, sparse
 from ssmlang.model.affine import Affine, Interpreter
+from ssmlang.model.differentials import stepped
 from ssmlang.model.existence import existence
 from ssmlang.model.expr import ExprError, Node
 from ssmlang.model.initial import InitialForm, Stationary, finish, initial_form
@@ -84,6 +85,9 @@ def linear_form(model: Model, latent: Sequence[str] = (), definitions: bool = Fa
     if found:
         return tuple(found)
     try:
+        model, against = stepped(model)
+        if against:
+            return _ordered(list(against))
         if not definitions:
             return _form(model, latent, ())
         own = affine_definitions(model)

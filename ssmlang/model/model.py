@@ -132,6 +132,9 @@ class Equation:
     value: Node | None = None
     guarded: frozenset[tuple[str, int]] = frozenset()
     """(name, lag) that it reads only in rows t >= lag: the terms of a sum over 1..min(p, t)."""
+    steady: Equation | None = None
+    """Of a differential equation over one step: the same over another, which does not change from row to row; what is
+    stationary under the one is so under the other."""
 
 
 @dataclass(frozen=True)

@@ -70,8 +70,4 @@ def of_kind(model: Model) -> list[Obstacle]:
         if p.augment:
             found.append(Obstacle("E306", "engine 'kalman' takes no augmented parameter", p.span,
                                   f"{p.name} is a state on its unconstrained scale", by=("ekf",)))  # fmt: skip
-    for d in model.differentials:
-        message = "engine 'kalman' does not discretise differential equations in this version"
-        hint = "write the transition from row to row, `x[t] ~ Normal(...)`"
-        found.append(Obstacle("E306", message, d.span, "is in continuous time", hint))
     return found

@@ -78,6 +78,11 @@ class Reader:
                 continue
             if isinstance(equation, Equation) or equation.targets[0].name not in x:
                 self._fresh[id(equation)] = (r, law[1])
+                steady = equation.steady if isinstance(equation, Equation) else None
+                if steady is not None and steady.law is not None:
+                    again = self._gaussian(steady.law, "transition")
+                    assert again is not None
+                    self._fresh[id(steady)] = (r, again[1])
                 r += law[1].shape[1]
                 given = {v.name: v.entry_names() for v in (*self.stacked, *model.observations.values())}
                 entries = [given[t.name][i] for t in equation.targets for i in t.entries]

@@ -1,0 +1,323 @@
+"""Differential equations with a linear drift and a constant diffusion, as transitions from row to row.
+
+What is driven together, by a coefficient of a drift or by an increment, is one block; blocks of one size become one
+equation. A single state has a closed form; a block of several is moved by `diffuse` of its drift matrix. Where any
+member of a block is not linear the block stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ssmlang.language.source import Span
+from ssmlang.model import expr, sparse
+from ssmlang.model.affine import Affine, Interpreter, NotAffine, spoken
+from ssmlang.model.expr import Node
+from ssmlang.model.model import Dist, Equation, Model, StochasticDifferential, Target
+from ssmlang.model.obstacles import NONLINEAR, Obstacle
+from ssmlang.model.rows import matvec
+from ssmlang.model.sparse import Sparse
+
+Entry = tuple[str, int]
+"""A state's name and a C-order position in it."""
+_MOVING = ("state", "noise", "obs", "augment")
+
+
+@dataclass(frozen=True)
+class Linear:
+    """dx = (A x + rest) dt + L dW of one differential equation: a row for each of its entries.
+
+    `drift`: by state read, coefficients of it; `held`: what its rate is besides, read at the row before and held over
+    the step. `noise`: by increment (its name; one of its own has the equation's number before it), the loadings.
+    """
+
+    drift: dict[str, Sparse]
+    held: Node
+    noise: dict[str, Sparse]
+
+
+def stepped(model: Model) -> tuple[Model, tuple[Obstacle, ...]]:
+    """The model with every linear block of differential equations as equations from row to row, and what stands
+    against it in the other blocks, which remain differential equations."""
+    if not model.differentials:
+        return model, ()
+    driven = [(d.target.name, i) for d in model.differentials for i in d.target.entries]
+    place = {entry: k for k, entry in enumerate(driven)}
+    found = [_linear(d, number, place, model) for number, d in enumerate(model.differentials)]
+    obstacles = [o for o in found if isinstance(o, Obstacle)]
+    label = _blocks(model.differentials, found, place)
+    bad = {label[place[d.target.name, d.target.entries[0]]] for d, f in zip(model.differentials, found)
+           if isinstance(f, Obstacle)}  # fmt: skip
+    equations, rest = [], []
+    for d, f in zip(model.differentials, found):
+        labels = [label[place[d.target.name, i]] for i in d.target.entries]
+        if isinstance(f, Obstacle) or set(labels) & bad:
+            rest.append(d)
+    left = {place[d.target.name, i] for d in rest for i in d.target.entries}
+    own = [k for k in range(len(driven)) if k not in left]
+    if own:
+        system = _System.of(model, found, driven)
+        equations = system.equations([[k for k in own if label[k] == b] for b in dict.fromkeys(label[k] for k in own)])
+    return replace(model, equations=(*equations, *model.equations), differentials=tuple(rest)), tuple(obstacles)
+
+
+def step_of(model: Model) -> Node:
+    """The time from the row before to this one."""
+    if "dt" in model.inputs:
+        return expr.ref("input", "dt", 0, (), ())
+    return expr.const(float(np.asarray(model.constants["dt"])))
+
+
+def drift_of(d: StochasticDifferential) -> Node:
+    """The rate of change without noise."""
+
+    def leaf(n: Node) -> Node | None:
+        if n.op == "ref" and n.attrs[0] == "increment":
+            return expr.const(np.full(n.shape, 1.0 if n.attrs[1] == "dt" else 0.0), span=n.span)
+        return None
+
+    return expr.transform(d.value, leaf)
+
+
+def loadings_of(d: StochasticDifferential) -> dict[str, Sparse]:
+    """By increment, what it is multiplied with, (entries, increments)."""
+    form = Interpreter(lambda sort, *_: sort == "increment")(d.value)
+    assert isinstance(form, Affine)
+    return {name: m for (_, name, _), m in form.terms.items() if name != "dt"}
+
+
+def _linear(d: StochasticDifferential, number: int, place: dict[Entry, int], model: Model) -> Linear | Obstacle:
+    form = Interpreter(lambda sort, *_: sort in _MOVING)(drift_of(d))
+    if isinstance(form, NotAffine):
+        return Obstacle("E304", "engine 'kalman' needs a drift that is affine in the states", form.span or d.span,
+                        form.reason, by=NONLINEAR)  # fmt: skip
+    loadings = loadings_of(d)
+    for m in loadings.values():
+        read = [n for s, n, _ in expr.references([m.values]) if s in _MOVING]
+        if read:
+            label = f"the diffusion depends on {spoken(list(dict.fromkeys(read)))}"
+            message = "engine 'kalman' needs a diffusion that does not depend on the states"
+            return Obstacle("E304", message, d.span, label, by=NONLINEAR)
+    drift: dict[str, Sparse] = {}
+    held = sparse.flat(form.constant)
+    for (sort, name, lag), m in form.terms.items():
+        inside = np.array([sort == "state" and lag == 1 and (name, int(j)) in place for j in m.cols], bool)
+        if inside.any():
+            drift[name] = m.keep(inside)
+        if not inside.all():
+            assert isinstance(lag, int)
+            held = expr.add(held, matvec(m.keep(~inside), _read(model, sort, name, lag)))
+    own = lambda name: name if name.startswith("dW[") else f"{number}:{name}"
+    return Linear(drift, held, {own(name): m for name, m in loadings.items()})
+
+
+def _read(model: Model, sort: str, name: str, lag: int) -> Node:
+    groups = {"state": model.states, "obs": model.observations, "noise": model.noises}
+    variable = groups[sort][name]
+    return sparse.flat(expr.ref(sort, name, lag, variable.shape, variable.axes))
+
+
+def _blocks(differentials: Sequence[StochasticDifferential], found: Sequence[Linear | Obstacle],
+            place: dict[Entry, int]) -> list[int]:  # fmt: skip
+    """A label for each driven entry: that of the block it is in."""
+    parent = list(range(len(place)))
+
+    def top(k: int) -> int:
+        while parent[k] != k:
+            parent[k] = k = parent[parent[k]]
+        return k
+
+    def join(a: int, b: int) -> None:
+        parent[max(top(a), top(b))] = min(top(a), top(b))
+
+    shared: dict[tuple[str, int], int] = {}
+    for d, f in zip(differentials, found):
+        own = [place[d.target.name, i] for i in d.target.entries]
+        if isinstance(f, Obstacle):
+            # What an equation that is not linear reads moves within its step.
+            reads = {n for s, n, lag in expr.references([d.value]) if s == "state" and lag == 1}
+            names = {n for s, n, _ in expr.references([d.value]) if s == "increment" and n.startswith("dW[")}
+            for k in [*own[1:], *(v for (n, _), v in place.items() if n in reads)]:
+                join(own[0], k)
+            for n in names:
+                join(shared.setdefault((n, 0), own[0]), own[0])
+            continue
+        for name, m in f.drift.items():
+            for i, j in zip(m.rows.tolist(), m.cols.tolist()):
+                join(own[i], place[name, j])
+        for name, m in f.noise.items():
+            for i, j in zip(m.rows.tolist(), m.cols.tolist()):
+                join(shared.setdefault((name, j), own[i]), own[i])
+    return [top(k) for k in range(len(place))]
+
+
+@dataclass(frozen=True)
+class _System:
+    """All linear equations stacked: rows are the driven entries, in the order of the file."""
+
+    model: Model
+    entries: list[Entry]
+    spans: list[Span]
+    A: Sparse
+    held: Node
+    L: Sparse
+
+    @classmethod
+    def of(cls, model: Model, found: Sequence[Linear | Obstacle], entries: list[Entry]) -> _System:
+        place = {entry: k for k, entry in enumerate(entries)}
+        n = len(entries)
+        columns: dict[tuple[str, int], int] = {}
+        A, L, held, spans, first = [], [], [], [], 0
+        for d, f in zip(model.differentials, found):
+            size = len(d.target.entries)
+            own = first + np.arange(size)
+            spans += [d.span] * size
+            first += size
+            if isinstance(f, Obstacle):
+                held.append(expr.zeros((size,)))
+                continue
+            held.append(f.held)
+            for name, m in f.drift.items():
+                at = np.array([place[name, int(j)] for j in m.cols])
+                A.append(sparse.build((n, n), own[m.rows], at, m.values))
+            for name, m in f.noise.items():
+                at = np.array([columns.setdefault((name, int(j)), len(columns)) for j in m.cols])
+                L.append((own[m.rows], at, m.values))
+        width = max(len(columns), 1)
+        loadings = [sparse.build((n, width), rows, cols, values) for rows, cols, values in L]
+        return cls(model, entries, spans, sparse.add(A) if A else sparse.empty((n, n)), expr.concat(held),
+                   sparse.add(loadings) if loadings else sparse.empty((n, width)))  # fmt: skip
+
+    def equations(self, blocks: Sequence[list[int]]) -> list[Equation]:
+        """Transitions of blocks of entries: those of one kind together."""
+        kinds: dict[tuple[bool, ...], list[list[int]]] = {}
+        moved, noisy = np.zeros(len(self.entries), bool), np.zeros(len(self.entries), bool)
+        moved[self.A.rows] = True
+        noisy[self.L.rows] = True
+        step = step_of(self.model)
+        single = [b[0] for b in blocks if len(b) == 1]
+        for k in single:
+            kinds.setdefault((bool(moved[k]), bool(noisy[k])), []).append([k])
+        made = [self._single(np.array([b[0] for b in group]), step, *kind) for kind, group in kinds.items()]
+        sizes: dict[tuple[int, bool], list[list[int]]] = {}
+        for b in blocks:
+            if len(b) > 1:
+                sizes.setdefault((len(b), bool(noisy[b].any())), []).append(b)
+        return made + [self._several(np.array(group), step, noise) for (_, noise), group in sizes.items()]
+
+    def _single(self, at: np.ndarray, step: Node, moved: bool, noisy: bool) -> Equation:
+        """States that nothing else of the system moves: x = e^{ah} x + h exprel(ah) (rate) + scale e."""
+        rate = sparse.gather(self.held, at)
+        own = self.A.take_rows(at)
+        a = sparse.gather(own.values, np.arange(len(at))) if moved else None
+        scale = self._scale(at) if noisy else None
+        x = self._before(at)
+
+        def over(h: Node) -> Equation:
+            center = x if a is None else expr.mul(expr.unary("exp", expr.mul(a, h)), x)
+            if not rate.is_zero:
+                gain = h if a is None else expr.mul(h, expr.unary("exprel", expr.mul(a, h)))
+                center = expr.add(center, expr.mul(gain, rate))
+            if scale is None:
+                return self._equation(at, value=center)
+            # The roots apart: that of h alone is zero at h = 0, where a derivative in `a` must be zero and not 0/0.
+            sd = expr.mul(scale, expr.unary("sqrt", h))
+            if a is not None:
+                sd = expr.mul(sd, expr.unary("sqrt", expr.unary("exprel", expr.mul(expr.const(2.0), expr.mul(a, h)))))
+            law = Dist("Normal", {"loc": center, "scale": sd}, (len(at),), 0, self.spans[at[0]])
+            return self._equation(at, law=law)
+
+        if not self._closed(rate):
+            return over(step)
+        scale_of_time = expr.const(1.0) if a is None else _inverse(expr.unary("abs", a))
+        return replace(over(step), steady=over(scale_of_time))
+
+    def _scale(self, at: np.ndarray) -> Node:
+        """The standard deviation per root of time of single states."""
+        own = self.L.take_rows(at)
+        if own.nnz == len(at):
+            return expr.unary("abs", sparse.gather(own.values, np.arange(len(at))))
+        squares = expr.mul(own.values, own.values)
+        total = sparse.build((len(at), 1), own.rows, np.zeros(own.nnz, int), squares)
+        return expr.unary("sqrt", expr.reshape(total.dense, (len(at),)))
+
+    def _several(self, at: np.ndarray, step: Node, noisy: bool) -> Equation:
+        """Blocks (K, n) of states that move together: x = F x + Phi (rate) + G e."""
+        K, n = at.shape
+        flat = at.reshape(-1)
+        A = self._within(self.A, at, flat, n)
+        L = self._loadings(at, flat)
+        rate = expr.reshape(sparse.gather(self.held, flat), (K, n, 1))
+        x = expr.reshape(self._before(flat), (K, n, 1))
+
+        def over(h: Node) -> Equation:
+            F, Phi, G = (expr.index(expr.linalg("diffuse", [A, h, L], (3, K, n, n)), [expr.const(i)]) for i in range(3))
+            center = expr.matmul(F, x)
+            if not rate.is_zero:
+                center = expr.add(center, expr.matmul(Phi, rate))
+            if not noisy:
+                return self._equation(flat, value=expr.reshape(center, (K * n,)))
+            args = {"loc": expr.reshape(center, (K, n)), "scale_tril": G}
+            law = Dist("MvNormal", args, (K, n), 1, self.spans[flat[0]])
+            return self._equation(flat, law=law)
+
+        if not self._closed(rate):
+            return over(step)
+        largest = expr.reduce("max", expr.reshape(expr.unary("abs", A), (K, n * n)), 1)
+        return replace(over(step), steady=over(_inverse(largest)))
+
+    def _within(self, m: Sparse, at: np.ndarray, flat: np.ndarray, n: int) -> Node:
+        """The square blocks of a matrix, (K, n, n)."""
+        inside = np.full(m.shape[1], 0)
+        inside[flat] = np.tile(np.arange(n), len(at))
+        own = m.take_rows(flat)
+        return expr.reshape(own.place(np.arange(len(flat)), inside, (len(flat), n)).dense, (len(at), n, n))
+
+    def _loadings(self, at: np.ndarray, flat: np.ndarray) -> Node:
+        """The loadings of blocks, (K, n, d), each block's increments counted from 0."""
+        K, n = at.shape
+        own = self.L.take_rows(flat)
+        block = own.rows // n
+        inside, width = np.zeros(own.nnz, int), 1
+        for b in range(K):
+            used, number = np.unique(own.cols[block == b], return_inverse=True)
+            inside[block == b] = number
+            width = max(width, len(used))
+        return expr.reshape(sparse.build((K * n, width), own.rows, inside, own.values).dense, (K, n, width))
+
+    def _closed(self, rate: Node) -> bool:
+        """Whether nothing that moves from row to row is read: then the law over a long time is that of any step."""
+        nodes = [rate, self.A.values, self.L.values]
+        return not expr.varies(nodes) and not any(s in _MOVING for s, *_ in expr.references(nodes))
+
+    def _before(self, at: np.ndarray) -> Node:
+        """The values of entries at the row before, as one vector."""
+        parts, order = [], np.empty(len(at), int)
+        first = 0
+        for name in dict.fromkeys(self.entries[k][0] for k in at):
+            own = [i for i, k in enumerate(at) if self.entries[k][0] == name]
+            state = self.model.states[name]
+            whole = sparse.flat(expr.ref("state", name, 1, state.shape, state.axes))
+            parts.append(sparse.gather(whole, np.array([self.entries[at[i]][1] for i in own])))
+            order[own] = first + np.arange(len(own))
+            first += len(own)
+        return sparse.gather(expr.concat(parts), order)
+
+    def _equation(self, at: np.ndarray, *, law: Dist | None = None, value: Node | None = None) -> Equation:
+        targets: list[tuple[str, list[int]]] = []
+        for k in at:
+            name, entry = self.entries[k]
+            if not targets or targets[-1][0] != name:
+                targets.append((name, []))
+            targets[-1][1].append(entry)
+        made = tuple(Target(name, tuple(entries)) for name, entries in targets)
+        return Equation("transition", made, self.spans[at[0]], law, value)
+
+
+def _inverse(values: Node) -> Node:
+    """1 / values, or 1 where they are zero."""
+    zero = expr.binary("eq", values, expr.const(0.0))
+    return expr.div(expr.const(1.0), expr.where(zero, expr.const(1.0), values))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from os import PathLike
 from pathlib import Path
@@ -18,7 +19,7 @@ from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.source import Source
 from ssmlang.model.linear import linear_form
 from ssmlang.model.model import Model as Spec
-from ssmlang.running.calls import draws_wanted, one_of, params_dict, paths_wanted, rows, seed_of
+from ssmlang.running.calls import draws_wanted, method_of, one_of, params_dict, paths_wanted, rows, seed_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -422,16 +423,16 @@ class Model:
         dtype: str = "float64",
         device: str | None = None,
     ) -> Fit:
-        """Learn the parameters: `method` nuts (draws from the posterior), map, mle or laplace."""
+        """Learn the parameters by a `method`: nuts, map, mle, laplace, svi, pmmh, pgibbs or smc2; see docs/fitting.md."""
         from ssmlang.inference.progress import MODES
         from ssmlang.running.fit import fit
 
-        seed = seed_of(seed)
+        seed, method = seed_of(seed), method_of(method)
         one_of("progress", progress, (None, True, False, *MODES))
         bounds = self.bind(data, time=time)
-        execution = self.execution(engine, self._task("fit", bounds, "float64", device))
-        return fit(self, execution, bounds, method=method, draws=draws, warmup=warmup,
-                   chains=chains, seed=seed, progress=progress, dtype=dtype, device=device)  # fmt: skip
+        execution = self.execution(engine, replace(self._task("fit", bounds, "float64", device), method=method))
+        return fit(self, execution, bounds, method=method, draws=draws, warmup=warmup, chains=chains, seed=seed,
+                   progress=progress, dtype=dtype, device=device, tuned=isinstance(engine, str))  # fmt: skip
 
 
 def _check_engine_name(engine: EngineName) -> None:

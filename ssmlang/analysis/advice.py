@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ssmlang.analysis import chains, general
 from ssmlang.analysis.choice import Task, preferred, rule
 from ssmlang.analysis.engines import AVAILABLE, PURPOSE, REQUIRES
+from ssmlang.analysis.methods import in_order, objection
 from ssmlang.analysis.needs import WHOLE_PAST_MEMORY, certain, lacking
 from ssmlang.engines.routes import described
 from ssmlang.language.diagnostics import Diagnostic, SsmError
@@ -153,12 +154,24 @@ def _order(model: Model, form: Form, task: Task) -> list[str]:
     lift = _lift(model, form)
     own = lift.form if lift is not None and lift.lift.mode == "exact" else form
     names = preferred(own, task) if isinstance(own, LinearForm) else general.preferred(model)
+    names = in_order(names, task.method) if task.verb == "fit" else names
     return [n for n in dict.fromkeys([*names, *AVAILABLE]) if n in AVAILABLE]
 
 
 def _first(model: Model, form: Form, task: Task) -> str | None:
     fits = (n for n in _order(model, form, task) if not obstacles(n, model, form, task.steps))
-    return next((n for n in fits if task.verb != "fit" or REQUIRES[n].gradients), None)
+    return next((n for n in fits if unfit(n, task) is None), None)
+
+
+def unfit(name: str, task: Task) -> str | None:
+    """Why an engine that runs a model cannot do what is asked, in words that follow its name; None where it can."""
+    if task.verb == "fit":
+        return objection(name, REQUIRES[name], task.method)
+    if task.verb == "smooth" and not REQUIRES[name].smooths:
+        return "filters alone: it gives no law of a row given all data"
+    if REQUIRES[name].joint:
+        return "takes states and parameters together: it is for fit and numpyro alone"
+    return None
 
 
 def _short(obstacle: Obstacle) -> str:
@@ -220,7 +233,8 @@ def refuse(model: Model, engine: str, form: Form, task: Task = Task()) -> None: 
     if found:
         raise SsmError([o.diagnostic(engine, able or AVAILABLE) for o in
                         obstacles(engine, model, form, task.steps, able)])  # fmt: skip
-    if task.verb == "fit" and not REQUIRES[engine].gradients:
-        better = [n for n in able if REQUIRES[n].gradients]
-        raise SsmError(Diagnostic("E306", f"engine '{engine}' has no gradients, which a fit needs",
+    why = unfit(engine, task)
+    if why is not None:
+        better = [n for n in able if unfit(n, task) is None]
+        raise SsmError(Diagnostic("E306", f"engine '{engine}' {why}",
                                   help=(f'use engine="{better[0]}"',) if better else ()))  # fmt: skip

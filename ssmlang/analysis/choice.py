@@ -21,13 +21,14 @@ DENSE_ROWS = 5_000
 
 @dataclass(frozen=True)
 class Task:
-    """What is asked of an engine: the verb, the rows of the longest series (None: not known yet), the precision, and
-    whether it runs on a GPU."""
+    """What is asked of an engine: the verb, the rows of the longest series (None: not known yet), the precision,
+    whether it runs on a GPU, and the method of a fit."""
 
     verb: Verb = "likelihood"
     steps: int | None = None
     dtype: str = "float64"
     gpu: bool = False
+    method: str = "nuts"
 
 
 def preferred(form: LinearForm, task: Task) -> tuple[str, ...]:

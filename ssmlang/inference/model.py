@@ -23,13 +23,18 @@ def numpyro_model(priors: Priors, log_likelihood: LogLikelihood) -> Callable[[],
     priors.require_proper("a NumPyro model")
 
     def model() -> None:
-        values: dict[str, Array] = {}
-        for name, site in priors.sites.items():
-            law = site.law(values)
-            values[name] = numpyro.sample(name, law.to_event(len(law.batch_shape)))
-        numpyro.factor("log_likelihood", log_likelihood({name: values[name] for name in priors.parameters}))
+        numpyro.factor("log_likelihood", log_likelihood(parameter_sites(priors)))
 
     return model
+
+
+def parameter_sites(priors: Priors) -> dict[str, Array]:
+    """Within a NumPyro model: each parameter drawn as a sample site of its own name."""
+    values: dict[str, Array] = {}
+    for name, site in priors.sites.items():
+        law = site.law(values)
+        values[name] = numpyro.sample(name, law.to_event(len(law.batch_shape)))
+    return {name: values[name] for name in priors.parameters}
 
 
 def potential(priors: Priors, log_likelihood: LogLikelihood) -> Callable[[Array], Array]:

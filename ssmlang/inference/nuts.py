@@ -10,11 +10,9 @@ On an accelerator the chains are batched.
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -25,6 +23,7 @@ from jax import Array
 from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo
 
+from ssmlang.inference.chains import BLOCK, Run, gathered, in_double_precision
 from ssmlang.inference.model import potential
 from ssmlang.inference.priors import Priors
 from ssmlang.inference.progress import Progress
@@ -33,9 +32,9 @@ from ssmlang.inference.starts import CANDIDATES, candidates, find_starts
 
 DataLikelihood = Callable[[Mapping[str, Array], Any], Array]
 """log p(data | params), a scalar, of parameters on their own scale and a tree of arrays."""
+Derived = Callable[[Mapping[str, Array], Any], Any]
+"""What else to keep of a draw: a tree of arrays from (params, data)."""
 ChainMethod = Literal["threads", "vectorized"]
-
-_BLOCK = 100
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,8 @@ class Draws:
     stats: dict[str, np.ndarray]
     seconds: dict[str, float] = field(default_factory=dict)
     interrupted: bool = False
+    derived: Any = None
+    """What was asked to be kept beside the parameters, (chain, kept draw, ...)."""
 
     @property
     def divergences(self) -> int:
@@ -57,7 +58,8 @@ class Nuts:
 
     `log_likelihood(params, data)` is traced once for each shape of `data`. `warmup` and the options are part of the
     compiled programs; the number of draws, the seed and the data are not. `small`: a gradient is so little work that
-    the sampler's own is more, which decides how it is compiled on a CPU. Raises E341 if a parameter has no prior.
+    the sampler's own is more, which decides how it is compiled on a CPU. `derive`: what else to keep of every
+    `every`-th draw (a divisor of 100). Raises E341 if a parameter has no prior.
     """
 
     def __init__(
@@ -72,10 +74,13 @@ class Nuts:
         dense_mass: bool = False,
         chain_method: ChainMethod | None = None,
         small: bool = False,
+        derive: Derived | None = None,
+        every: int = 1,
     ) -> None:
         priors.require_proper('method="nuts"')
         self.priors, self.warmup, self.chains = priors, warmup, chains
         self.log_likelihood = log_likelihood
+        self.derive, self.every = derive or (lambda params, data: ()), every
         self.small = small and jax.default_backend() == "cpu"
         self.chain_method = chain_method or ("threads" if jax.default_backend() == "cpu" else "vectorized")
         init, self._sample_kernel = hmc(potential_fn_gen=self._energy, algo="NUTS")
@@ -96,8 +101,8 @@ class Nuts:
     def _energy(self, data: Any) -> Callable[[Array], Array]:
         return potential(self.priors, lambda params: self.log_likelihood(params, data))
 
-    def _block(self, state: Any, data: Any, count: Array) -> tuple[Any, dict[str, Array], dict[str, Array]]:
-        """`count` iterations of one chain, at most a block's: its new state, parameters and statistics."""
+    def _block(self, state: Any, data: Any, count: Array) -> tuple[Any, dict[str, Array], dict[str, Array], Any]:
+        """`count` iterations of one chain, at most a block's: its new state, parameters, statistics, derived."""
 
         def record(s: Any) -> dict[str, Array]:
             return {"z": s.z, "lp": -s.potential_energy, "energy": s.energy, "n_steps": s.num_steps,
@@ -109,10 +114,12 @@ class Nuts:
             s = self._sample_kernel(s, model_args=(data,))
             return s, jax.tree.map(lambda all_, new: all_.at[i].set(new), kept, record(s))
 
-        kept = jax.tree.map(lambda x: jnp.zeros((_BLOCK, *jnp.shape(x)), jnp.result_type(x)), record(state))
+        kept = jax.tree.map(lambda x: jnp.zeros((BLOCK, *jnp.shape(x)), jnp.result_type(x)), record(state))
         state, kept = jax.lax.fori_loop(0, count, iterate, (state, kept))
         params, _ = jax.vmap(lambda z: self.priors.constrain(self.priors.unravel(z)))(kept.pop("z"))
-        return state, params, kept
+        some = jax.tree.map(lambda x: x[:: self.every], params)
+        derived = jax.lax.map(lambda one: self.derive(one, data), some)
+        return state, {name: params[name] for name in self.priors.parameters}, kept, derived
 
     def _compiled_block(self, data: Any) -> Callable[..., Any]:
         """The block's program for this shape of data: of one chain, or of all."""
@@ -144,85 +151,22 @@ class Nuts:
             bar.say("compiling")
             data = jax.tree.map(jnp.asarray, data)
             with ThreadPoolExecutor(1) as pool:  # XLA compiles without the interpreter's lock
-                compiled = pool.submit(_in_double_precision, self._compiled_block, data)
+                compiled = pool.submit(in_double_precision, self._compiled_block, data)
                 states = self._start(jax.random.key(seed), data)
                 block = compiled.result()
             ready = time.perf_counter()
             if self.chain_method == "vectorized":
                 states = [jax.tree.map(lambda *x: jnp.stack(x), *states)]
-            kept, interrupted = _Run(block, data, self.warmup, draws, bar).all(states)
-            params, stats = self._gather(kept)
+            batched = self.chain_method == "vectorized"
+            phases = (("warm-up", self.warmup), ("sampling", draws))
+            run = Run(block, data, phases, bar, chains=self.chains, batched=batched, every=self.every,
+                      noun="divergences", count_of=lambda stats: int(stats["diverging"].sum()))  # fmt: skip
+            kept, _, interrupted = run.all(states)
+            params, stats, derived = gathered(kept, batched)
+            params = {name: params[name] for name in self.priors.parameters}
             seconds = {"compile_and_start": ready - began, "sample": time.perf_counter() - ready}
-            return Draws(params, stats, seconds, interrupted)
+            return Draws(params, stats, seconds, interrupted, derived)
 
     def _start(self, key: Array, data: Any) -> list[Any]:
         points = find_starts(self.priors, self._candidates, self._gradient, self.log_likelihood, data, key, self.chains)
         return [self._init(ParamInfo(*point), key, chain, data) for chain, point in enumerate(points)]
-
-    def _gather(self, kept: list[list[Any]]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        axis = 1 if self.chain_method == "vectorized" else 0
-        chains = [jax.tree.map(lambda *parts: np.concatenate(parts, axis), *blocks) for blocks in kept]
-        length = min(chain[1]["diverging"].shape[axis] for chain in chains)
-        if self.chain_method == "vectorized":
-            params, stats = chains[0]
-        else:
-            params, stats = jax.tree.map(lambda *c: np.stack([x[:length] for x in c]), *chains)
-        return {name: params[name] for name in self.priors.parameters}, stats
-
-
-def _in_double_precision(function: Callable[..., Any], *args: Any) -> Any:
-    with jax.enable_x64(True):  # a thread has a precision of its own
-        return function(*args)
-
-
-class _Run:
-    """One run of a compiled block program over chains, or over the one batch of them."""
-
-    def __init__(self, block: Callable[..., Any], data: Any, warmup: int, draws: int, bar: Progress) -> None:
-        self.block, self.data, self.warmup, self.draws, self.bar = block, data, warmup, draws, bar
-        self.stop = threading.Event()
-        self.lock = threading.Lock()
-        self.divergences = 0
-
-    def all(self, states: list[Any]) -> tuple[list[list[Any]], bool]:
-        """What each chain kept, block by block, and whether Ctrl-C cut it short."""
-        kept: list[list[Any]] = [[] for _ in states]
-        pool = ThreadPoolExecutor(min(len(states), os.cpu_count() or 1))
-        jobs: list[Future] = [pool.submit(_in_double_precision, self.chain, s, k) for s, k in zip(states, kept)]
-        interrupted = False
-        try:
-            wait(jobs)
-        except KeyboardInterrupt:
-            interrupted = True
-        finally:
-            self.stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-        if interrupted and not all(kept):
-            raise KeyboardInterrupt
-        for job in jobs:
-            if not job.cancelled():
-                job.result()
-        self.bar.note = self.note("")
-        return kept, interrupted
-
-    def chain(self, state: Any, kept: list[Any]) -> None:
-        for phase, length in (("warm-up", self.warmup), ("sampling", self.draws)):
-            for done in range(0, length, _BLOCK):
-                if self.stop.is_set():
-                    return
-                count = min(_BLOCK, length - done)
-                state, params, stats = self.block(state, self.data, jnp.asarray(count))
-                params, stats = jax.device_get((params, stats))
-                batched = stats["diverging"].ndim == 2
-                chains = len(stats["diverging"]) if batched else 1
-                with self.lock:
-                    if phase == "sampling":
-                        cut = (slice(None), slice(count)) if batched else slice(count)
-                        params, stats = jax.tree.map(lambda x, cut=cut: np.asarray(x)[cut], (params, stats))
-                        kept.append((params, stats))
-                        self.divergences += int(stats["diverging"].sum())
-                    self.bar.advance(chains * count, self.note(phase))
-
-    def note(self, phase: str) -> str:
-        found = f"{self.divergences} divergences" if self.divergences else ""
-        return ", ".join(part for part in (phase, found) if part)

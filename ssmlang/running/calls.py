@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from numbers import Integral
 from typing import Any
 
+from ssmlang.analysis.methods import METHODS
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 
 _DICT = 'params={"name": value, ...}'
@@ -63,3 +64,10 @@ def one_of(name: str, value: Any, choices: Collection[Any]) -> None:
     if not any(value is c or (isinstance(value, str) and value == c) for c in choices):
         listed = ", ".join(repr(c) for c in choices)
         raise SsmError(Diagnostic("E451", f"{name}={value!r} is not one of its values", help=(f"one of {listed}",)))
+
+
+def method_of(method: Any) -> str:
+    """The name of a method of `fit`. Raises E345."""
+    if isinstance(method, str) and method in METHODS:
+        return method
+    raise SsmError(Diagnostic("E345", f"there is no method {method!r}", help=("one of " + ", ".join(METHODS),)))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ssmlang.analysis.methods import OF_WEIGHTS
 from ssmlang.data import Bound
-from ssmlang.inference.nuts import Nuts
-from ssmlang.inference.optimise import Optimiser, Optimum
+from ssmlang.inference.optimise import Optimum
 from ssmlang.inference.progress import Progress
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 
@@ -18,26 +18,46 @@ if TYPE_CHECKING:
     from ssmlang.compiled import Model
     from ssmlang.running.execution import Execution
 
-Method = Literal["nuts", "mle", "map", "laplace"]
 SMALL_ROWS = 1_000
 """Up to so many states and rows a gradient is little beside the sampler's own work (measured on two cores)."""
-METHODS: tuple[str, ...] = ("nuts", "map", "mle", "laplace")
+
+
+@dataclass(frozen=True)
+class States:
+    """Draws of the states that came with those of the parameters: the memories of a general program.
+
+    `memory`: of each series (chain, kept draw, T, N); the draw kept k-th is number k * `every`.
+    """
+
+    memory: list[np.ndarray]
+    every: int = 1
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a method found: draws (chain, draw, *shape) with statistics, or a point with its optimum, or both."""
+    """What a method found: draws (chain, draw, *shape) with statistics, or a point with its optimum, or both.
+
+    `states`: draws of the states, where the method makes them. `runner`: the execution of the engine as the method
+    set it up, where that is another than the one it was given.
+    """
 
     draws: dict[str, np.ndarray] | None
     stats: dict[str, np.ndarray]
     optimum: Optimum | None = None
     attrs: dict[str, Any] = field(default_factory=dict)
+    states: States | None = None
+    runner: Any = None
 
 
-def check_method(method: str) -> None:
-    """Raise E345 for a method that does not exist."""
-    if method not in METHODS:
-        raise SsmError(Diagnostic("E345", f"there is no method {method!r}", help=("one of " + ", ".join(METHODS),)))
+@dataclass(frozen=True)
+class Counts:
+    """How long a method runs, and the seed."""
+
+    draws: int
+    warmup: int
+    chains: int
+    seed: int
+    progress: bool | str | None
 
 
 def estimate(
@@ -51,35 +71,60 @@ def estimate(
     chains: int,
     seed: int,
     progress: bool | str | None,
+    tuned: bool = True,
 ) -> Estimate:
-    """Fit the parameters of a model. Raises E341, E345, E346 and what the method raises."""
-    check_method(method)
+    """Fit the parameters of a model. Raises E341, E346, E347 and what the method raises.
+
+    `tuned`: methods with particles choose their number themselves.
+    """
     _check_counts(draws=draws, chains=chains, warmup=warmup)
     if not model.priors.parameters:
-        raise SsmError(Diagnostic("E347", f"'{model.name}' has no parameters to fit",
-                                  help=("model.smooth(data, {}) and model.forecast(data, {}, steps=...) need no fit",)))
+        raise SsmError(
+            Diagnostic(
+                "E347",
+                f"'{model.name}' has no parameters to fit",
+                help=("model.smooth(data, {}) and model.forecast(data, {}, steps=...) need no fit",),
+            )
+        )
+    counts = Counts(draws, warmup, chains, seed, progress)
+    if method in OF_WEIGHTS:
+        from ssmlang.running.weighted import weighted
+
+        return weighted(model, runner, bounds, method, counts, tuned)
+    if method == "pgibbs":
+        from ssmlang.running.gibbs import gibbs
+
+        return gibbs(model, runner, bounds, counts, tuned)
+    if method in ("nuts", "svi"):
+        from ssmlang.running.gradients import by_nuts, by_svi
+
+        return (by_nuts if method == "nuts" else by_svi)(model, runner, bounds, counts)
+    return _optimum(model, runner, bounds, method, counts)
+
+
+def _optimum(model: Model, runner: Execution, bounds: Sequence[Bound], method: str, counts: Counts) -> Estimate:
     setting, data = runner.setting(bounds), runner.series(bounds)
-    likelihood = runner.likelihood(setting, adjoint=True)
-    if method == "nuts":
-        key = ("nuts", runner.key(setting), warmup, chains, _small(runner, bounds))
-        make = lambda: Nuts(model.priors, likelihood, warmup=warmup, chains=chains, small=_small(runner, bounds))
-        sampler = _kept(runner, key, make)
-        found = sampler.run(data, draws=draws, seed=seed, progress=progress)
-        more = {"divergences": found.divergences, "interrupted": found.interrupted, "warmup": warmup}
-        return Estimate(found.params, found.stats, attrs=more)
-    optimiser = _kept(runner, ("optimise", runner.key(setting)), lambda: Optimiser(model.priors, likelihood))
-    with Progress(method, 1, progress) as bar:
+    optimiser = optimiser_of(model, runner, setting)
+    with Progress(method, 1, counts.progress) as bar:
         bar.say("searching")
         if method == "laplace":
-            optimum, drawn, stats = optimiser.laplace(data, draws=draws, chains=chains, seed=seed)
+            optimum, drawn, stats = optimiser.laplace(data, draws=counts.draws, chains=counts.chains, seed=counts.seed)
         else:
             drawn, stats = None, {}
-            optimum = (optimiser.mle if method == "mle" else optimiser.map)(data, seed=seed)
+            optimum = (optimiser.mle if method == "mle" else optimiser.map)(data, seed=counts.seed)
         bar.advance(1, optimum.message)
     return Estimate(drawn, stats, optimum, _said(optimum))
 
 
-def _small(runner: Execution, bounds: Sequence[Bound]) -> bool:
+def optimiser_of(model: Model, runner: Execution, setting: Any) -> Any:
+    """The optimiser of a model by an engine, made once."""
+    from ssmlang.inference.optimise import Optimiser
+
+    make = lambda: Optimiser(model.priors, runner.likelihood(setting, adjoint=True))
+    return kept(runner, ("optimise", runner.key(setting)), make)
+
+
+def small(runner: Execution, bounds: Sequence[Bound]) -> bool:
     """Whether a gradient is a few dozen microseconds at most, no more than an iteration of the sampler beside it."""
     return runner.small and sum(b.steps for b in bounds) <= SMALL_ROWS
 
@@ -97,7 +142,8 @@ def _check_counts(**counts: int) -> None:
             raise SsmError(Diagnostic("E346", f"{name}={value!r} is not a whole number from {least} on"))
 
 
-def _kept(runner: Execution, key: Any, make: Callable[[], Any]) -> Any:
+def kept(runner: Execution, key: Any, make: Callable[[], Any]) -> Any:
+    """What was made for this engine and key before, or is made now."""
     # In the runner's own dictionary, so that it goes when the runner goes.
     store = vars(runner).setdefault("_samplers", {})
     if key not in store:

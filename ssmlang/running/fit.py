@@ -35,7 +35,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 def fit(model: Model, runner: Execution, bounds: Sequence[Bound], *, method: str = "nuts", draws: int = 1000,
         warmup: int = 1000, chains: int = 4, seed: int = 0, progress: bool | str | None = None, dtype: str = "float64",
-        device: str | None = None) -> Fit:  # fmt: skip
+        device: str | None = None, tuned: bool = True) -> Fit:  # fmt: skip
     """Learn the parameters of a compiled model from bound data; the search and the sampler run in double precision.
 
     `dtype` is the precision of what the fit is asked for later (smooth, forecast).
@@ -46,7 +46,8 @@ def fit(model: Model, runner: Execution, bounds: Sequence[Bound], *, method: str
         raise SsmError(Diagnostic("E414", "there is nothing to fit: every observation is missing"))
     with running("float64", device):
         found = estimate(model, runner, bounds, method, draws=draws, warmup=warmup, chains=chains, seed=seed,
-                         progress=progress)  # fmt: skip
+                         progress=progress, tuned=tuned)  # fmt: skip
+    runner = found.runner or runner
     return Fit(model, runner, tuple(bounds), found, method=method, seed=seed, dtype=dtype, device=device)
 
 

@@ -98,4 +98,10 @@ def numpyro_model(model: Model, execution: Execution, bounds: Sequence[Bound]) -
     """The NumPyro model of the parameters; the likelihood is computed in double precision, whatever the caller's."""
     from ssmlang.inference.model import numpyro_model as build
 
+    if execution.engine.requires.joint:
+        from ssmlang.running.general import GeneralExecution
+        from ssmlang.running.joint import numpyro_model as together
+
+        assert isinstance(execution, GeneralExecution)
+        return together(model, execution, bounds)
     return build(model.priors, Likelihood(execution, bounds).traced())

@@ -140,24 +140,25 @@ def test_no_starting_point_is_an_error_that_says_what_was_seen() -> None:
 
 
 def test_ctrl_c_keeps_the_draws_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ssmlang.inference.chains as chains
     import ssmlang.inference.nuts as nuts
 
     sampler = Nuts(priors(), log_likelihood, warmup=100, chains=2)
     sampler.run(NILE, draws=10)
-    real_wait, kept = nuts.wait, []
+    real_wait, kept = chains.wait, []
 
-    class Watched(nuts._Run):
-        def chain(self, state, blocks) -> None:
+    class Watched(chains.Run):
+        def chain(self, state, blocks):
             kept.append(blocks)
-            super().chain(state, blocks)
+            return super().chain(state, blocks)
 
     def wait(jobs) -> None:  # as if Ctrl-C came when every chain had two blocks
         while len(kept) < 2 or min(map(len, kept)) < 2:
             real_wait(jobs, timeout=0.01)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(nuts, "_Run", Watched)
-    monkeypatch.setattr(nuts, "wait", wait)
+    monkeypatch.setattr(nuts, "Run", Watched)
+    monkeypatch.setattr(chains, "wait", wait)
     draws = sampler.run(NILE, draws=1_000_000)
     assert draws.interrupted
     n = draws.params["sd_level"].shape[1]

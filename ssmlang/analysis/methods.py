@@ -1,0 +1,42 @@
+"""The methods of `fit`, what each asks of an engine, and the order in which `auto` tries engines for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ssmlang.engines.requirements import Requirements
+
+METHODS = ("nuts", "map", "mle", "laplace", "svi", "pmmh", "pgibbs", "smc2")
+"""Every method of `fit`."""
+OF_GRADIENTS = ("nuts", "map", "mle", "laplace", "svi")
+JOINT = ("nuts", "svi")
+"""Methods that take states and parameters together, by the engine `latent`."""
+OF_WEIGHTS = ("pmmh", "smc2")
+"""Methods that need no more than the value of a likelihood, exact or estimated without bias."""
+_SAMPLING = ("rao_blackwell", "importance", "particle")
+
+
+def objection(name: str, requires: Requirements, method: str) -> str | None:
+    """Why an engine cannot serve a method, in words that follow "engine 'NAME'"; None where it can."""
+    if requires.joint:
+        return None if method in JOINT else f'takes states and parameters together, which method="{method}" does not'
+    if method == "pgibbs":
+        return None if name == "particle" else 'has no particles, of which method="pgibbs" draws the states'
+    if requires.random and method in OF_GRADIENTS and not (method == "svi" and requires.gradients):
+        return f'estimates the likelihood by draws, without gradients that method="{method}" could follow'
+    if method in OF_GRADIENTS and not requires.gradients:
+        return f'has no gradients, which method="{method}" needs'
+    return None
+
+
+def in_order(names: Sequence[str], method: str) -> tuple[str, ...]:
+    """Engines as `auto` tries them for a method, from the order in which it tries them for a likelihood."""
+    if method in OF_WEIGHTS:
+        # An estimate without bias before an approximation that has one.
+        return (*[n for n in names if n not in _APPROXIMATE], *_SAMPLING)
+    if method == "nuts" and "laplace" in names:
+        return (*names[: names.index("laplace") + 1], "latent", *names[names.index("laplace") + 1 :])
+    return (*names, "latent") if method in JOINT else tuple(names)
+
+
+_APPROXIMATE = ("ekf", "iekf", "ukf", "cubature", "gauss_hermite", "ipls", "laplace", "imm", "dual_ekf", "particle")

@@ -172,8 +172,10 @@ def _joined(transition: Rows, emission: Rows, reaches: tuple[np.ndarray, np.ndar
     conditioned = have.conditioned
     if s.latent:
         conditioned = _with_latent(conditioned, transition, reader)
+    more = len(conditioned) - len(have.unavailable)
+    unavailable = np.concatenate([have.unavailable, np.zeros((max(more, 0), s.m), bool)])
     return LinearForm(
-        s, moved, whole, first, initial, have.absent, conditioned, have.unavailable,
+        s, moved, whole, first, initial, have.absent, conditioned, unavailable,
         {v.name: (s.x[v.name], s.x[v.name] + v.size) for v in reader.stacked if v.name in s.definitions},
         _affine_reads(moved, whole, reader), dict(reader.data_reads), tuple(reader.roots), reader.noises,
         _past_sums(moved, whole, reader),

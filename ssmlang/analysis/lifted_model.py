@@ -15,6 +15,7 @@ from ssmlang.analysis.scalars import Evaluator, Unsupported
 from ssmlang.analysis.skeleton import LOCATED, Key
 from ssmlang.language.source import Span as Place
 from ssmlang.model import expr
+from ssmlang.model.entries import entry
 from ssmlang.model.expr import ExprError, Node
 from ssmlang.model.model import (
     Definition,
@@ -185,8 +186,7 @@ class Coordinates:
             if n + 1 + k in coefficients:
                 noise = self.model.noises[key.name]
                 whole = expr.ref("noise", key.name, key.lag, noise.shape, noise.axes)
-                entry = expr.index(expr.reshape(whole, (noise.size,)), [expr.const(key.entry)])
-                total = expr.add(total, expr.mul(coefficients[n + 1 + k], entry))
+                total = expr.add(total, expr.mul(coefficients[n + 1 + k], entry(whole, key.entry)))
         return total
 
     def _definitions(self) -> dict[str, Definition]:
@@ -220,4 +220,7 @@ class Coordinates:
             entries = [self.read(self.place[Key("state", name, i)], lag) for i in range(node.size)]
             return expr.reshape(expr.stack(entries), node.shape, node.axes) if node.shape else entries[0]
 
-        return expr.transform(value, leaf)
+        whole = expr.transform(value, leaf)
+        # Entry by entry, so that only those coordinates are read that are needed.
+        entries = [entry(whole, i) for i in range(whole.size)]
+        return expr.reshape(expr.stack(entries), whole.shape, whole.axes) if whole.shape else entries[0]

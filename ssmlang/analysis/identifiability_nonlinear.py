@@ -1,13 +1,13 @@
-"""What the noise-free path of a nonlinear model says of its parameters, as findings.
+"""What the paths of a nonlinear model say of its parameters, as findings.
 
-Where the states have no noise the path is the whole of the matter, and what it does not see is not identified. Where
-they have, full rank on the path is still a proof for almost all parameters, small noises included; what the path does
-not see may yet be told by the noise, and stays unknown.
+Full rank on the noise-free path, its first values unknown, is a proof for almost all parameters, small noises included.
+What no path shows whose noises and first values are held (identifiability_held) is not identified. What lies between,
+told by the laws of noises or of first values alone if at all, stays unknown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -15,16 +15,19 @@ from ssmlang.analysis import identifiability_words as words
 from ssmlang.analysis.budget import OutOfTime
 from ssmlang.analysis.context import Context
 from ssmlang.analysis.findings import Finding, asserted
+from ssmlang.analysis.identifiability_held import Held
 from ssmlang.analysis.identifiability_invariants import Invariant, invariants
 from ssmlang.analysis.identifiability_point import Coordinate
 from ssmlang.analysis.identifiability_rank import null_space
 from ssmlang.analysis.identifiability_rings import NoRoot, P, Unsupported
 from ssmlang.analysis.identifiability_skeleton import Path
 from ssmlang.analysis.identifiability_study import Sample
-from ssmlang.analysis.residues import reduced
+from ssmlang.analysis.residues import rank, reduced
 
 PROPERTY = "parameters identified"
 MOST_SOLVED = 7
+At = Callable[[int, int], tuple[np.ndarray, np.ndarray]]
+"""(rows, seed) -> values of the coordinates at a random point, and their unseen directions."""
 PIECES = 4
 """Prior draws that say on which piece of the model (the sides of `if`, `max`) the path is looked at."""
 
@@ -36,34 +39,41 @@ def check_skeleton(context: Context) -> list[Finding]:
         steps, _, null = path.unseen()
         return _findings(context, path, steps, null)
     except (Unsupported, OutOfTime) as trouble:
-        made = [Finding(text, "unknown", str(trouble), line, asserted=True)
-                for text, _, line in asserted(context.model, "identifiable")]  # fmt: skip
-        return [*made, Finding(PROPERTY, "unknown", str(trouble))]
+        return _all_unknown(context, str(trouble))
 
 
 def _findings(context: Context, path: Path, steps: int, null: np.ndarray) -> list[Finding]:
     model = context.model
+    if not _agrees(path, steps, len(path.coords) - null.shape[1]):
+        return _all_unknown(context, "the rank on the noise-free path differs in exact and in double precision")
+    held = _held(path, steps)
     made: list[Finding] = []
-    blind = null.shape[1]
-    if not _agrees(path, steps, len(path.coords) - blind):
-        reason = "the rank on the noise-free path differs in exact and in double precision"
-        made = [Finding(text, "unknown", reason, line, asserted=True)
-                for text, _, line in asserted(model, "identifiable")]  # fmt: skip
-        return [*made, Finding(PROPERTY, "unknown", reason)]
-    hidden = {path.coords[i] for i in np.flatnonzero(null.any(axis=1))}
-    seen = [k for k in path.coords if k not in hidden]
     verdicts: dict[Coordinate, Finding] = {}
+    lost: list[Finding] = []
+    if held is not None:
+        sample = _within(held.unseen, steps, len(held.coords))
+        for group in _components(held.unseen(steps, 1)[1]):
+            coords = [held.coords[i] for i in group]
+            lost.append(_lost(context, coords, sample(group), _told(path, null, coords)))
+            verdicts.update(dict.fromkeys(coords, lost[-1]))
+    hidden = {path.coords[i] for i in np.flatnonzero(null.any(axis=1))}
+    seen = [k for k in path.coords if k not in hidden and k not in verdicts]
     if seen:
         who = words.listed(words.names(model, seen))
         already = "" if path.exact else ", even without the states' noise"
         made.append(Finding(PROPERTY, "proved", f"{who}: told apart by the laws of {steps} rows{already}"))
         verdicts.update(dict.fromkeys(seen, made[0]))
+    made += lost
+    sample = _within(path.at, steps, len(path.coords))
     for group in _components(null):
         coords = [path.coords[i] for i in group]
-        f = _lost(context, path, coords, group, steps)
-        made.append(f)
-        verdicts.update(dict.fromkeys(coords, f))
-    rest = sorted(path.read - path.followed)
+        still = [k for k in coords if k not in verdicts]
+        if still:
+            f = _open(context, path, coords, still, sample(group))
+            made.append(f)
+            verdicts.update(dict.fromkeys(still, f))
+    told = {k.parameter for k in verdicts}
+    rest = sorted(path.read - path.followed - told)
     if rest:
         made.append(Finding(
             f"identified: {words.listed(rest)}", "unknown",
@@ -71,6 +81,23 @@ def _findings(context: Context, path: Path, steps: int, null: np.ndarray) -> lis
             "is not linear",
         ))  # fmt: skip
     return [*_asserted(context, path, verdicts), *made]
+
+
+def _all_unknown(context: Context, reason: str) -> list[Finding]:
+    made = [Finding(text, "unknown", reason, line, asserted=True)
+            for text, _, line in asserted(context.model, "identifiable")]  # fmt: skip
+    return [*made, Finding(PROPERTY, "unknown", reason)]
+
+
+def _held(path: Path, steps: int) -> Held | None:
+    """The paths whose randomness is held, where there are any on which double precision agrees."""
+    try:
+        held = Held(path)
+        numeric = held.rank(steps)
+        exact = len(held.coords) - held.unseen(steps, 1)[1].shape[1]
+    except (Unsupported, OutOfTime, NoRoot, np.linalg.LinAlgError):
+        return None
+    return None if numeric is not None and numeric > exact else held
 
 
 def _agrees(path: Path, steps: int, rank: int) -> bool:
@@ -90,38 +117,51 @@ def _components(null: np.ndarray) -> list[list[int]]:
     return sorted(sorted(g) for g in groups)
 
 
-def _lost(context: Context, path: Path, coords: Sequence[Coordinate], group: list[int], steps: int) -> Finding:
-    model = context.model
-    known: dict[int, Sample] = {}
+def _within(at: At, steps: int, count: int) -> Callable[[list[int]], Callable[[int], Sample]]:
+    """For a group of coordinates, random points with the unseen directions that move the group alone."""
 
-    def sample(k: int) -> Sample:
-        """Unseen directions that move the group alone."""
-        if k not in known:
-            values, null = path.at(steps, 70 + k)
-            others = [i for i in range(len(path.coords)) if i not in set(group)]
-            inside = null_space(null[others]) if others else np.eye(null.shape[1], dtype=np.int64)
-            own = np.zeros((len(group), inside.shape[1]), np.int64)
-            for j, column in enumerate(inside.T):
-                own[:, j] = np.mod(np.mod(null[group] * column % P, P).sum(axis=1), P)
-            known[k] = Sample(values[group], own)
-        return known[k]
+    def of_group(group: list[int]) -> Callable[[int], Sample]:
+        known: dict[int, Sample] = {}
 
+        def sample(k: int) -> Sample:
+            if k not in known:
+                values, null = at(steps, 70 + k)
+                others = [i for i in range(count) if i not in set(group)]
+                inside = null_space(null[others]) if others else np.eye(null.shape[1], dtype=np.int64)
+                own = np.zeros((len(group), inside.shape[1]), np.int64)
+                for j, column in enumerate(inside.T):
+                    own[:, j] = np.mod(np.mod(null[group] * column % P, P).sum(axis=1), P)
+                known[k] = Sample(values[group], own)
+            return known[k]
+
+        return sample
+
+    return of_group
+
+
+def _kept(coords: Sequence[Coordinate], sample: Callable[[int], Sample]) -> tuple[list[Invariant], int, bool]:
+    """What stays along the unseen directions, how many these are, and whether that is all."""
     dimension = sample(0).null.shape[1]
-    kept: list[Invariant] = []
-    if len(group) <= MOST_SOLVED:
-        kept = invariants(sample, len(group), dimension)
+    kept = invariants(sample, len(coords), dimension) if len(coords) <= MOST_SOLVED else []
+    return kept, dimension, len(kept) == len(coords) - dimension
+
+
+def _told(path: Path, null: np.ndarray, coords: Sequence[Coordinate]) -> int | None:
+    """How many functions of some coordinates the noise-free path tells; None where not all of them are on it."""
+    if any(k not in path.coords for k in coords):
+        return None
+    return len(coords) - rank(null[[path.coords.index(k) for k in coords]])
+
+
+def _lost(context: Context, coords: Sequence[Coordinate], sample: Callable[[int], Sample], told: int | None) -> Finding:
+    """Parameters that can be moved without any path moving; `told`: how many functions of them are known to be told."""
+    model = context.model
+    kept, dimension, complete = _kept(coords, sample)
     who = words.names(model, coords)
-    said = words.kept_text(kept, coords)
-    complete = len(kept) == len(coords) - dimension
-    reason = words.reason(who, said, complete)
+    reason = words.reason(who, words.kept_text(kept, coords), complete)
+    if told is None or told < len(coords) - dimension:
+        reason = reason.replace("only ", "at most ", 1)  # the law may tell less than the paths do
     name = coords[0].parameter
-    if not path.exact:
-        if len(coords) == 1:
-            reason = f"the path without the states' noise does not change with {who[0]}"
-        else:
-            reason = f"on the path without the states' noise, {reason}"
-        told = f"{reason}; what that noise says of it is not followed"
-        return Finding(f"identified: {words.listed(who)}", "unknown", told, context.line_of(name))
     verb = "has no influence on the observations" if len(coords) == 1 and complete else "cannot be told apart"
     if len(coords) == 1:
         verb = "is not identified"
@@ -131,6 +171,23 @@ def _lost(context: Context, path: Path, coords: Sequence[Coordinate], group: lis
         headline=f"{words.listed(who)} {verb}", span_of=name,
         label=f"together with {words.listed(who[1:])}" if len(who) > 1 else "",
     )  # fmt: skip
+
+
+def _open(context: Context, path: Path, coords: Sequence[Coordinate], still: Sequence[Coordinate],
+          sample: Callable[[int], Sample]) -> Finding:  # fmt: skip
+    """Parameters that the noise-free path does not tell, of which more is not known."""
+    kept, _, complete = _kept(coords, sample)
+    who = words.names(context.model, still)
+    reason = words.reason(words.names(context.model, coords), words.kept_text(kept, coords), complete)
+    if path.exact:
+        told = (f"were the first values any numbers, {reason.replace('is identified', 'would be identified')}; whether "
+                "their laws tell more is not followed, and if so it is one draw a series")  # fmt: skip
+    elif len(coords) == 1:
+        told = (f"the path without the states' noise does not change with {who[0]}; what that noise says of it is not "
+                "followed")  # fmt: skip
+    else:
+        told = f"on the path without the states' noise, {reason}; what that noise says of it is not followed"
+    return Finding(f"identified: {words.listed(who)}", "unknown", told, context.line_of(still[0].parameter))
 
 
 def _asserted(context: Context, path: Path, verdicts: dict[Coordinate, Finding]) -> list[Finding]:

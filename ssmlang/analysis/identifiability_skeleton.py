@@ -192,7 +192,7 @@ class Path:
         calculus = Calculus(ring, directions)
         params = duals(self.model, calculus, values, self.coords)
         expressions = Expressions(calculus, params, self._floats)
-        rows = _Rows(self, calculus, expressions, random, ring)
+        rows = Rows(self, calculus, expressions, random, ring)
         collected = []
         for t in range(steps):
             self.budget.check()
@@ -206,7 +206,7 @@ def _nodes(law: Dist | None, value: Node | None) -> list[Node]:
     return [*(law.args.values() if law is not None else ()), *([value] if value is not None else [])]
 
 
-class _Rows:
+class Rows:
     """Values of states row after row."""
 
     def __init__(self, path: Path, calculus: Calculus, expressions: Expressions, random: np.random.Generator,
@@ -326,6 +326,10 @@ class _Rows:
                 self.shaken = False
         return found
 
+    def _node(self, e: Equation, t: int) -> Node:
+        """What a transition gives in a row."""
+        return self.path.middles[id(e)]
+
     def _states(self, t: int) -> None:
         if t == 0 and all((s, 0) in self.known for s in self.path.model.states):
             return
@@ -344,7 +348,7 @@ class _Rows:
         while waiting:
             later = []
             for e in waiting:
-                node = self.path.middles[id(e)]
+                node = self._node(e, t)
                 pending = {x.name for o in waiting if o is not e for x in o.targets}
                 if any(s == "state" and lag == 0 and n in pending for s, n, lag in expr.references([node])):
                     later.append(e)

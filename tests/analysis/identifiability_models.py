@@ -18,6 +18,8 @@ class Known:
     notes: tuple[str, ...] = ()
     first_row: tuple[frozenset[str], ...] = ()
     unknown: bool = False
+    open: frozenset[str] = frozenset()
+    """parameters of which the check knows no answer"""
 
 
 def _lost(*groups: str) -> tuple[frozenset[str], ...]:
@@ -26,6 +28,10 @@ def _lost(*groups: str) -> tuple[frozenset[str], ...]:
 
 AR1 = "state x\nobs y\ninit x ~ Stationary()\nx[t] ~ Normal(phi * x[t-1], s)\n"
 SCALES = "param s, sd ~ HalfNormal(1)\nparam phi in (-1, 1) ~ Normal(0.5, 0.3)\n"
+SQUARE = (
+    "param a, b in (-1, 1) ~ Uniform(-1, 1)\nstate u, v\nobs y\nv[t] = b * v[t-1] + c * u[t-1]^2\n"
+    "y[t] ~ Normal(v[t], s)\n"
+)
 
 KNOWN: dict[str, Known] = {
     # Harvey (1989), 4.4: a level and a noise are told apart by variance and first autocovariance of the differences.
@@ -183,6 +189,36 @@ KNOWN: dict[str, Known] = {
         "param a, b, sd ~ HalfNormal(1)\nobs y\ny[t] ~ Normal(a + b * y[t-1], sd)\n"
     ),
     # Nonlinear: by the noise-free path.
+    # A square of what starts from a known law: c u^2 tells c through the spread of u at row 0, so that it must not be
+    # refuted. Where that spread is a parameter too, u can be scaled.
+    "square of a state with a known start": Known(
+        SQUARE + "param c ~ Normal(0, 1)\nparam s ~ HalfNormal(1)\ninit u, v ~ Normal(0, 1)\nu[t] = a * u[t-1]\n",
+        open=frozenset({"c"}),
+    ),
+    "square of a state with a fixed start": Known(
+        SQUARE + "param c ~ Normal(0, 1)\nparam s ~ HalfNormal(1)\ninit u = 1\ninit v ~ Normal(0, 1)\n"
+        "u[t] = a * u[t-1]\n"
+    ),
+    "square of a state whose start has a scale": Known(
+        SQUARE + "param c ~ Normal(0, 1)\nparam s, k ~ HalfNormal(1)\ninit u ~ Normal(0, k)\ninit v ~ Normal(0, 1)\n"
+        "u[t] = a * u[t-1]\n",
+        _lost("c k"), ("at most c * k^2 is identified",),
+    ),
+    "square of a state with a diffuse start": Known(
+        SQUARE + "param c ~ Normal(0, 1)\nparam s ~ HalfNormal(1)\ninit u ~ Diffuse()\ninit v ~ Normal(0, 1)\n"
+        "u[t] = a * u[t-1]\n",
+        _lost("c"),
+    ),
+    "square of a state with noise from a known start": Known(
+        SQUARE + "param c ~ Normal(0, 1)\nparam s, q ~ HalfNormal(1)\ninit u, v ~ Normal(0, 1)\n"
+        "u[t] ~ Normal(a * u[t-1], q)\n",
+        open=frozenset({"c", "q"}),
+    ),
+    "square of a state with noise from its own scale": Known(
+        SQUARE + "param c ~ Normal(0, 1)\nparam s, q ~ HalfNormal(1)\ninit u ~ Normal(0, q)\ninit v ~ Normal(0, 1)\n"
+        "u[t] ~ Normal(a * u[t-1], q)\n",
+        _lost("c q"), ("at most c * q^2 is identified",),
+    ),
     "SIR, everything scaled": Known(
         "param beta, rec, k, N, i0 ~ HalfNormal(1)\nstate s, i\nobs y\ninit s = N - i0\ninit i = i0\n"
         "s[t] = s[t-1] - beta * s[t-1] * i[t-1] / N\ni[t] = i[t-1] + beta * s[t-1] * i[t-1] / N - rec * i[t-1]\n"

@@ -82,10 +82,11 @@ class ChainExecution(Execution):
         return {n.attrs: n.span for e in self.model.equations for n in expr.walk(nodes_of(e))
                 if n.op == "ref" and n.attrs[0] in ("input", "obs")}  # fmt: skip
 
-    def _check_feedback(self) -> None:
-        """E413: coming rows read observations that are still to come."""
+    def _check_feedback(self, latent: Sequence[str] = ()) -> None:
+        """E413: coming rows read observations that are still to come, and are no part of the state."""
+        held = self._as_state(latent)
         for (sort, name, lag), span in self._read.items():
-            if sort == "obs" and lag:
+            if sort == "obs" and lag and (sort, name, lag) not in held:
                 message = f"`{name}` is read at a later row, and engine '{self.engine.name}' needs it as a number there"
                 raise SsmError(Diagnostic(
                     "E413", message, span, "is still to come in a forecast",
@@ -97,7 +98,8 @@ class ChainExecution(Execution):
         """E407 for an input, E413 for an observation, that is missing where an equation needs it as a number."""
         gaps = {("input", n): v for n, v in bound.inputs.items()} | {("obs", n): v for n, v in
                                                                      bound.observations.items()}  # fmt: skip
-        reads = [(sort, name, lag) for sort, name, lag in self._read if np.isnan(gaps[sort, name]).any()]
+        held = self._as_state(self.setting([bound]).latent)
+        reads = [r for r in self._read if np.isnan(gaps[r[:2]]).any() and r not in held]
         if not reads:
             return
         params: Any = {n: jnp.full(p.shape, 0.5) for n, p in self.model.parameters.items()}
@@ -105,9 +107,9 @@ class ChainExecution(Execution):
             seen: Any = bound.observations
             given: Any = bound.inputs
             fill = lambda data: {n: np.nan_to_num(v, nan=1.0) for n, v in data.items()}
-            bad = self.chains.undefined(params, seen, given, bound.steps)
+            bad = self._undefined(params, seen, given, bound)
             # What has no value for another reason than what is missing is no matter of the data.
-            bad &= ~self.chains.undefined(params, fill(seen), fill(given), bound.steps)
+            bad &= ~self._undefined(params, fill(seen), fill(given), bound)
         needed = {n: np.zeros(bound.steps, bool) for n in bound.inputs}
         for sort, name, lag in reads:
             missing = np.isnan(gaps[sort, name]).reshape(bound.steps, -1).any(axis=1)
@@ -124,13 +126,21 @@ class ChainExecution(Execution):
                 ))  # fmt: skip
         check_inputs(bound, needed, self.model.inputs)
 
+    def _as_state(self, latent: Sequence[str]) -> list[tuple[str, str, int]]:
+        """Reads of observations that are part of a state."""
+        del latent
+        return []
+
+    def _undefined(self, params: Params, seen: Any, given: Any, bound: Bound) -> np.ndarray:
+        return self.chains.undefined(params, seen, given, bound.steps)
+
     # ---------------------------------------------------------------------------------------------- functions
 
     def _ask(self, method: str, setting: Setting, adjoint: bool = False) -> Callable[[Params, Series], Any]:
         ask = getattr(self.engine.for_data(setting.known, adjoint=adjoint), method)
 
         def asked(params: Params, series: Series) -> Any:
-            return ask(*self.chains.program(params, series["observations"], series["inputs"], _steps(series)))
+            return ask(*self.chains.program(params, series["observations"], series["inputs"], steps_of(series)))
 
         return asked
 
@@ -153,22 +163,23 @@ class ChainExecution(Execution):
                 many = lambda draws, series: jax.lax.map(lambda params: one(params, series), draws)
                 function = one if what == "terms" else many
             else:
-                function = self._told(what)
+                function = self._told(what, setting)
             self._compiled[key] = jax.jit(function)
         return self._compiled[key]
 
     def key(self, setting: Setting) -> Hashable:
         return (self.engine.for_data(setting.known),)
 
-    def _told(self, what: What) -> Callable[[Params, Series], dict[str, Any]]:
+    def _told(self, what: What, setting: Setting) -> Callable[[Params, Series], dict[str, Any]]:
         """Probabilities, moments and definitions by name."""
+        del setting
         lowering, engine, smooth = self.wide, self.engine, what == "smooth"
         observed, lets = Observed(lowering), Definitions(lowering)
         numbers = [s.name for s in self.model.states.values() if s.values is not None and s.values.axis is None]
 
         def told(params: Params, series: Series) -> dict[str, Any]:
             data = (series["observations"], series["inputs"])
-            program, y = lowering.program(params, *data, _steps(series))
+            program, y = lowering.program(params, *data, steps_of(series))
             out: dict[str, Any] = {}
             if smooth:
                 found: Any = engine.smooth(program, y, series["rows"]["count"] - 1)  # type: ignore[call-arg]
@@ -192,7 +203,8 @@ class ChainExecution(Execution):
         return told
 
 
-def _steps(series: Series) -> int:
+def steps_of(series: Series) -> int:
+    """The padded length of a series."""
     return int(next(iter(series["observations"].values())).shape[0])
 
 
@@ -215,7 +227,8 @@ class ChainMoments(Moments):
     def __init__(self, model: Compiled, execution: ChainExecution, verb: Literal["filter", "smooth", "forecast"],
                  bound: Bound, *, steps: int = 0, future: Any = None) -> None:  # fmt: skip
         self.model, self.execution, self.verb = model, execution, verb
-        self.chains, self.own = execution.wide, execution
+        self.chains = execution.wide
+        self.own: ChainExecution = execution
         ahead = verb == "forecast"
         self.first = bound.steps if ahead else 0
         self.bound = extended(model, bound, steps, future) if ahead else bound
@@ -287,7 +300,7 @@ class ChainMoments(Moments):
             def draw(params: Params, series: Series, keys: Array) -> Array:
                 lowering = execution.chains
                 data = (series["observations"], series["inputs"])
-                program, _ = lowering.program(params, *data, _steps(series))
+                program, _ = lowering.program(params, *data, steps_of(series))
                 drawn = engine.draw_paths(program, keys)  # type: ignore[attr-defined]
                 one = lambda each: jnp.concatenate(list(_paths(lowering, each).values()), axis=1)
                 return jax.vmap(one)(drawn)

@@ -1,0 +1,234 @@
+"""Runs the engine `imm` on a model and data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from ssmlang.data import Bound
+from ssmlang.engines.base import Engine, Known
+from ssmlang.language.diagnostics import Diagnostic, SsmError
+from ssmlang.lowering.chain_moments import Observed, state_moments, state_probabilities
+from ssmlang.lowering.switching import SwitchingLowering
+from ssmlang.model import expr
+from ssmlang.model.chains import nodes_of
+from ssmlang.model.model import Model, Variable
+from ssmlang.model.switching import SwitchingForm, switching_form
+from ssmlang.results.chains import chain_dataset
+from ssmlang.results.provenance import provenance
+from ssmlang.running.chains import ChainExecution, ChainMoments, steps_of
+from ssmlang.running.execution import Params, Series, Setting, What
+from ssmlang.running.kept import Kept
+from ssmlang.running.moments import extended
+
+if TYPE_CHECKING:
+    from ssmlang.compiled import Model as Compiled
+
+
+class SwitchingExecution(ChainExecution):
+    """The functions of one switching model, compiled when first used."""
+
+    moments: ClassVar[str] = "ssmlang.running.switching:SwitchingMoments"
+
+    def __init__(self, model: Model, engine: Engine) -> None:
+        self.model, self.engine = model, engine
+        self._lowered: dict[tuple[tuple[str, ...], bool], SwitchingLowering] = {}
+        self._compiled = {}
+        self.kept = Kept()
+        self.form: Any = self.switching().form.linear
+
+    def switching(self, latent: tuple[str, ...] = (), definitions: bool = False) -> SwitchingLowering:
+        """The lowering with some observations, or the definitions, as part of the real state."""
+        key = (latent, definitions)
+        if key not in self._lowered:
+            form = switching_form(self.model, latent, definitions, getattr(self.engine, "history", 1))
+            if not isinstance(form, SwitchingForm):
+                raise SsmError([o.diagnostic(self.engine.name) for o in form])
+            self._lowered[key] = SwitchingLowering(self.model, form)
+        return self._lowered[key]
+
+    @property
+    def small(self) -> bool:
+        return False
+
+    # --------------------------------------------------------------------------------------------------- data
+
+    def setting(self, bounds: Sequence[Bound], *, ahead: bool = False) -> Setting:
+        missing = lambda name: any(np.isnan(b.observations[name][:-1]).any() for b in bounds)
+        latent = tuple(n for n in self.form.read_back if ahead or missing(n))
+        if ahead:
+            self._check_feedback(latent)
+        return Setting(latent, Known())
+
+    def _check_rows(self, bound: Bound) -> None:
+        """Observations in the first rows that read a state or a regime without a value there (E205)."""
+        form = self.switching().form
+        observations = form.linear_model.observations
+        names = [e for o in observations.values() for e in o.entry_names()]
+        bad = np.zeros((bound.steps, len(names)), bool)
+        for mark in (form.unavailable, form.linear.unavailable):
+            bad[: len(mark)] |= mark[: bound.steps]
+        early = form.linear.conditioned[: bound.steps]
+        bad[: len(early)] &= ~early
+        seen = [~np.isnan(bound.observations[n].reshape(bound.steps, -1)) for n in observations]
+        if seen:
+            bad &= np.concatenate(seen, axis=1)
+        if bad.any():
+            row, entry = (int(i) for i in np.argwhere(bad)[0])
+            raise SsmError(Diagnostic(
+                "E205", f"`{names[entry]}` at row {row} reads a state that has no value so far back",
+                help=("give the earlier values by `init`, or leave these observations missing",),
+            ))  # fmt: skip
+
+    def _undefined(self, params: Params, seen: Any, given: Any, bound: Bound) -> np.ndarray:
+        return self.switching(self.setting([bound]).latent).undefined(params, seen, given, bound.steps)
+
+    def _as_state(self, latent: Sequence[str]) -> list[tuple[str, str, int]]:
+        """Reads of observations that the real state holds; what the regimes read is a number that was seen."""
+        chain = expr.references([n for e in self.switching().form.chain_model.equations for n in nodes_of(e)])
+        return [r for r in self._read if r[0] == "obs" and r[1] in latent and r not in chain]
+
+    # ---------------------------------------------------------------------------------------------- functions
+
+    def _ask(self, method: str, setting: Setting, adjoint: bool = False) -> Callable[[Params, Series], Any]:
+        ask = getattr(self.engine.for_data(setting.known, adjoint=adjoint), method)
+        lowering = self.switching(setting.latent)
+
+        def asked(params: Params, series: Series) -> Any:
+            return ask(*lowering.program(params, series["observations"], series["inputs"], steps_of(series)))
+
+        return asked
+
+    def key(self, setting: Setting) -> Hashable:
+        return setting.latent, self.engine
+
+    def _told(self, what: What, setting: Setting) -> Callable[[Params, Series], dict[str, Any]]:
+        lowering, engine, smooth = self.switching(setting.latent, True), self.engine, what == "smooth"
+        chains, places = lowering.chains, _Places(self.model, lowering)
+        observed = Observed(chains)
+
+        def told(params: Params, series: Series) -> dict[str, Any]:
+            data = (series["observations"], series["inputs"])
+            program, y = lowering.program(params, *data, steps_of(series))
+            found: Any = getattr(engine, what)(program, y)
+            # Components without a regime hold observations alone.
+            of = lambda p: [p[None] if g.entries.size else jnp.ones((len(g.entries), len(p), 1)) for g in chains.groups]
+            now = of(found.probability)
+            ahead = now if smooth else of(found.predicted_probability)
+            out: dict[str, Any] = {"log_likelihood": found.log_likelihood}
+            out |= {f"{n}_probability": p for n, p in state_probabilities(chains, now).items()}
+            regimes, alone = state_moments(chains, now), observed.moments(params, *data, ahead, noise=not smooth)
+            out["mean"], out["cov"] = places.states((found.mean, found.cov), regimes)
+            out["observed_mean"], out["observed_cov"] = places.observations(
+                (found.observed_mean, found.observed_cov), alone
+            )
+            if not smooth:
+                out |= {f"{n}_predicted_probability": p for n, p in state_probabilities(chains, ahead).items()}
+                out["predicted_mean"], out["predicted_cov"] = places.states(
+                    (found.predicted_mean, found.predicted_cov), state_moments(chains, ahead)
+                )
+            for name, (first, last) in lowering.form.linear.definitions.items():
+                shape = (len(found.mean), *self.model.definitions[name].shape)
+                variance = jnp.diagonal(found.cov, axis1=1, axis2=2)[:, first:last]
+                out[name] = found.mean[:, first:last].reshape(shape)
+                out[f"{name}_sd"] = jnp.sqrt(jnp.maximum(variance, 0.0)).reshape(shape)
+            return out
+
+        return told
+
+
+class _Places:
+    """Moments of the linear part and of the regimes, side by side in the order of the file."""
+
+    def __init__(self, model: Model, lowering: SwitchingLowering) -> None:
+        linear = lowering.linear.form.stacking
+        self._states = _order(model.states, linear.x, lowering.form.chain.first)
+        self._seen = _order(model.observations, linear.y, lowering.form.chain.first_seen)
+
+    def states(self, real: tuple[Any, Any], regimes: Any) -> tuple[Any, Any]:
+        return _together(self._states, real, regimes)
+
+    def observations(self, real: tuple[Any, Any], alone: Any) -> tuple[Any, Any]:
+        return _together(self._seen, real, alone)
+
+
+def _order(
+    variables: Mapping[str, Variable], first: Mapping[str, int], second: Mapping[str, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each entry whether it is of the second part, and its place in its part."""
+    of: list[bool] = []
+    at: list[int] = []
+    for v in variables.values():
+        later = v.name not in first
+        start = second[v.name] if later else first[v.name]
+        of += [later] * v.size
+        at += range(start, start + v.size)
+    apart = np.array(of, bool)
+    return apart, np.array(at, np.int32), apart[:, None] == apart[None, :]
+
+
+def _together(order: tuple[np.ndarray, np.ndarray, np.ndarray], real: tuple[Any, Any], other: Any) -> tuple[Any, Any]:
+    """Mean and covariance; between the parts no covariance is worked out: NaN."""
+    apart, at, same = order
+    pad = lambda v, ndim: jnp.pad(v, [(0, 0)] + [(0, 1)] * ndim)
+    pick = lambda v, here: jnp.where(here, at, v.shape[1] - 1)
+    first, second = pad(real[0], 1), pad(other[0], 1)
+    mean = jnp.where(apart, second[:, pick(second, apart)], first[:, pick(first, ~apart)])
+    first, second = pad(real[1], 2), pad(other[1], 2)
+    one, two = pick(first, ~apart), pick(second, apart)
+    cov = jnp.where(apart[:, None], second[:, two[:, None], two[None, :]], first[:, one[:, None], one[None, :]])
+    return mean, jnp.where(same, cov, jnp.nan)
+
+
+class SwitchingMoments(ChainMoments):
+    """One verb on one series by the engine `imm`, made ready for any parameters."""
+
+    def __init__(self, model: Compiled, execution: SwitchingExecution, verb: Literal["filter", "smooth", "forecast"],
+                 bound: Bound, *, steps: int = 0, future: Any = None) -> None:  # fmt: skip
+        self.model, self.execution, self.verb = model, execution, verb
+        self.own = execution
+        ahead = verb == "forecast"
+        self.first = bound.steps if ahead else 0
+        self.bound = extended(model, bound, steps, future) if ahead else bound
+        self.setting = execution.setting([self.bound], ahead=ahead)
+        self.series = execution.single(self.bound)
+        self._function = execution.compiled("smooth" if verb == "smooth" else "filter", self.setting)
+        self._time = replace(self.bound.time, index=self.bound.time.index[self.first :])
+        self._about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb)
+        self._lowering = execution.switching(self.setting.latent, True)
+        self._templates = Kept(4)
+
+    def _blanked(self, out: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """NaN where a value does not exist in the first rows."""
+        if self.first:
+            return out
+        form, chain = self._lowering.form.linear, self._lowering.form.chain
+        names = [n for s in self.model.spec.states.values() for n in s.entry_names()]
+        gone = np.zeros((len(self._time), len(names)), bool)
+        at = 0
+        for s in self.model.spec.states.values():
+            own, of = (chain.first, chain.absent) if s.name in chain.first else (form.stacking.x, form.absent)
+            rows = min(len(of), len(gone))
+            gone[:rows, at : at + s.size] = of[:rows, own[s.name] : own[s.name] + s.size]
+            at += s.size
+        for kind in ("", "predicted_"):
+            if f"{kind}mean" in out:
+                out[f"{kind}mean"] = np.where(gone, np.nan, out[f"{kind}mean"])
+                out[f"{kind}cov"] = np.where(gone[:, :, None] | gone[:, None, :], np.nan, out[f"{kind}cov"])
+        return out
+
+    def _labelled(self, arrays: Mapping[str, np.ndarray], constant: Mapping[str, np.ndarray], keep: Any,
+                  attrs: dict[str, Any]) -> xr.Dataset:  # fmt: skip
+        exact = self._lowering.form.memoryless
+        said = {"approximation": "none: no real state depends on an earlier row"} if exact else {
+            "approximation": f"mixtures over the regimes of {max(self._lowering.memory.rows)} row(s), collapsed to "
+            "Gaussians"}  # fmt: skip
+        return chain_dataset(self.model.spec, arrays, constant, time=self._time, attrs=attrs | said, keep=keep)
+
+    def draws(self, wanted: Any, seed: int, first: int = 0) -> np.ndarray:
+        raise SsmError(Diagnostic("E306", "engine 'imm' draws no paths", help=('engine="particle" does',)))

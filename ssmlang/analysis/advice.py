@@ -111,6 +111,8 @@ def obstacles(
     """What stands between a model and an engine. `steps`: rows, where known; `able`: engines that take the model."""
     if REQUIRES[name].discrete:
         return chains.lacking(model, able)
+    if REQUIRES[name].switching:
+        return chains.not_switching(model, able)
     if not REQUIRES[name].linear:
         return general.lacking(model, REQUIRES[name], able)
     model, form = _linear(model, form)

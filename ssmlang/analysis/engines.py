@@ -49,6 +49,7 @@ REQUIRES = {
     ),
     "growing": Requirements(linear=True, gaussian=True, finite_order=False, proper_start=True),
     "discrete": Requirements(linear=False, gaussian=False, finite_order=True, discrete=True),
+    "imm": Requirements(linear=False, gaussian=True, finite_order=True, exact=False, switching=True),
     "ekf": Requirements(linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True),
     "dual_ekf": Requirements(
         linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True, augmented=True,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ssmlang.engines.base import engine_names as engine_names
     from ssmlang.engines.discrete import Chains as Chains
     from ssmlang.engines.discrete import Discrete as Discrete
+    from ssmlang.engines.imm import IMM as IMM
     from ssmlang.engines.kalman import Kalman as Kalman
     from ssmlang.engines.latent import Latent as Latent
     from ssmlang.engines.laplace import Laplace as Laplace
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ssmlang.engines.program import Initial as Initial
     from ssmlang.engines.program import LinearGaussian as LinearGaussian
     from ssmlang.engines.program import Structure as Structure
+    from ssmlang.engines.switching import Switching as Switching
 
 _HOMES = {
     "Banded": "banded",
@@ -37,6 +39,7 @@ _HOMES = {
     "EKF": "ekf",
     "Engine": "base",
     "Growing": "growing",
+    "IMM": "imm",
     "Initial": "program",
     "Kalman": "kalman",
     "Known": "base",
@@ -48,6 +51,7 @@ _HOMES = {
     "Parallel": "parallel",
     "SquareRoot": "square_root",
     "Structure": "program",
+    "Switching": "switching",
     "WienerHopf": "wiener_hopf",
     "diffuse_head": "_diffuse_head",
     "engine_class": "base",

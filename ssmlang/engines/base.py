@@ -134,7 +134,7 @@ MODULES = {
     for name in (
         "kalman", "square_root", "parallel", "dual", "growing", "batch", "wiener_hopf", "banded", "ekf",
         "laplace",
-        "discrete",
+        "discrete", "imm",
         "latent",
         "dual_ekf",
     )

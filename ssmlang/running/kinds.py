@@ -25,6 +25,10 @@ def execution_of(model: Model, form: Any, engine: Engine) -> Execution:
         from ssmlang.running.chains import ChainExecution
 
         return ChainExecution(model, engine)
+    if engine.requires.switching:
+        from ssmlang.running.switching import SwitchingExecution
+
+        return SwitchingExecution(model, engine)
     from ssmlang.running.general import GeneralExecution
 
     return GeneralExecution(model, engine)

@@ -14,6 +14,8 @@ from ssmlang.model.obstacles import Obstacle
 WITHOUT_MOMENTS = ("Cauchy", "HalfCauchy")
 EXACT = ("Normal", "MvNormal", "LogNormal")
 """Laws that are maps of standard normal numbers."""
+MANY = 50
+"""From so many augmented numbers on, a filter of their own that moves none of them costs far less than a joint one."""
 LINEARISING = ("ekf", "iekf", "ukf", "cubature", "gauss_hermite", "ipls", "dual_ekf")
 """Engines that learn from the mean of an observation alone."""
 
@@ -42,8 +44,8 @@ def lacking(model: Model, requires: Requirements, able: Iterable[str] = ()) -> l
             if law.name in WITHOUT_MOMENTS:
                 bar("works with means and variances", law.span, f"{law.name} has none")
     if requires.augmented and not any(p.augment for p in model.parameters.values()):
-        bar("filters states and augmented parameters side by side", None, "",
-            "no parameter is augmented: `augment param ...`, or compile(..., augment={...})")  # fmt: skip
+        why = "none is augmented: write `augment param ...`, or compile(..., augment={...})"
+        found.append(Obstacle("E306", "engine 'kalman' needs an augmented parameter", None, "", "", why, by))
     if requires.emission_density:
         for e in model.equations:
             if e.role == "emission" and _exact(e, model):
@@ -163,6 +165,8 @@ def preferred(model: Model) -> tuple[str, ...]:
         return ("discrete", "particle")
     if any(s.values is not None for s in model.states.values()):
         return ("imm", "rao_blackwell", "particle")
+    if sum(p.size for p in model.parameters.values() if p.augment) >= MANY:
+        return ("dual_ekf", "ekf")
     if gaussian_emission(model):
         return ("ukf", "ekf", "particle")
     return ("laplace", "particle", "ukf", "ekf")

@@ -29,6 +29,8 @@ from ssmlang.engines.base import EngineBase, register
 from ssmlang.engines.nonlinear import Estimated, Nonlinear
 from ssmlang.engines.requirements import Requirements
 
+PROBED = 8
+"""Rows in which it is looked for what depends on a parameter: data that equations read can be zero in one."""
 COVARIANCE_LIMIT = 10**8
 """Most numbers that the covariances of all rows may hold; beyond, standard deviations are given instead."""
 
@@ -49,6 +51,9 @@ class DualEKF(EngineBase):
     derivative: Literal["recursive", "static"] = "recursive"
     noise: Literal["innovation", "process"] = "innovation"
     corrected: bool = False
+    seed: int = 0
+    """of the draws that parameters start from which nothing depends on to first order at their prior means: the weights
+    of a network's hidden units, say, which no linearisation there could ever move"""
     name: ClassVar[str] = "dual_ekf"
     requires: ClassVar[Requirements] = Requirements(
         linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True, augmented=True,
@@ -82,10 +87,10 @@ class DualEKF(EngineBase):
             found = {"predicted_" + k: v for k, v in self._moments(split, ahead, full).items()}
             return after, {**self._moments(split, after, full), **found, **seen, **split.definitions(after, t)}
 
-        start = split.start()
+        start = split.unstuck(split.start(), jax.random.key(self.seed), min(len(y), PROBED))
         _, found = jax.lax.scan(body, start, (jnp.arange(len(y)), y))
         found["log_likelihood"] = jnp.where(program.exists, found["log_likelihood"], -jnp.inf)
-        return Estimated(**{"cov": None, **found})
+        return Estimated(cov=found.pop("cov", None), **found)
 
     def _updated(self, split: _Split, ahead: _Carried, Q: Array, t: Array, y: Array
                  ) -> tuple[_Carried, dict[str, Array]]:  # fmt: skip
@@ -163,6 +168,28 @@ class _Split:
         P, cross = Jw @ Jw.T, Jx @ Jw.T
         D = jnp.linalg.lstsq(P, cross.T)[0].T if len(self.own) else jnp.zeros((0, len(self.shared)))
         return _Carried(s[self.own], s[self.shared], Jx @ Jx.T - D @ cross.T, P, D)
+
+    def unstuck(self, law: _Carried, key: Array, rows: int) -> _Carried:
+        """The law of row 0 with parameters drawn on which neither the transition nor the emission depends at the means.
+
+        Where hidden units can change places or signs the posterior mean of their weights is zero whatever the data are:
+        a draw says which of the equal modes is meant. States are drawn for the test, so that no chance zero counts.
+        """
+        program, facts = self.program, self.program.facts
+        key_x, key_w = jax.random.split(key)
+        x = law.x + jnp.sqrt(jnp.diagonal(law.Pi)) * jax.random.normal(key_x, law.x.shape)
+        at = law._replace(x=x + 0.1 * jax.random.normal(jax.random.fold_in(key_x, 1), x.shape))
+        seen = jnp.full(facts.m, jnp.nan)
+        still = jnp.zeros(facts.noises)
+
+        def moves(t: Array) -> Array:
+            _, C = self.slopes(lambda s: program.emission(t, s, seen).mean, at)
+            _, X = self.slopes(lambda s: program.transition(t + 1, s, still)[self.own], at)
+            return jnp.any(C != 0, axis=0) | jnp.any(X != 0, axis=0)
+
+        blind = ~jnp.any(jax.lax.map(moves, jnp.arange(rows)), axis=0)
+        drawn = law.w + jnp.sqrt(jnp.diagonal(law.P)) * jax.random.normal(key_w, law.w.shape)
+        return law._replace(w=jnp.where(blind, drawn, law.w))
 
     def moved(self, before: _Carried, t: Array, *, static: bool) -> tuple[_Carried, Array]:
         """The law a row later, and the states' noise."""

@@ -14,7 +14,7 @@ from ssmlang.model.model import Model
 
 PATHS, ROWS, STATES = 24, 120, 400
 """So many paths of so many rows are drawn from the prior; of the states that they visit so many are kept."""
-NODES = {0: 1, 1: 15, 2: 7, 3: 5}
+NODES = {1: 15, 2: 7, 3: 5}
 """Nodes of the Gauss-Hermite rule by how many noises there are; with more noises, draws."""
 DRAWS = 200
 LARGEST = 1e6
@@ -47,6 +47,8 @@ def design(model: Model, keys: Sequence[Key], states: int = STATES) -> dict[Key,
 def normal_points(count: int) -> tuple[np.ndarray, np.ndarray]:
     """(count, Q) standard normals and their weights (Q,): a product rule for up to three of them, else antithetic
     draws."""
+    if count == 0:
+        return np.zeros((0, 1)), np.ones(1)
     if count in NODES:
         nodes, weights = np.polynomial.hermite_e.hermegauss(NODES[count])
         weights = weights / weights.sum()

@@ -109,13 +109,16 @@ class Regression:
 
 def regression(model: Model, lift: Lift, koopman: Koopman, ridge: float, known: Mapping[int, Closing]) -> Regression:
     """Ridge least squares of the coordinates one row on, noise averaged over, as expressions of the parameters."""
+    D = lift.value.size
+    fitted = [i for i in range(D) if i not in known]
+    active = [i for i in range(D) if i not in known or known[i].noisy]
+    if not active:
+        return Regression(expr.zeros((0, D)), [], expr.zeros((0, 0)), [], False)
     memory = koopman.memory
     reads = [Key("state", n, i, lag) for n, v in model.states.items() for i in range(v.size) for lag in range(memory)]
     states = design(model, reads)
     normals, weights = normal_points(normals_of(model))
-    P, Q, D = len(next(iter(states.values()))), normals.shape[1], lift.value.size
-    fitted = [i for i in range(D) if i not in known]
-    active = [i for i in range(D) if i not in known or known[i].noisy]
+    P, Q = len(next(iter(states.values()))), normals.shape[1]
     batch = Batch(model, {k: v[:, None] for k, v in states.items()}, lambda k: normals[k][None, :])
     spread = lambda values, shape: expr.stack([expr.broadcast(v.node, shape) for v in values])
     rows = lambda node, at: expr.index(node, [expr.const(np.array(at, int))])

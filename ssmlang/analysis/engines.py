@@ -51,6 +51,15 @@ REQUIRES = {
     "discrete": Requirements(linear=False, gaussian=False, finite_order=True, discrete=True),
     "imm": Requirements(linear=False, gaussian=True, finite_order=True, exact=False, switching=True),
     "ekf": Requirements(linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True),
+    "iekf": Requirements(linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True),
+    "ukf": Requirements(linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True),
+    "cubature": Requirements(
+        linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True
+    ),
+    "gauss_hermite": Requirements(
+        linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True
+    ),
+    "ipls": Requirements(linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True),
     "dual_ekf": Requirements(
         linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True, augmented=True,
         smooths=False,

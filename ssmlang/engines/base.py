@@ -133,6 +133,7 @@ MODULES = {
     name: f"ssmlang.engines.{name}"
     for name in (
         "kalman", "square_root", "parallel", "dual", "growing", "batch", "wiener_hopf", "banded", "ekf",
+        "iekf", "ukf", "cubature", "gauss_hermite", "ipls",
         "laplace",
         "discrete", "imm",
         "latent",

@@ -1,0 +1,101 @@
+"""What the engines that carry a mean and a covariance through linearised maps have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from ssmlang.engines import _moment_filter as forward
+from ssmlang.engines import _moment_smooth as backward
+from ssmlang.engines._linearise import Linearisation
+from ssmlang.engines._moment_rows import Rows
+from ssmlang.engines.base import EngineBase
+from ssmlang.engines.nonlinear import Estimated, Law, Nonlinear
+from ssmlang.engines.requirements import Requirements
+
+Covariance = Literal["full", "factor"]
+
+APPROXIMATE = Requirements(
+    linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MomentEngine(EngineBase):
+    """A filter and smoother over `Nonlinear` programs: exact where every map is affine and every noise Gaussian.
+
+    y is (T, m), NaN missing. Covariances may have any rank; an observation that is known exactly before it is seen is
+    passed over, and its density is zero where it is another number. Derivatives in either mode.
+    """
+
+    requires: ClassVar[Requirements] = APPROXIMATE
+
+    @property
+    @abstractmethod
+    def way(self) -> Linearisation:
+        """How maps are linearised."""
+
+    def log_likelihood(self, program: Nonlinear, y: Float[Array, "T m"]) -> Float[Array, ""]:
+        """The density of y by the filter's one-step-ahead Gaussians."""
+        rows = self._rows(program)
+        return forward.log_likelihood(rows, self._update(rows), y)
+
+    def log_likelihood_terms(self, program: Nonlinear, y: Float[Array, "T m"]) -> Float[Array, " T"]:
+        """Log-density of each row given the rows before it; sums to `log_likelihood`."""
+        rows = self._rows(program)
+        return forward.terms(rows, forward.passed(rows, self._update(rows), y))
+
+    def filter(self, program: Nonlinear, y: Float[Array, "T m"]) -> Estimated:
+        """Filtered and one-step-ahead moments of each row."""
+        rows = self._rows(program)
+        return forward.estimated(rows, forward.passed(rows, self._update(rows), y))
+
+    def smooth(self, program: Nonlinear, y: Float[Array, "T m"]) -> Estimated:
+        """Moments of each row given all of y."""
+        rows = self._rows(program)
+        _, laws, _, terms = self._smoothed(rows, y)
+        n, t = program.facts.n, jnp.arange(len(y))
+        signal = jax.vmap(lambda t, law: forward.observed(rows, t, law, noise=False))(t, laws)
+        lets = jax.vmap(lambda t, law: forward.definitions(rows, t, law))(t, laws)
+        return Estimated(laws.mean[:, :n], laws.cov[:, :n, :n], signal.mean, signal.cov, terms,
+                         definition_mean=lets.mean, definition_sd=forward.sd(lets.cov))  # fmt: skip
+
+    def sample(
+        self, program: Nonlinear, y: Float[Array, "T m"], key: Key[Array, ""], draws: int = 1
+    ) -> Float[Array, "draws T n"]:
+        """Independent draws of the path x_0..x_{T-1} given y, under the approximation that `smooth` makes."""
+        rows = self._rows(program)
+        linear, laws, ahead, _ = self._smoothed(rows, y)
+        drawn = backward.paths(linear, ahead, rows.statistic(y), laws.mean, key, draws)
+        return drawn[..., : program.facts.n]
+
+    def _rows(self, program: Nonlinear) -> Rows:
+        return Rows(program, self.way)
+
+    def _update(self, rows: Rows) -> forward.Update:
+        return forward.once(rows)
+
+    def _smoothed(
+        self, rows: Rows, y: Float[Array, "T m"]
+    ) -> tuple[backward.Linearised, Law, Law, Float[Array, " T"]]:
+        """The affine program that stands for this one, smoothed and predicted laws, the filter's log-densities."""
+        found = forward.passed(rows, self._update(rows), y)
+        linear = linearised(rows, found.ahead, found.after, found.at, y)
+        laws = backward.smoothed(linear, found.ahead, rows.statistic(y), rows.fused)
+        return linear, laws, found.ahead, forward.terms(rows, found)
+
+
+def linearised(
+    rows: Rows, ahead: Law, moving: Law, seeing: Law, y: Float[Array, "T m"]
+) -> backward.Linearised:
+    """The program made affine: transitions at the laws `moving` of the rows before, emissions at the laws `seeing`."""
+    t = jnp.arange(len(y))
+    before = jax.tree.map(lambda a: jnp.roll(a, 1, axis=0), moving)
+    moves = jax.vmap(rows.transition_affine)(t, before)
+    sights = jax.vmap(rows.emission_affine)(t, seeing, y)
+    return backward.Linearised(jax.tree.map(lambda a: a[0], ahead), moves, sights)

@@ -1,0 +1,106 @@
+"""One row of a filter that carries mean and covariance: the maps of a program, the update by an observation."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ssmlang.engines._elementwise import elementwise
+from ssmlang.engines._kernel import one_kernel
+from ssmlang.engines._linearise import Affine, Linearisation, Map, Moments, Taylor, value_and_jacobian
+from ssmlang.engines._products import FUSED_LIMIT, product, product_transposed
+from ssmlang.engines._row_update import eliminated
+from ssmlang.engines.nonlinear import Law, Nonlinear
+
+ZERO = 16.0
+"""Times N + 1 units of rounding: the part of its variance below which what is left of an observation's is none."""
+
+
+class Rows:
+    """The maps of a program as a linearisation takes them; element by element where the memory is small."""
+
+    def __init__(self, program: Nonlinear, way: Linearisation) -> None:
+        self.program, self.way = program, way
+        facts = program.facts
+        self.fused = max(facts.N, facts.k) <= FUSED_LIMIT
+        self._transition = elementwise(lambda t, s, e: program.transition(t, s, e), self.fused)
+        self._mean = elementwise(lambda t, s, y: program.emission(t, s, y).mean, self.fused)
+        self._cov = elementwise(lambda t, s, y: program.emission(t, s, y).cov, self.fused)
+        # What moves linearly is carried exactly by its derivatives, whatever the way.
+        self._moving: Linearisation = Taylor() if facts.linear else way
+
+    def transition(self, t: Array) -> Map:
+        """From the memory of the row before to that of row t."""
+        facts = self.program.facts
+        if not facts.additive or isinstance(self._moving, Taylor):
+            return Map(lambda s, e: self._transition(t, s, e), None, facts.noises)
+        still = jnp.zeros(facts.noises)
+
+        def spread(s: Array) -> Array:
+            G = value_and_jacobian(lambda e: self._transition(t, s, e), still)[1]
+            return product_transposed(G, G, self.fused)
+
+        return Map(lambda s, e: self._transition(t, s, still), spread, 0)
+
+    def emission(self, t: Array, y: Array) -> Map:
+        """From the memory of row t to the statistic of its observations."""
+        return Map(lambda s, e: self._mean(t, s, y), lambda s: self._cov(t, s, y), 0)
+
+    def first(self) -> Law:
+        """The law of row 0."""
+        facts = self.program.facts
+        e = jnp.zeros(facts.first_noises)
+        begun = Map(lambda e, _: self.program.first(e), None, 0)
+        way = Taylor() if facts.linear else self.way
+        found = way.moments(begun, Law(e, jnp.eye(len(e))), False)
+        return Law(found.mean, found.cov)
+
+    def moved(self, t: Array, law: Law) -> Law:
+        """The law of row t from that of the row before."""
+        mean, cov, _ = self._moving.moments(self.transition(t), law, self.fused)
+        return Law(mean, 0.5 * (cov + cov.T))
+
+    def transition_affine(self, t: Array, law: Law) -> Affine:
+        return self._moving.affine(self.transition(t), law, self.fused)
+
+    def emission_moments(self, t: Array, law: Law, y: Array) -> Moments:
+        return self.way.moments(self.emission(t, y), law, self.fused)
+
+    def emission_affine(self, t: Array, law: Law, y: Array) -> Affine:
+        return self.way.affine(self.emission(t, y), law, self.fused)
+
+    def statistic(self, y: Float[Array, "T m"]) -> Float[Array, "T k"]:
+        return jax.vmap(self.program.statistic)(y)
+
+
+def update(law: Law, of: Moments, z: Float[Array, " k"], fused: bool) -> tuple[Law, Float[Array, ""]]:
+    """The law after the statistic z, NaN where missing, and the log-density of z.
+
+    The entries are eliminated in their order: one that was known exactly before leaves no trace, and has density zero
+    where it is another number than was known.
+    """
+    X, e, w, term = innovations(len(law.mean), of, z, fused)
+    M = product_transposed(X, of.cross, fused)
+    scaled = M * w[:, None]
+    cov = law.cov - product(M.T, scaled, fused)
+    return Law(law.mean + product(scaled.T, e[:, None], fused)[:, 0], 0.5 * (cov + cov.T)), term
+
+
+def innovations(
+    N: int, of: Moments, z: Float[Array, " k"], fused: bool
+) -> tuple[Float[Array, "k k"], Float[Array, " k"], Float[Array, " k"], Float[Array, ""]]:
+    """X with X S X' = diag(1 / w), X (z - mean), w (zero for what is not used), and the log-density of z."""
+    seen = ~jnp.isnan(z)
+    v = jnp.where(seen, z - of.mean, 0.0)
+    S = of.cov
+    size = jax.lax.stop_gradient(jnp.sum(S * np.eye(len(v)), axis=1))
+    bound = ZERO * (N + 1) * float(jnp.finfo(S.dtype).eps) * size
+    X, D, w, zero = one_kernel(eliminated, not fused)(S, jnp.zeros_like(v), seen, bound)
+    e = product(X, v[:, None], fused)[:, 0]
+    term = -0.5 * jnp.sum(jnp.where(w > 0, jnp.log(D) + e * e * w + float(np.log(2 * np.pi)), 0.0))
+    scale = jnp.abs(jnp.where(seen, z, 0.0)) + jnp.abs(of.mean) + jnp.sqrt(size)
+    close = float(np.sqrt(ZERO * (N + 1) * float(jnp.finfo(S.dtype).eps)))
+    against = seen & zero & (jnp.abs(jax.lax.stop_gradient(e)) > close * jax.lax.stop_gradient(scale))
+    return X, e, w, jnp.where(jnp.any(against), -jnp.inf, term)

@@ -33,13 +33,27 @@ PIECES = 4
 
 
 def check_skeleton(context: Context) -> list[Finding]:
-    """Findings from the noise-free path."""
+    """Findings from the paths; of a Markov chain, from its tables."""
+    if any(s.values is not None for s in context.model.states.values()):
+        return _of_chain(context)
     try:
         path = Path(context.model, context.budget, context.draws(PIECES))
         steps, _, null = path.unseen()
         return _findings(context, path, steps, null)
     except (Unsupported, OutOfTime) as trouble:
         return _all_unknown(context, str(trouble))
+
+
+def _of_chain(context: Context) -> list[Finding]:
+    from ssmlang.analysis.chain import Chain
+    from ssmlang.analysis.chain_findings import parameters
+    from ssmlang.analysis.scalars import Unsupported as NotFollowed
+
+    try:
+        found, verdicts = parameters(context, Chain(context.model))
+    except (NotFollowed, OutOfTime) as trouble:
+        return _all_unknown(context, str(trouble))
+    return [*_asserted(context, verdicts), *found]
 
 
 def _findings(context: Context, path: Path, steps: int, null: np.ndarray) -> list[Finding]:
@@ -80,7 +94,7 @@ def _findings(context: Context, path: Path, steps: int, null: np.ndarray) -> lis
             "read by the noise of states or by initial laws alone, which this check does not follow in a model that "
             "is not linear",
         ))  # fmt: skip
-    return [*_asserted(context, path, verdicts), *made]
+    return [*_asserted(context, verdicts), *made]
 
 
 def _all_unknown(context: Context, reason: str) -> list[Finding]:
@@ -190,7 +204,7 @@ def _open(context: Context, path: Path, coords: Sequence[Coordinate], still: Seq
     return Finding(f"identified: {words.listed(who)}", "unknown", told, context.line_of(still[0].parameter))
 
 
-def _asserted(context: Context, path: Path, verdicts: dict[Coordinate, Finding]) -> list[Finding]:
+def _asserted(context: Context, verdicts: dict[Coordinate, Finding]) -> list[Finding]:
     made = []
     for text, arguments, line in asserted(context.model, "identifiable"):
         wanted = [a.replace(" ", "") for a in arguments]
@@ -201,7 +215,8 @@ def _asserted(context: Context, path: Path, verdicts: dict[Coordinate, Finding])
             made.append(Finding(text, "refuted", bad.reason, line, fix=bad.fix, code="E620", headline=bad.headline,
                                 asserted=True))  # fmt: skip
         elif bad is not None or missing:
-            reason = bad.reason if bad is not None else f"{words.listed(missing)}: not on the noise-free path"
+            unread = f"{words.listed(missing)}: no equation that is followed reads it"
+            reason = bad.reason if bad is not None else unread
             made.append(Finding(text, "unknown", reason, line, asserted=True))
         else:
             made.append(Finding(text, "proved", found[0].reason if found else "", line, asserted=True))

@@ -60,6 +60,8 @@ def check(context: Context) -> list[Finding]:
     unknown = lambda reason: [Finding(name, "unknown", reason, line, asserted=bool(claims))
                               for name, _, line in wanted]  # fmt: skip
     try:
+        if any(s.values is not None for s in context.model.states.values()):
+            return _of_chain(context, wanted, bool(claims))
         outputs = Outputs(context.model, context.budget.check)
         n = len(outputs.keys)
         if not n:
@@ -77,6 +79,24 @@ def check(context: Context) -> list[Finding]:
         return unknown("the outputs have no value at the prior draws that were tried")
     with np.errstate(all="ignore"):
         return [_finding(context, study, name, args, line, bool(claims)) for name, args, line in wanted]
+
+
+def _of_chain(context: Context, wanted: list[tuple[str, tuple[str, ...], int | None]], claimed: bool) -> list[Finding]:
+    """The findings on labels of a Markov chain."""
+    from ssmlang.analysis.chain import Chain
+    from ssmlang.analysis.chain_findings import told_apart
+
+    chain = Chain(context.model)
+    verdict, reason, fix = told_apart(chain)
+    name, code = chain.state.name, None
+    if verdict == "refuted":
+        code = "E602" if claimed else "W602"
+        wanted = [(text, own, line or context.line_of(name)) for text, own, line in wanted]
+    return [
+        Finding(text, verdict, reason, line, fix=fix, code=code, asserted=claimed, span_of=name,
+                headline="labels cannot be told apart")
+        for text, _, line in wanted
+    ]  # fmt: skip
 
 
 def _study(context: Context, outputs: Outputs) -> Study | None:

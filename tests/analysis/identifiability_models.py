@@ -17,7 +17,6 @@ class Known:
     unless: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     first_row: tuple[frozenset[str], ...] = ()
-    unknown: bool = False
     open: frozenset[str] = frozenset()
     """parameters of which the check knows no answer"""
 
@@ -246,6 +245,6 @@ KNOWN: dict[str, Known] = {
         "axis regime = {up, down}\nparam growth[regime] ~ Normal(0, 1)\nparam stay[regime] ~ Beta(9, 1)\n"
         "let Q = [[stay[up], 1 - stay[up]], [1 - stay[down], stay[down]]]\nstate s in regime\nobs y\n"
         "init s ~ Stationary()\ns[t] ~ Categorical(Q[s[t-1]])\ny[t] ~ Normal(growth[s[t]], 1)\n",
-        unknown=True,
+        notes=("up to the labels up and down, exchanged in growth and stay",),
     ),
 }  # fmt: skip

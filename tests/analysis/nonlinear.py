@@ -135,5 +135,5 @@ CASES = (
          asked="detectable(x)"),
     Case("discrete", "axis k = {p, q}; state z in k; obs y; init z ~ Categorical([0.5, 0.5])",
          ("z[t] ~ Categorical(if z[t-1] == p then [0.9, 0.1] else [0.1, 0.9])",
-          "y[t] ~ Normal(if z[t] == p then 0 else 1, s)"), "unknown", ("z is discrete",)),
+          "y[t] ~ Normal(if z[t] == p then 0 else 1, s)"), "proved", ("the law of y differs between its two labels",)),
 )  # fmt: skip

@@ -1,0 +1,148 @@
+"""Markov chains of labels: what is known of them, against the law of a few rows written out."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from ssmlang.analysis import identifiability, lie
+from ssmlang.analysis.budget import Budget
+from ssmlang.analysis.chain import Chain
+from ssmlang.analysis.context import Context
+from ssmlang.analysis.findings import Finding
+from ssmlang.frontend import check_text
+from ssmlang.model.linear import linear_form
+
+TWO, THREE = "axis r = {up, down}\n", "axis r = {low, middle, high}\n"
+FREE = "param P[r, r] ~ Dirichlet(ones(2))\n"
+CHAIN = "state s in r\ninit s ~ Stationary()\ns[t] ~ Categorical(P[s[t-1]])\n"
+MEANS = "param m[r] ~ Normal(0, 1)\nobs y\ny[t] ~ Normal(m[s[t]], 1)\n"
+COINS = "param p[r] in (0, 1) ~ Beta(1, 1)\nobs y in 0..1\ny[t] ~ Bernoulli(p[s[t]])\n"
+
+
+def found(text: str) -> tuple[dict[str, Finding], Context]:
+    model = check_text(text).require()
+    context = Context(model, linear_form(model), Budget(30))
+    return {f.property: f for f in [*lie.check(context), *identifiability.check(context)]}, context
+
+
+def test_two_regimes_are_told_up_to_their_names() -> None:
+    findings, _ = found(TWO + FREE + CHAIN + MEANS)
+    assert findings["observable"].verdict == "proved"
+    known = findings["parameters identified"]
+    assert known.verdict == "proved" and "up to their order" in known.reason
+    assert "up to the labels up and down, exchanged in P and m: expect" in known.details[0]
+
+
+def test_priors_that_differ_prefer_one_order() -> None:
+    findings, _ = found(TWO + FREE + CHAIN + MEANS.replace("Normal(0, 1)\nobs", "Normal([1, -1], 1)\nobs"))
+    assert "the priors of m alone prefer one order" in findings["parameters identified"].details[0]
+
+
+def test_labels_that_the_parameters_tell_apart_are_not_exchanged() -> None:
+    text = TWO + "param a, b ~ Normal(0, 1)\n" + FREE + CHAIN
+    findings, _ = found(text + "obs y\ny[t] ~ Normal(if s[t] == up then a else a + exp(b), 1)\n")
+    assert findings["parameters identified"].verdict == "proved" and not findings["parameters identified"].details
+
+
+def law_of_words(chain: Chain, values: dict[str, np.ndarray], rows: int) -> np.ndarray:
+    """The chance of each word of ones and zeros."""
+    tables = chain.numeric(values)
+    step, ones = tables.step.value, tables.seen[0][0].value.reshape(-1)
+    start = np.linalg.matrix_power(step, 2000)[0] if tables.start is None else tables.start.value
+    chances = []
+    for word in product((0, 1), repeat=rows):
+        forward = start * np.where(word[0], ones, 1 - ones)
+        for bit in word[1:]:
+            forward = (forward @ step) * np.where(bit, ones, 1 - ones)
+        chances.append(forward.sum())
+    return np.array(chances)
+
+
+def test_exchanged_coins_have_one_law_and_all_else_changes_it() -> None:
+    findings, context = found(TWO + FREE + CHAIN + COINS)
+    assert findings["parameters identified"].verdict == "proved"
+    chain = Chain(context.model)
+    p, P = np.array([0.2, 0.7]), np.array([[0.9, 0.1], [0.35, 0.65]])
+    law = law_of_words(chain, {"p": p, "P": P}, 3)
+    assert law.sum() == pytest.approx(1)
+    assert np.allclose(law, law_of_words(chain, {"p": p[::-1], "P": P[::-1, ::-1]}, 3), atol=1e-13)
+    slopes = []
+    for k in range(4):
+        q, Q = p.copy(), P.copy()
+        if k < 2:
+            q[k] += 1e-6
+        else:
+            Q[k - 2] += [1e-6, -1e-6]
+        slopes.append((law_of_words(chain, {"p": q, "P": Q}, 3) - law) / 1e-6)
+    assert np.linalg.matrix_rank(np.array(slopes), tol=1e-4) == 4
+
+
+def test_three_coins_are_not_claimed() -> None:
+    """Two chances cannot span the laws of three labels."""
+    text = THREE + FREE.replace("ones(2)", "ones(3)") + CHAIN + COINS
+    known = found(text)[0]["parameters identified"]
+    assert known.verdict == "unknown" and "linearly independent" in known.reason
+
+
+def test_a_mixture_without_memory_is_not_claimed() -> None:
+    text = TWO + "param w in (0, 1) ~ Beta(1, 1)\nstate s in r\ninit s ~ Categorical([w, 1 - w])\n"
+    known = found(text + "s[t] ~ Categorical([w, 1 - w])\n" + MEANS)[0]["parameters identified"]
+    assert known.verdict == "unknown" and "no full rank" in known.reason
+
+
+def test_a_label_that_never_comes_is_not_claimed() -> None:
+    text = TWO + "param w in (0, 1) ~ Beta(1, 1)\nlet P = [[w, 1 - w], [0, 1]]\n"
+    known = found(text + CHAIN.replace("Stationary()", "Categorical([0, 1])") + MEANS)[0]["parameters identified"]
+    assert known.verdict == "unknown" and "may never come" in known.reason
+
+
+def test_what_no_table_shows_is_not_identified() -> None:
+    findings, _ = found(TWO + "param k ~ HalfNormal(1)\n" + FREE + CHAIN + MEANS.replace("(m[s", "(k * m[s"))
+    lost = next(f for f in findings.values() if f.verdict == "refuted")
+    assert lost.code == "W620" and "k * m[up] and k * m[down]" in lost.reason
+    assert findings["parameters identified"].reason.startswith("P:")
+
+
+def test_logits_count_up_to_a_shift() -> None:
+    text = TWO + "param l[r, r] ~ Normal(0, 1)\n" + CHAIN.replace("P[s[t-1]]", "logits = l[s[t-1]]") + MEANS
+    findings, _ = found(text)
+    lost = [f for f in findings.values() if f.verdict == "refuted"]
+    assert [f.reason for f in lost] == [f"at most l[{r},up] - l[{r},down] is identified" for r in ("up", "down")]
+    assert findings["parameters identified"].reason.startswith("m:")
+
+
+def test_labels_of_one_law_that_lead_alike_are_one() -> None:
+    chances = "let P = [[w, (1 - w) / 2, (1 - w) / 2], [1 - w, w / 2, w / 2], [1 - w, w / 3, 2 * w / 3]]\n"
+    text = THREE + "param w in (0, 1) ~ Beta(1, 1)\nparam m[r] ~ Normal(0, 1)\n" + chances + CHAIN
+    seen = "obs y\ny[t] ~ Normal(if s[t] == low then m[low] else m[high], 1)\n"
+    findings, _ = found(text + seen)
+    assert findings["observable"].verdict == "refuted" and findings["observable"].code == "W602"
+    assert findings["observable"].reason.startswith("middle and high of s have one law of y")
+    apart = chances.replace("[1 - w, w / 3, 2 * w / 3]", "[w, 1 - w, 0]")
+    findings, _ = found(text.replace(chances, apart) + seen)
+    assert findings["observable"].verdict == "unknown"
+
+
+def test_assertions_are_answered() -> None:
+    findings, _ = found(TWO + FREE + CHAIN + MEANS + "assert observable(s), identifiable(m, P)\n")
+    assert findings["observable(s)"].verdict == findings["identifiable(m, P)"].verdict == "proved"
+    assert findings["observable(s)"].asserted and findings["identifiable(m, P)"].asserted
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ("state x\nx[t] ~ Normal(0, 1)\nobs z\nz[t] ~ Normal(x[t], 1)\n", "s is discrete and x is not"),
+        ("obs z\ninput u\nz[t] ~ Normal(u[t], 1)\n", "the law of z reads u"),
+        ("obs z\nz[t] ~ Normal(m[s[t]] * t, 1)\n", "the law of z changes with the row number"),
+        ("obs z\nz[t] ~ Normal(0.5 * z[t-1], 1)\n", "the law of z reads z too"),
+        ("state q in r\ninit q ~ Stationary()\nq[t] ~ Categorical(P[q[t-1]])\n", "s and q are both discrete"),
+    ],
+)  # fmt: skip
+def test_what_is_not_followed_is_said_in_the_users_terms(more: str, reason: str) -> None:
+    findings, _ = found(TWO + FREE + CHAIN + MEANS + more)
+    for name in ("observable", "parameters identified"):
+        assert findings[name].verdict == "unknown" and reason in findings[name].reason, findings[name]

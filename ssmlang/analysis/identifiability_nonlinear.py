@@ -215,8 +215,8 @@ def _asserted(context: Context, verdicts: dict[Coordinate, Finding]) -> list[Fin
             made.append(Finding(text, "refuted", bad.reason, line, fix=bad.fix, code="E620", headline=bad.headline,
                                 asserted=True))  # fmt: skip
         elif bad is not None or missing:
-            unread = f"{words.listed(missing)}: no equation that is followed reads it"
-            reason = bad.reason if bad is not None else unread
+            unread = "no equation that is followed reads it"
+            reason = bad.reason if bad is not None else f"{words.listed(missing)}: {unread}"
             made.append(Finding(text, "unknown", reason, line, asserted=True))
         else:
             made.append(Finding(text, "proved", found[0].reason if found else "", line, asserted=True))

@@ -217,7 +217,8 @@ def choose(model: Model, engine: str, form: Form, task: Task = Task()) -> str:  
         return engine
     against: dict[str, list[str]] = {}
     for name in AVAILABLE:
-        against.setdefault(_verdict(name, model, form, task.steps).reason, []).append(name)
+        verdict = _verdict(name, model, form, task.steps)
+        against.setdefault((verdict.usable and unfit(name, task)) or verdict.reason, []).append(name)
     head = Diagnostic(
         "E303",
         f"no engine of this version can run model '{model.name}'",

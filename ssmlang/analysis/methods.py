@@ -22,7 +22,9 @@ def objection(name: str, requires: Requirements, method: str) -> str | None:
         return None if method in JOINT else f'takes states and parameters together, which method="{method}" does not'
     if method == "pgibbs":
         return None if name == "particle" else 'has no particles, of which method="pgibbs" draws the states'
-    if requires.random and method in OF_GRADIENTS and not (method == "svi" and requires.gradients):
+    if requires.random and method == "svi":
+        return None  # with a warning in the result
+    if requires.random and method in OF_GRADIENTS:
         return f'estimates the likelihood by draws, without gradients that method="{method}" could follow'
     if method in OF_GRADIENTS and not requires.gradients:
         return f'has no gradients, which method="{method}" needs'

@@ -21,6 +21,7 @@ from ssmlang.engines.nonlinear import Facts, Nonlinear
 from ssmlang.engines.semidefinite import semidefinite_root
 from ssmlang.lowering.emissions import Emissions
 from ssmlang.lowering.evaluate import Environment, evaluate
+from ssmlang.lowering.first_density import has_first_density, log_first
 from ssmlang.lowering.memory import Key, memory_of, nodes_of, whole
 from ssmlang.lowering.sources import EXACT, Draws, Normals, Source
 from ssmlang.lowering.stationary_start import GaussianStart
@@ -37,7 +38,7 @@ class Walk:
 
     size: int
     first: Callable[[Numbers], tuple[Array, Array]]
-    """Mean (size,) and covariance (size, size) of row 0 given the other parameters"""
+    """Mean (size,) of row 0 given the other parameters, and covariance (size, size), or variances (size,)"""
     transform: Callable[[Array, Numbers], Array]
     """(size,) to the parameter's own shape"""
     step: Callable[[Numbers], Array] | None
@@ -142,6 +143,11 @@ class NonlinearLowering:
         del lag
         return sort in ("state", "noise", "augment") or (sort == "obs" and name in self.latent)
 
+    @cached_property
+    def first_density(self) -> bool:
+        """Whether x_0 has a density."""
+        return has_first_density(self)
+
     def _count_first(self) -> int:
         counter = _Counter()
         with jax.ensure_compile_time_eval():
@@ -183,6 +189,7 @@ class NonlinearLowering:
             joined=self._joined,
             definitions=lambda t, s: self._definitions(params, row(t, s), s),
             exists=exists,
+            log_first=(lambda s: log_first(self, params, data, s)) if self.first_density else None,
         )
         return program, self.data(observations, steps)
 
@@ -317,7 +324,8 @@ class NonlinearLowering:
                 z = walk.sample(source.next(), params)
             else:
                 mean, cov = walk.first(params)
-                z = mean + semidefinite_root(cov) @ source.normals(walk.size)
+                e = source.normals(walk.size)
+                z = mean + (jnp.sqrt(cov) * e if cov.ndim == 1 else semidefinite_root(cov) @ e)
             rows |= {("augment", name, lag): z for lag in range(self.memory.places["augment", name].depth + 1)}
 
         def series(sort: str, name: str, lag: int) -> Array:

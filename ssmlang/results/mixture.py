@@ -87,7 +87,8 @@ def normal_quantiles(
         left, right = low.copy(), high.copy()
         for _ in range(_BISECTIONS):
             middle = 0.5 * (left + right)
-            below = scipy.special.ndtr((middle - mean) / np.maximum(sd, tiny)).mean(axis=0) < p
+            with np.errstate(over="ignore"):  # of a law without variance, which is a step
+                below = scipy.special.ndtr((middle - mean) / np.maximum(sd, tiny)).mean(axis=0) < p
             left, right = np.where(below, middle, left), np.where(below, right, middle)
         found.append(np.where(known, 0.5 * (left + right), np.nan))
     return np.stack(found)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ssmlang.analysis.choice import Task
 from ssmlang.data import Bound
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.source import Source
@@ -141,6 +142,8 @@ class Fit:
         if not count:
             return smoothed
         each = self._thinned(count)
+        if self.found.states is not None:
+            return ready.with_paths(smoothed, each, count)  # type: ignore[attr-defined]
         wanted = [(p, 1) for p in (each * -(-count // len(each)))[:count]] if len(each) > 1 else [(each[0], count)]
         arrays = {name: smoothed[name].values for name in ("mean", "cov", "sd") if name in smoothed}
         with running(self.dtype, self.device):
@@ -171,6 +174,11 @@ class Fit:
         from ssmlang.running.execution import running
 
         with running(self.dtype, self.device):
+            if self.found.states is not None:
+                from ssmlang.running.state_draws import DrawnMoments
+
+                memory = self.found.states.memory[self.bounds.index(bound)]
+                return DrawnMoments(self.model, self._runner, verb, bound, memory=memory, seed=self.seed, **more)
             return ready(self.model, self._runner, verb, bound, self.dtype, self.device, **more)
 
     def _for_each(self, found: list[xr.Dataset]) -> Any:
@@ -201,6 +209,10 @@ class Fit:
         count = draws_wanted(count)
         if self.found.draws is None:
             return [dict(self.params)]
+        if self.found.states is not None:
+            from ssmlang.running.state_draws import draws_with_states
+
+            return list(draws_with_states(self.found.draws, self.found.states, count))
         flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in self.found.draws.items()}
         total = len(next(iter(flat.values())))
         at = np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))
@@ -218,6 +230,8 @@ class Fit:
         if self.found.stats:
             found["sample_stats"] = groups.statistics(self.found.stats)
         found["log_likelihood"] = self._log_likelihood()
+        if self.found.states is not None:
+            found |= groups.states(self.found.states)
         for i, bound in enumerate(self.bounds):
             found.update(groups.data(self.model.spec, bound, "" if i == 0 else f"_{i}"))
         return containers.make_tree(found, self._attrs())
@@ -234,6 +248,12 @@ class Fit:
         return found if len(found) > 1 else found[0]
 
     def _log_likelihood(self) -> xr.Dataset:
+        if self._runner.engine.requires.joint:
+            from ssmlang.running.state_draws import conditional_terms
+
+            assert self.found.draws is not None and self.found.states is not None
+            with jax.enable_x64(True):
+                return conditional_terms(self.model, self._runner, self.bounds, self.found.draws, self.found.states)
         setting = self._runner.setting(self.bounds)
         terms = self._runner.compiled("terms_of_draws", setting)
         draws = self.found.draws or {n: np.asarray(v)[None, None] for n, v in self.params.items()}
@@ -318,5 +338,6 @@ def load_fit(tree: xr.DataTree, path: Path, compile_source: Callable[..., Model]
     engine = engine_class(str(attrs["engine"]))(**json.loads(attrs["engine_options"]))
     bounds = tuple(groups.bound_of(model.spec, tree, "" if i == 0 else f"_{i}") for i in range(int(attrs["series"])))
     found = groups.estimate_of(model.spec, tree, str(attrs["method"]))
-    return Fit(model, model.execution(engine), bounds, found, method=str(attrs["method"]), seed=int(attrs["seed"]),
+    runner = model.execution(engine, Task("fit", method=str(attrs["method"])))
+    return Fit(model, runner, bounds, found, method=str(attrs["method"]), seed=int(attrs["seed"]),
                dtype=str(attrs["dtype"]), tree=tree)  # fmt: skip

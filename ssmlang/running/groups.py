@@ -16,7 +16,7 @@ from ssmlang.inference.optimise import Optimum
 from ssmlang.model.model import Model, Variable
 from ssmlang.results.containers import group
 from ssmlang.results.labels import labelled, series
-from ssmlang.running.estimate import Estimate
+from ssmlang.running.estimate import Estimate, States
 
 
 def parameters(model: Model, draws: Mapping[str, np.ndarray]) -> xr.Dataset:
@@ -45,7 +45,12 @@ def terms(every: Callable[[Any, Any], Any], draws: Mapping[str, np.ndarray], dat
     return np.asarray(every(flat, single))[:, :steps].reshape(*lead, steps)
 
 
-def log_likelihood(model: Model, found: Sequence[np.ndarray], times: Sequence[TimeBase]) -> xr.Dataset:
+SEQUENTIAL = "sequential: log p(y_t | y_0..y_{t-1}, params), all observations of a row together"
+CONDITIONAL = "conditional: log p(y_t | states of row t, params), all observations of a row together"
+
+
+def log_likelihood(model: Model, found: Sequence[np.ndarray], times: Sequence[TimeBase],
+                   factorisation: str = SEQUENTIAL) -> xr.Dataset:  # fmt: skip
     """The log_likelihood group: a variable of the rows that say anything; several series stand one after another.
 
     A row without observations, or one spent on a diffuse state, has the term 0 whatever the parameters are, and is left
@@ -55,7 +60,7 @@ def log_likelihood(model: Model, found: Sequence[np.ndarray], times: Sequence[Ti
     values = np.concatenate([v[:, :, k] for v, k in zip(found, kept)], axis=-1)
     names = list(model.observations)
     name = names[0] if len(names) == 1 else "row_terms"
-    attrs = {"factorisation": "sequential: log p(y_t | y_0..y_{t-1}, params), all observations of a row together"}
+    attrs = {"factorisation": factorisation}
     if len(found) == 1:
         coords: dict[str, Any] = {"time": times[0].coordinate()[kept[0]]}
         return _with_draws(xr.Dataset({name: (("chain", "draw", "time"), values, attrs)}, coords))
@@ -63,6 +68,26 @@ def log_likelihood(model: Model, found: Sequence[np.ndarray], times: Sequence[Ti
     rows = np.concatenate([np.flatnonzero(k) for k in kept])
     coords = {"which_series": ("row", which), "row_in_series": ("row", rows)}
     return _with_draws(xr.Dataset({name: (("chain", "draw", "row"), values, attrs)}, coords))
+
+
+def states(found: States) -> dict[str, xr.Dataset]:
+    """Draws of the states, one group a series: the whole memory of each row, for what is asked of the fit later."""
+    dims = ("chain", "draw", "row", "entry")
+    out = {}
+    for i, memory in enumerate(found.memory):
+        made = xr.Dataset({"memory": (dims, memory)}, {"draw": np.arange(memory.shape[1]) * found.every})
+        made.attrs["every"] = found.every
+        out["states" + (f"_{i}" if i else "")] = made
+    return out
+
+
+def states_of(tree: xr.DataTree) -> States | None:
+    """What `states` stored, or None."""
+    names = [n for n in ("states", *(f"states_{i}" for i in range(1, len(tree.children)))) if n in tree.children]
+    if not names:
+        return None
+    return States([np.asarray(group(tree, n)["memory"].values, float) for n in names],
+                  int(group(tree, names[0]).attrs["every"]))  # fmt: skip
 
 
 def data(model: Model, bound: Bound, suffix: str) -> dict[str, xr.Dataset]:
@@ -136,4 +161,5 @@ def estimate_of(model: Model, tree: xr.DataTree, method: str) -> Estimate:
             **{k: said[k] for k in ("log_likelihood", "log_density", "converged", "message", "at_boundary", "starts",
                                     "agreeing")},
         )  # fmt: skip
-    return Estimate(draws, {str(n): np.asarray(stats[n].values) for n in stats.data_vars}, optimum, said)
+    return Estimate(draws, {str(n): np.asarray(stats[n].values) for n in stats.data_vars}, optimum, said,
+                    states_of(tree))  # fmt: skip

@@ -15,6 +15,7 @@ from ssmlang.analysis.engines import AVAILABLE, REQUIRES
 from ssmlang.analysis.general import preferred
 from ssmlang.data import Bound
 from ssmlang.inference.noisy import Target
+from ssmlang.inference.optimise import Optimum
 from ssmlang.inference.progress import Progress
 from ssmlang.inference.smc2 import Smc2
 from ssmlang.inference.starts import candidates
@@ -30,7 +31,7 @@ VARIANCE = 1.2
 """Of the log-likelihood, at the centre: between the 0.85 and 1.7 at which the cost of an independent draw is least
 (Doucet, Pitt, Deligiannidis & Kohn 2015, for good and for bad chains of the exact likelihood)."""
 REPLICATES = 40
-LEAST, MOST = 32, 65_536
+LEAST, MOST = 64, 65_536
 _PILOT = 200
 _CANDIDATES = 8
 
@@ -69,6 +70,24 @@ def centre_of(model: Model, runner: Execution, bounds: Sequence[Bound], seed: in
     """The mode and curvature of the posterior by an engine with gradients; where none has them, a few hundred points
     of SMC with the engine itself."""
     prior = kept(runner, ("pilot", "prior"), lambda: candidates(model.priors, 64))
+    found = centre_by_gradients(model, runner, bounds, seed)
+    if found is not None:
+        return Centre(found[0].unconstrained, found[0].covariance, found[1], prior)
+    from ssmlang.running.weighted import noisy_likelihood
+
+    setting = runner.setting(bounds)
+    make = lambda: Smc2(model.priors, noisy_likelihood(runner, setting), _PILOT)
+    sampler = kept(runner, ("pilot", runner.key(setting)), make)
+    data = jax.tree.map(jnp.asarray, runner.series(bounds))
+    with Progress("pilot", 100, "off") as bar:
+        points = sampler.population(data, jax.random.key(seed), bar).z
+    return Centre(points.mean(0), _spread(points), "smc", prior)
+
+
+def centre_by_gradients(model: Model, runner: Execution, bounds: Sequence[Bound], seed: int
+                        ) -> tuple[Optimum, str] | None:  # fmt: skip
+    """The mode of the posterior on the unconstrained scale by an engine with gradients, and its name; None where no
+    engine finds one with a curvature."""
     for name in _guides(model, runner):
         try:
             guide = runner if name == runner.engine.name else _execution(model, name)
@@ -77,16 +96,8 @@ def centre_of(model: Model, runner: Execution, bounds: Sequence[Bound], seed: in
         except SsmError:
             continue
         if np.isfinite(optimum.unconstrained).all():
-            return Centre(optimum.unconstrained, optimum.covariance, name, prior)
-    from ssmlang.running.weighted import noisy_likelihood
-
-    setting = runner.setting(bounds)
-    make = lambda: Smc2(model.priors, noisy_likelihood(runner, setting), _PILOT)
-    sampler = kept(runner, ("pilot", runner.key(setting)), make)
-    data = jax.tree.map(jnp.asarray, runner.series(bounds))
-    with Progress("pilot", 100, "off") as bar:
-        found = sampler.population(data, jax.random.key(seed), bar)
-    return Centre(found.z.mean(0), _spread(found.z), "smc", prior)
+            return optimum, name
+    return None
 
 
 def _spread(z: np.ndarray) -> np.ndarray:

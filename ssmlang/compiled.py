@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ssmlang.inference.simulate import Simulator
     from ssmlang.results.control_plot import Weights
     from ssmlang.results.diagnosis import Diagnosis
+    from ssmlang.results.edmd import Edmd
     from ssmlang.running.execution import Execution
     from ssmlang.running.fit import Fit
     from ssmlang.running.stream import Stream
@@ -380,6 +381,26 @@ class Model:
         found = datasets(self, execution, "forecast", bounds, self.params_of(params), dtype, device, steps=steps,
                          future=future)  # fmt: skip
         return found if isinstance(data, (list, tuple)) else found[0]
+
+    def edmd(
+        self,
+        data: Any = None,
+        params: Mapping[str, Any] | None = None,
+        *,
+        ridge: float = 1e-9,
+        noise: Mapping[str, float] | None = None,
+        seed: int = 0,
+    ) -> Edmd:
+        """The least-squares operator of the model's lift (extended dynamic mode decomposition); see docs/lifts.md.
+
+        From simulations at `params` (at draws from the prior if left out), or from `data` that hold every state: a
+        dict or Dataset of arrays by name, or a list of them. `noise`: sds of measurement noise in these data, by state.
+        With `params`, filters in the lift are compared with the EKF on simulated series.
+        """
+        from ssmlang.running.edmd import edmd
+
+        return edmd(self, data, None if params is None else params_dict(params), ridge=ridge, noise=noise,
+                    seed=seed_of(seed))  # fmt: skip
 
     # --------------------------------------------------------------------------------------------- row by row
 

@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
+    "discrete.md": ("recessions.png", "recession -0.359 expansion 1.164"),
     "residuals.md": ("residuals.png", "1899"),
     "streams.md": ("now.nc", "1 14."),
     "weights.md": ("weights.png", "the sum is the estimate: True"),

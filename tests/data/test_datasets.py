@@ -25,6 +25,7 @@ FACTS = {
     "sunspots": (309, 1700, 2008, "sunspots", None),
     "us_macro": (203, "1959-01-01", "2009-07-01", "real_gdp", None),
     "elnino": (732, "1950-01-01", "2010-12-01", "temperature", None),
+    "gnp": (135, "1951-04-01", "1984-10-01", "growth", None),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ssmlang.language.codes import e3_engines
+from ssmlang.language.codes import e3_discrete, e3_engines
 from ssmlang.language.codes.entry import Code, Example
 
 
@@ -17,6 +17,7 @@ _LEVEL = "state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(0.5 * x[t-1], 1)\
 
 CODES: tuple[Code, ...] = (
     *e3_engines.CODES,
+    *e3_discrete.CODES,
     Code(
         "E304",
         "not-linear-gaussian",

@@ -18,10 +18,11 @@ from ssmlang.engines._swarm import (
     log_emission,
     moved,
     normalised,
-    normals,
+    seeds,
     seen,
     spread,
 )  # fmt: skip
+from ssmlang.engines.counters import normals
 from ssmlang.engines.nonlinear import Facts, Nonlinear
 from ssmlang.engines.resampling import parents
 
@@ -81,28 +82,34 @@ class Forward:
     def run(self, y: Float[Array, "T m"], key: Key[Array, ""], *, rows: bool = False, clouds: bool = False
             ) -> tuple[Float[Array, " T"], Row | None, Cloud | None]:  # fmt: skip
         """Log-density of each row given those before it; where asked for, moments of each row and its particles."""
-        keys = jax.vmap(lambda t: jax.random.fold_in(key, t))(jnp.arange(len(y)))
-        start = begun(self.program, keys[0], self.particles)
+        start, *drawing = self._keys(key, len(y))
+        start = begun(self.program, start, self.particles)
         zero = jnp.asarray(0)
         even = jnp.full(self.particles, -jnp.log(float(self.particles)))
         pool, term = normalised(even + log_emission(self.program, zero, start, y[0]))
         kept = self._kept(zero, start, jnp.exp(even), start, pool, jnp.arange(self.particles), rows, clouds)
 
-        def body(carry: tuple[Array, Weighted], row: tuple[Array, Array, Array]) -> tuple[tuple[Array, Weighted], tuple[
-            Array, tuple[Row | None, Cloud | None]]]:  # fmt: skip
-            (s, pool), (t, y, key) = carry, row
-            now, pool, term, kept = self._row(t, y, key, s, pool, rows, clouds)
+        def body(carry: tuple[Array, Weighted], row: tuple[Array, Array, list[Array]]) -> tuple[tuple[Array, Weighted],
+                 tuple[Array, tuple[Row | None, Cloud | None]]]:  # fmt: skip
+            (s, pool), (t, y, drawing) = carry, row
+            now, pool, term, kept = self._row(t, y, drawing, s, pool, rows, clouds)
             return (now, pool), (term, kept)
 
-        _, (terms, later) = jax.lax.scan(body, (start, pool), (jnp.arange(1, len(y)), y[1:], keys[1:]))
+        _, (terms, later) = jax.lax.scan(body, (start, pool), (jnp.arange(1, len(y)), y[1:], drawing))
         terms = jnp.where(self.program.exists, jnp.concatenate([term[None], terms]), -jnp.inf)
         joined = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), kept, later)
         return terms, *joined
 
-    def _row(self, t: Array, y: Array, key: Array, s: Array, pool: Weighted, rows: bool, clouds: bool
+    def _keys(self, key: Array, T: int) -> tuple[Array, Array, Array, Array]:
+        """What row 0 is drawn with; parents, moves and predictions of the later rows. The same for any length."""
+        keys = jax.vmap(lambda t: jax.random.fold_in(key, t))(jnp.arange(T))
+        each = jax.vmap(lambda k: jax.random.split(k, 3))(keys[1:])
+        return keys[0], each[:, 0], seeds(self.program, each[:, 1]), seeds(self.program, each[:, 2])
+
+    def _row(self, t: Array, y: Array, drawing: list[Array], s: Array, pool: Weighted, rows: bool, clouds: bool
              ) -> tuple[Array, Weighted, Array, tuple[Row | None, Cloud | None]]:  # fmt: skip
         program, P = self.program, self.particles
-        choose, move, ahead = jax.random.split(key, 3)
+        choose, move, ahead = drawing
         guides = None
         if self.plan.guided:
             guide = linearised if self.plan.linear else at_mode

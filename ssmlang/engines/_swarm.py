@@ -8,28 +8,28 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from ssmlang.engines.counters import normals, words
 from ssmlang.engines.nonlinear import Nonlinear
-
-
-def normals(key: Key[Array, ""], *shape: int) -> Float[Array, "*shape"]:
-    """Standard normal numbers, drawn in single precision whatever that of the computation: their rounding is far below
-    what particles can tell, and they are what a filter spends most of its time on."""
-    return jax.random.normal(key, shape, jnp.float32).astype(float)
 
 
 def begun(program: Nonlinear, key: Key[Array, ""], P: int) -> Float[Array, "N P"]:
     """Draws of the memory of row 0."""
     if program.facts.gaussian_transition:
-        return jax.vmap(program.first, 1, 1)(normals(key, program.facts.first_noises, P))
+        return jax.vmap(program.first, 1, 1)(normals(words(key), program.facts.first_noises, P))
     return jax.vmap(program.sample_first, 0, 1)(jax.random.split(key, P))
 
 
-def moved(program: Nonlinear, key: Key[Array, ""], t: Array, s: Float[Array, "N P"]) -> Float[Array, "N P"]:
+def seeds(program: Nonlinear, keys: Key[Array, " T"]) -> Array:
+    """What `moved` draws with in each of some rows, made for all rows at once."""
+    return words(keys) if program.facts.gaussian_step else keys
+
+
+def moved(program: Nonlinear, seed: Array, t: Array, s: Float[Array, "N P"]) -> Float[Array, "N P"]:
     """A draw of each particle's next memory."""
     if program.facts.gaussian_step:
-        e = normals(key, program.facts.noises, s.shape[1])
+        e = normals(seed, program.facts.noises, s.shape[1])
         return jax.vmap(program.transition, (None, 1, 1), 1)(t, s, e)
-    return jax.vmap(program.sample, (0, None, 1), 1)(jax.random.split(key, s.shape[1]), t, s)
+    return jax.vmap(program.sample, (0, None, 1), 1)(jax.random.split(seed, s.shape[1]), t, s)
 
 
 def log_emission(program: Nonlinear, t: Array, s: Float[Array, "N P"], y: Array) -> Float[Array, " P"]:
@@ -52,15 +52,15 @@ def normalised(logs: Float[Array, " P"]) -> tuple[Weighted, Float[Array, ""]]:
     count the same from there on.
     """
     P = len(logs)
-    unknown = jnp.isnan(logs)
-    logs = jnp.where(unknown, -jnp.inf, logs)
+    given, logs = logs, jnp.where(jnp.isnan(logs), -jnp.inf, logs)
     top = jnp.max(logs)
     alive = top > -jnp.inf
     each = jnp.where(alive, jnp.exp(logs - jnp.where(alive, top, 0.0)), 1.0)
     total = jnp.sum(each)
-    log_sum = jnp.where(alive, top + jnp.log(total), jnp.where(unknown.all(), jnp.nan, -jnp.inf))
+    dead = lambda: jnp.where(jnp.isnan(given).all(), jnp.nan, -jnp.inf)
+    log_sum = jax.lax.cond(alive, lambda: top + jnp.log(total), dead)
     even = -jnp.log(float(P))
-    found = Weighted(jnp.where(alive, logs - log_sum, even), each / total, total**2 / jnp.sum(each**2))
+    found = Weighted(jnp.where(alive, logs - log_sum, even), each * (1 / total), total**2 / jnp.sum(each**2))
     return found, log_sum
 
 

@@ -66,7 +66,7 @@ def check_text(
 def _allowed(checked: Checked) -> Checked:
     """Without the warnings that comments of the file allow, and with what is wrong with those comments."""
     source = checked.source
-    found, spent = silence(checked.findings)
+    found, spent = silence(checked.findings, checked.flat.parts)
     found += (errors := wrong(source))
     model = None if errors else checked.model
     if model is not None:

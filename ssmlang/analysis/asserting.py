@@ -47,13 +47,21 @@ def said(context: Context, found: Sequence[Finding]) -> Said:
     for f, d in pairs:
         if d is None or (d.severity == "warning" and d.code[1:] in failed):
             findings.append(f)
-        elif (allow := allowing(d.code, d.span)) is not None:
+        elif (allow := _allowing(context, f, d)) is not None:
             spent.add(allow)
             findings.append(replace(f, allowed=allow.line, details=(*f.details, f"allowed on line {allow.line}")))
         else:
             findings.append(f)
             diagnostics.append(d)
     return Said(tuple(findings), tuple(diagnostics), frozenset(spent))
+
+
+def _allowing(context: Context, f: Finding, d: Diagnostic) -> Allow | None:
+    """What allows it where the file speaks of it, or, of an inner name of a part, in the text of the component."""
+    allow = allowing(d.code, d.span)
+    if allow is None and f.span_of is not None and not f.asserted:
+        allow = allowing(d.code, context.declared_at(f.span_of))
+    return allow
 
 
 def idle(source: Source, results: Said) -> list[Diagnostic]:

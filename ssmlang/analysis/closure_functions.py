@@ -11,7 +11,7 @@ import sympy as sp
 from ssmlang.analysis.closure_algebra import Algebra, Element
 from ssmlang.analysis.closure_terms import HALF, Poly, Term, poly, symbols_of, wave
 from ssmlang.analysis.exact import exact
-from ssmlang.analysis.scalars import Unsupported
+from ssmlang.analysis.scalars import PLAIN, Unsupported
 
 _EXTREMES = {"maximum": max, "minimum": min}
 PI = "pi"
@@ -82,17 +82,12 @@ class Exact:
         return self.algebra.opaque(op, x)
 
     def binary(self, op: str, a: Element, b: Element) -> Element:
-        match op:
-            case "add":
-                return a + b
-            case "sub":
-                return a - b
-            case "mul":
-                return a * b
-            case "div":
-                return a * b.inverse()
-            case "pow":
-                return a.to_power(b)
+        if op in PLAIN:
+            return PLAIN[op](a, b)  # type: ignore[no-any-return]
+        if op == "div":
+            return a * b.inverse()
+        if op == "pow":
+            return a.to_power(b)
         if op in _EXTREMES and a.number is not None and b.number is not None:
             return self.algebra.constant(_EXTREMES[op](a.number, b.number))
         return self.algebra.opaque(op, a, b)

@@ -132,7 +132,13 @@ class Context:
         return span.source.position(span.start)[0] if span is not None else None
 
     def span_of(self, name: str) -> Any:
-        """Where a series or parameter is declared; `name` may be an entry of it."""
+        """Where the file speaks of a series or parameter: its declaration, or the part whose inner name it is and whose
+        component may stand in another file. `name` may be an entry of it."""
+        part = self.model.definitions.get(name.split("[")[0].split(".")[0]) if "." in name.split("[")[0] else None
+        return part.span if part is not None else self.declared_at(name)
+
+    def declared_at(self, name: str) -> Any:
+        """Where a series or parameter is declared, in whichever file; `name` may be an entry of it."""
         base = name.split("[")[0]
         model = self.model
         for group in (model.states, model.observations, model.parameters, model.inputs, model.noises,

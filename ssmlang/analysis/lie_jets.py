@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ssmlang.analysis.scalars import Unsupported, rational
+from ssmlang.analysis.scalars import PLAIN, Unsupported, rational
 from ssmlang.model import _numeric as numeric
 
 
@@ -170,18 +170,13 @@ class Jets:
 
     def binary(self, op: str, a: Any, b: Any) -> Any:
         p = self.prime
-        match op:
-            case "add":
-                return a + b
-            case "sub":
-                return a - b
-            case "mul":
-                found = a * b
-                return found % p if p and not isinstance(found, Jet) else found
-            case "div":
-                return self._over(a, b)
-            case "pow":
-                return self._power(a, b)
+        if op in PLAIN:
+            found = PLAIN[op](a, b)
+            return found % p if p and op == "mul" and not isinstance(found, Jet) else found
+        if op == "div":
+            return self._over(a, b)
+        if op == "pow":
+            return self._power(a, b)
         if p and op in numeric.PREDICATES and not isinstance(a, Jet) and not isinstance(b, Jet):
             return bool(numeric.BINARY[op](*(int(v) - p if v > p // 2 else int(v) for v in (a, b))))
         if p:

@@ -1,13 +1,14 @@
 """`# allow W602`: warnings that the author of a file has seen and wants to keep.
 
 At the end of a line it holds for what begins on that line, and for a statement that ends there; on a line of its own
-for the statement that follows. What stands behind the codes is the author's reason and is not read.
+for the statement that follows. On a `part` it holds for what its component causes. What stands behind the codes is the
+author's reason and is not read.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -65,16 +66,32 @@ def allowing(code: str, span: Span | None) -> Allow | None:
     return next((a for a in allows_of(span.source) if a.holds(code, span)), None)
 
 
-def silence(diagnostics: Iterable[Diagnostic]) -> tuple[list[Diagnostic], set[Allow]]:
-    """Those that nothing allows, and what allowed the others."""
+def silence(
+    diagnostics: Iterable[Diagnostic], parts: Sequence[tuple[Span, Span]] = ()
+) -> tuple[list[Diagnostic], set[Allow]]:
+    """Those that nothing allows, and what allowed the others.
+
+    `parts`: the `part` statements of a file, each with a component that was written out for it. What is found in a
+    component is allowed where every part that it was written out for allows it.
+    """
     kept, spent = [], set()
     for d in diagnostics:
         allow = allowing(d.code, d.span)
-        if allow is None:
-            kept.append(d)
+        found = {allow} if allow is not None else _by_parts(d, parts)
+        if found:
+            spent |= found
         else:
-            spent.add(allow)
+            kept.append(d)
     return kept, spent
+
+
+def _by_parts(d: Diagnostic, parts: Sequence[tuple[Span, Span]]) -> set[Allow]:
+    span = d.span
+    if span is None:
+        return set()
+    inside = lambda component: component.source is span.source and component.start <= span.start < component.end
+    found = {allowing(d.code, part) for part, component in parts if inside(component)}
+    return {a for a in found if a is not None} if None not in found else set()
 
 
 def wrong(source: Source) -> list[Diagnostic]:

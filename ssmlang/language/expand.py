@@ -69,6 +69,8 @@ class _Expansion:
         self.size = _Size()
         self.stack: list[s.Component] = []
         self.used: set[int] = set()
+        self.parts: list[tuple[Span, Span]] = []
+        self.outermost: Span | None = None
 
     def run(self, program: s.Program, base: Path | None) -> s.Program:
         loader = Loader(self.findings)
@@ -80,7 +82,8 @@ class _Expansion:
             self.check_unused(module)
         except _TooLarge:
             pass
-        return replace(program, statements=tuple(self.statements), comments=(), broken=tuple(self.broken))
+        return replace(program, statements=tuple(self.statements), comments=(), broken=tuple(self.broken),
+                       parts=tuple(self.parts))  # fmt: skip
 
     def check_unused(self, module: Module) -> None:
         """Components of the file itself without an instance are expanded once, to see that they would."""
@@ -138,6 +141,10 @@ class _Expansion:
         if len(self.stack) >= MAX_INSTANCES_DEEP:
             self.too_large(f"parts are nested more than {MAX_INSTANCES_DEEP} deep", place)
         self.check_parameters(component)
+        if part is not None and not self.stack:
+            self.outermost = part.span
+        if self.outermost is not None:
+            self.parts.append((self.outermost, component.span))
         self.stack.append(component)
         out = next((st for st in component.body if isinstance(st, s.Out)), None)
         self.body(tuple(st for st in component.body if not isinstance(st, s.Out)), scope, home)
@@ -147,6 +154,8 @@ class _Expansion:
         elif part is not None:
             self.broken.append(part.name.span)
         self.stack.pop()
+        if not self.stack:
+            self.outermost = None
 
     def value_of(self, out: s.Out, value: s.Expr, name: str, part: s.Part | None) -> s.Let:
         span = part.name.span if part is not None else out.span

@@ -384,3 +384,5 @@ class Program(Node):
     comments: tuple[Comment, ...] = field(default=(), compare=False, repr=False)
     broken: tuple[Span, ...] = field(default=(), compare=False, repr=False)
     """Statements left out because of syntax errors; every word in them may be a name that they would have declared."""
+    parts: tuple[tuple[Span, Span], ...] = field(default=(), compare=False, repr=False)
+    """Of a flat program: each `part` of the file itself with each component that was written out for it."""

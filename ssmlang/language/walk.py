@@ -14,7 +14,7 @@ N = TypeVar("N", bound=s.Node)
 
 
 _SLOTS: dict[type[s.Node], tuple[str, ...]] = {}
-_NOT_NODES = ("span", "doc", "module_span", "comments", "broken")
+_NOT_NODES = ("span", "doc", "module_span", "comments", "broken", "parts")
 
 
 def _slots(kind: type[s.Node]) -> tuple[str, ...]:

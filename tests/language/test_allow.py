@@ -128,6 +128,42 @@ def test_components_and_imported_files(tmp_path: Path) -> None:
     assert codes('from "./c.ssm" import c\n' + use, tmp_path) == []
 
 
+def test_a_part_allows_what_its_component_causes(tmp_path: Path) -> None:
+    inner, outer = "component c() {\n  param k\n  out k\n}\n", "component d() {\n  part e = c()\n  out e\n}\n"
+    (tmp_path / "c.ssm").write_text(inner + outer)
+    body = "obs y\ny[t] ~ Normal(0, p)\n"
+    assert codes('from "./c.ssm" import c\npart p = c()  # allow W220\n' + body, tmp_path) == []
+    assert codes('from "./c.ssm" import d\npart p = d()  # allow W220\n' + body, tmp_path) == []
+    assert codes('from "./c.ssm" import c\n# allow W220\npart p = c()\n' + body, tmp_path) == []
+    assert codes('from "./c.ssm" import c\npart p = c()  # allow W221\n' + body, tmp_path) == ["W220", "W113"]
+    # One part does not speak for another of the same component.
+    both = 'from "./c.ssm" import c\npart p = c()  # allow W220\npart q = c(){q}\nobs y\ny[t] ~ Normal(q, p)\n'
+    assert "W220" in codes(both.format(q=""), tmp_path)
+    assert codes(both.format(q="  # allow W220"), tmp_path) == []
+
+
+PARTS = """from structural import local_level
+param sd_level, sd_drift, sd_obs ~ HalfNormal(1)  # allow W620
+part level = local_level(sd_level)
+part drift = local_level(sd_drift){allow}
+obs y
+y[t] ~ Normal(level[t] + drift[t], sd_obs)
+"""
+
+
+def test_what_the_checks_find_of_a_part_stands_on_its_line() -> None:
+    def shown(allow: str) -> Report:
+        checked = check_text(PARTS.format(allow=allow), name="parts.ssm", base=Path.cwd())
+        model = checked.require()
+        return report(model, linear_form(model), checked.findings, source=checked.source)
+
+    (lost,) = shown("").diagnostics
+    assert lost.code == "W602" and lost.span is not None
+    assert lost.span.source.name == "parts.ssm" and lost.span.source.position(lost.span.start) == (4, 6)
+    assert not shown("  # allow W602: their sum is what is wanted").diagnostics
+    assert [d.code for d in shown("  # allow W605, W602").diagnostics] == []
+
+
 def test_findings_of_the_checks() -> None:
     assert [d.code for d in walks().diagnostics] == ["W602", "W620"]
     found = walks(c="  # allow W602")

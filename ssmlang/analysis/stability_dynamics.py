@@ -32,7 +32,8 @@ def dynamics_of(context: Context) -> Dynamics | str:
     model, form = context.model, context.form
     if not model.states:
         return "the model has no states"
-    if isinstance(form, LinearForm):
+    # In continuous time it is the drift that is stable or not, whatever the steps are.
+    if isinstance(form, LinearForm) and not model.differentials:
         if form.whole_past:
             return "a state reads its whole past, which no matrix of fixed size moves on"
         if form.read_back:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ssmlang.data.binding import Bound, bind
+from ssmlang.data.steps import check_steps
 from ssmlang.data.time import TimeBase, format_time
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.model.model import Model
@@ -35,7 +36,8 @@ def future_rows(model: Model, history: Bound, steps: int, data: Any = None, *, t
             )
         empty = {n: np.full((steps, *v.shape), np.nan) for n, v in model.observations.items()}
         times = history.time.future(steps)
-        return Bound(steps, empty, {"dt": times.differences(history.time)} if by_time else {}, times, (), by_time)
+        inputs = {"dt": times.differences(history.time)} if by_time else {}
+        return Bound(steps, empty, inputs, times, (), by_time)
     given = bind(model, data, time=time, observations=False, future=True)
     if len(given) != 1:
         raise SsmError(Diagnostic("E402", "`future=` is one data set, not a list"))
@@ -45,6 +47,7 @@ def future_rows(model: Model, history: Bound, steps: int, data: Any = None, *, t
     part = _take(bound, rows)
     if bound.derived_dt:
         part = replace(part, inputs={**part.inputs, "dt": times.differences(history.time)})
+    check_steps(model, part.inputs.get("dt"), times, first=0)
     return replace(part, time=times)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ssmlang.data.steps import bad_step
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.suggest import suggest
 from ssmlang.model.model import Model, Variable
@@ -17,6 +18,7 @@ class RowReader:
 
     def __init__(self, model: Model) -> None:
         self.variables: dict[str, Variable] = {**model.observations, **model.inputs}
+        self.continuous = bool(model.differentials)
         self.entries = {
             entry: (name, i) for name, v in self.variables.items() if v.shape for i, entry in enumerate(v.entry_names())
         }
@@ -42,6 +44,8 @@ class RowReader:
         for name, value in found.items():
             if np.isinf(value).any():
                 raise SsmError(Diagnostic("E405", f"`{name}` is infinite", help=("a missing value is NaN or absent",)))
+        if self.continuous and "dt" in found and (found["dt"] < 0).any():
+            raise SsmError(bad_step(float(found["dt"].min()), "in this row"))
         return found
 
     def _value(self, name: str, value: Any) -> np.ndarray:

@@ -15,6 +15,7 @@ from ssmlang.inference.stationary_start import chain_start, diffusion_start
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.stationary_start import GaussianStart
 from ssmlang.model import expr
+from ssmlang.model.differentials import stepped
 from ssmlang.model.model import InitialEquation, Model
 
 
@@ -26,6 +27,8 @@ class Simulator:
     """
 
     def __init__(self, model: Model) -> None:
+        # Linear differential equations are drawn by their exact law over each step.
+        model, _ = stepped(model)
         self.model = model
         items = [*model.equations, *model.initials, *model.noises.values(), *model.differentials]
         self.before = max(reach(model, items), 1 if model.differentials else 0)

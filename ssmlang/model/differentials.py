@@ -253,21 +253,42 @@ class _System:
         rate = expr.reshape(sparse.gather(self.held, flat), (K, n, 1))
         x = expr.reshape(self._before(flat), (K, n, 1))
 
-        def over(h: Node) -> Equation:
-            F, Phi, G = (expr.index(expr.linalg("diffuse", [A, h, L], (3, K, n, n)), [expr.const(i)]) for i in range(3))
-            center = expr.matmul(F, x)
-            if not rate.is_zero:
-                center = expr.add(center, expr.matmul(Phi, rate))
-            if not noisy:
-                return self._equation(flat, value=expr.reshape(center, (K * n,)))
-            args = {"loc": expr.reshape(center, (K, n)), "scale_tril": G}
-            law = Dist("MvNormal", args, (K, n), 1, self.spans[flat[0]])
-            return self._equation(flat, law=law)
-
+        moved = expr.linalg("diffuse", [A, step, L], (3, K, n, n))
+        F, Phi, G = (expr.index(moved, [expr.const(i)]) for i in range(3))
+        made = self._blockwise(flat, F, x, Phi, rate, G if noisy else None)
         if not self._closed(rate):
-            return over(step)
+            return made
+        # The midpoint rule has the stationary law of the equation itself, whatever its step: its Lyapunov equation is
+        # (A P + P A' + L L') h = 0 between two inverses, which so short a step keeps from being singular.
         largest = expr.reduce("max", expr.reshape(expr.unary("abs", A), (K, n * n)), 1)
-        return replace(over(step), steady=over(_inverse(largest)))
+        h = expr.reshape(_inverse(expr.mul(expr.const(float(n)), largest)), (K, 1, 1))
+        half = expr.mul(expr.mul(expr.const(0.5), h), A)
+        eye = expr.const(np.broadcast_to(np.eye(n), (K, n, n)))
+        solve = lambda b: expr.linalg("solve", [expr.sub(eye, half), b], b.shape)
+        W = expr.mul(expr.unary("sqrt", h), solve(self._square(L)))
+        gain = expr.mul(h, solve(eye))
+        steady = self._blockwise(flat, solve(expr.add(eye, half)), x, gain, rate, W if noisy else None)
+        return replace(made, steady=steady)
+
+    def _blockwise(self, flat: np.ndarray, F: Node, x: Node, gain: Node, rate: Node, G: Node | None) -> Equation:
+        K, n = F.shape[:2]
+        center = expr.matmul(F, x)
+        if not rate.is_zero:
+            center = expr.add(center, expr.matmul(gain, rate))
+        if G is None:
+            return self._equation(flat, value=expr.reshape(center, (K * n,)))
+        args = {"loc": expr.reshape(center, (K, n)), "scale_tril": G}
+        return self._equation(flat, law=Dist("MvNormal", args, (K, n), 1, self.spans[flat[0]]))
+
+    @staticmethod
+    def _square(L: Node) -> Node:
+        """(K, n, n) of the same covariance as loadings (K, n, d)."""
+        K, n, d = L.shape
+        if d > n:
+            both = expr.matmul(L, expr.transpose(L))
+            return expr.stack([expr.linalg("semidefinite_root", [expr.index(both, [expr.const(k)])], (n, n))
+                               for k in range(K)])  # fmt: skip
+        return expr.concat([L, expr.zeros((K, n, n - d))], 2) if d < n else L
 
     def _within(self, m: Sparse, at: np.ndarray, flat: np.ndarray, n: int) -> Node:
         """The square blocks of a matrix, (K, n, n)."""

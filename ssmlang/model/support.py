@@ -55,6 +55,8 @@ def _one(node: Node, args: list[np.ndarray]) -> np.ndarray:
             return _reached(args[0])
         case "inverse":
             return _reach(args[0])
+        case "solve":
+            return _solved(args[0]).astype(float) @ args[1].astype(float) > 0
         case "diffuse":
             return np.stack([_diffused(A, L) for A, L in zip(args[0], args[2])], axis=1)
         case "index":
@@ -79,13 +81,25 @@ def _reached(mask: np.ndarray) -> np.ndarray:
 def _diffused(A: np.ndarray, L: np.ndarray) -> np.ndarray:
     """A step of a linear differential equation: what reaches what by a path through the drift, and the triangular root
     of the covariance of what the noise reaches."""
-    paths = A | np.eye(len(A), dtype=bool)
-    for _ in range(len(A).bit_length()):
-        paths = paths.astype(float) @ paths.astype(float) > 0
+    paths = _paths(A)
     driven = paths.astype(float) @ L.astype(float)
     covariance = driven @ driven.T > 0
     reached = covariance.diagonal()
     return np.stack([paths, paths, np.tril(_reach(covariance)) & reached[:, None] & reached])
+
+
+def _paths(A: np.ndarray) -> np.ndarray:
+    """What reaches what along entries, itself included."""
+    paths = A | np.eye(A.shape[-1], dtype=bool)
+    for _ in range(A.shape[-1].bit_length()):
+        paths = paths.astype(float) @ paths.astype(float) > 0
+    return paths
+
+
+def _solved(mask: np.ndarray) -> np.ndarray:
+    """The pattern of an inverse. Without an entry on the diagonal it may be anything."""
+    whole = np.diagonal(mask, axis1=-2, axis2=-1).all(axis=-1)[..., None, None]
+    return _paths(mask) | ~whole
 
 
 def _reach(mask: np.ndarray) -> np.ndarray:

@@ -193,10 +193,13 @@ class Execution:
         if not any(g.any() for g in gaps.values()):
             return
         lowering = self.lowering((), False)
+        if not any(g[1:].any() for g in gaps.values()) and not self._first_row_reads(lowering):
+            return
         ones = {n: jnp.full(p.shape, 0.5) for n, p in self.model.parameters.items()}
         observations = {n: jnp.asarray(v) for n, v in bound.observations.items()}
         inputs = {n: jnp.asarray(v) for n, v in bound.inputs.items()}
-        lacking = lowering.undefined(ones, observations, inputs, bound.steps)
+        with jax.ensure_compile_time_eval():
+            lacking = lowering.undefined(ones, observations, inputs, bound.steps)
         rows = np.asarray(lacking["transition"].any(axis=1) | lacking["emission"].any(axis=1))
         rows[0] |= bool(lacking["initial"])
         reads = expr.references([
@@ -214,6 +217,15 @@ class Execution:
                     reached[: rows.nonzero()[0].max(initial=0)] = True
             needed[name] = reached & missing
         check_inputs(bound, needed, self.model.inputs)
+
+    @staticmethod
+    def _first_row_reads(lowering: GaussianLowering) -> bool:
+        """Whether anything may need an input of row 0; a transition that reads it in its own row does not."""
+        plans = lowering.plans
+        reads = lambda names: expr.references(n for k in names for n in (plans[k].fixed, plans[k].varying))
+        first = [r for r in reads("HdJ") if r[0] == "input"]
+        first += [r for r in reads("FcG") if r[0] == "input" and r[2] != 0]
+        return bool(lowering.past or first) or any(s == "input" for s, *_ in expr.references(lowering.start.nodes))
 
     # ---------------------------------------------------------------------------------------------- functions
 

@@ -13,7 +13,7 @@ from ssmlang.language.diagnostics import Findings
 from ssmlang.language.walk import walk
 from ssmlang.model import expr
 from ssmlang.model.affine import NotAffine, affine
-from ssmlang.model.elaborate.scope import NOUN, Scope
+from ssmlang.model.elaborate.scope import NOUN, Scope, Symbol
 from ssmlang.model.elaborate.structure import entries_read, roots
 from ssmlang.model.expr import Node
 from ssmlang.model.model import Equation, InitialEquation, Observation, StochasticDifferential
@@ -54,6 +54,17 @@ def check_differentials(differentials: Iterable[StochasticDifferential], finding
         elif not form.constant.is_zero:
             findings.add("E309", "a term has neither `dt` nor `dW`", form.constant.span or d.span,
                          "does not vanish with the step", help=f"{shape}: multiply what is a rate by dt")  # fmt: skip
+
+
+def check_step(continuous: bool, step: Symbol | None, constants: Mapping[str, Any], findings: Findings) -> None:
+    """The time from row to row is one number (E207), and not negative (E416)."""
+    if not continuous or step is None:
+        return
+    if step.shape:
+        findings.add("E207", "`dt` is the time from row to row, one number", step.span, f"has shape {step.shape}",
+                     help="write `input dt`")  # fmt: skip
+    elif step.name in constants and not float(constants[step.name]) >= 0:
+        findings.add("E416", f"`dt` is {float(constants[step.name]):g}", step.span, "is no time from row to row")
 
 
 def check_functions(scope: Scope) -> None:

@@ -155,6 +155,7 @@ class _Elaboration:
         checks.check_functions(scope)
         checks.check_initial_circles(initials, self.findings)
         checks.check_differentials(differentials, self.findings)
+        checks.check_step(bool(differentials), scope.symbols.get("dt"), constants, self.findings)
         equations = list(self._check_structure(states, observations, equations, initials, differentials, parameters))
         if self.findings.has_errors:
             return None

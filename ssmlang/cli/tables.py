@@ -60,7 +60,7 @@ def show(table: pd.DataFrame) -> None:
 
 def frame(result: xr.Dataset) -> pd.DataFrame:
     """One row for each time (and draw): moments as NAME and NAME_sd, draws under their names (`y[0]`, `fix[east]`)."""
-    columns = _moments(result) if "mean" in result else _entries(result)
+    columns = _moments(result) if "mean" in result or "observed_mean" in result else _entries(result)
     return _assemble(result, columns)
 
 

@@ -70,8 +70,11 @@ class IMM(EngineBase):
 
         return SwitchingFiltered(*self._run(program, y, told))
 
-    def smooth(self, program: Switching, y: Float[Array, "T m"]) -> SwitchingSmoothed:
-        """Kim's smoother: the probabilities and the laws of each row from those of the row after it."""
+    def smooth(self, program: Switching, y: Float[Array, "T m"], last: Any = None) -> SwitchingSmoothed:
+        """Kim's smoother: the probabilities and the laws of each row from those of the row after it.
+
+        `last`: the last row there is, where those after it are padding; they keep what the filter found.
+        """
         kept = self._run(program, y, lambda row: (row.log_filtered, row.filtered, row.value))
         log_filtered, filtered, values = kept
         memory, n = program.chain.memory, program.n
@@ -80,7 +83,7 @@ class IMM(EngineBase):
 
         def step(after: tuple[Array, Laws], row: Any) -> tuple[tuple[Array, Laws], tuple[Array, Laws]]:
             log_p, laws = after
-            log_now, now, transition, changing = row
+            t, log_now, now, transition, changing = row
             M = {**still, **changing}
             joint = log_now[:, None] + (moves if transition is None else transition)
             total = memory.gather(joint, log_sum)
@@ -98,14 +101,18 @@ class IMM(EngineBase):
             # Where a regime has no probability its law is that of the filter.
             share = jnp.where(jnp.isfinite(log_before)[:, None], share, 1.0 / share.shape[1])
             back = jax.vmap(whole)(share, Laws(mean, cov))
-            return (log_before, back), (log_before, back)
+            found = jax.tree.map(lambda a, b: jnp.where(t < end_row, a, b), (log_before, back), (log_now, now))
+            return found, found
 
         end = (log_filtered[-1], jax.tree.map(lambda v: v[-1], filtered))
-        rows = (log_filtered[:-1], jax.tree.map(lambda v: v[:-1], filtered), _moves(program), _later(moving))
+        count = len(log_filtered) - 1
+        end_row = count if last is None else last
+        rows = (jnp.arange(count), log_filtered[:-1], jax.tree.map(lambda v: v[:-1], filtered), _moves(program),
+                _later(moving))  # fmt: skip
         _, (log_p, laws) = jax.lax.scan(step, end, rows, reverse=True)
         log_p, laws = jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), (log_p, laws), end)
 
-        def told(p: Array, laws: Laws, changing: dict[str, Array]) -> tuple[Array, ...]:
+        def told(p: Array, laws: Laws, changing: dict[str, Array]) -> Any:
             M = {**still, **changing}
             now, signal = whole(p, laws), whole(p, seen(laws, M["Z"], M["d"], jnp.zeros(())))
             return now.mean[:n], now.cov[:n, :n], signal.mean, signal.cov

@@ -49,9 +49,10 @@ def entry_log_density(law: Dist, args: Args, x: Array, values: Values | None = N
 
 
 def _log(p: Array) -> Array:
-    """log(p), -inf at zero with derivative zero."""
+    """log(p), -inf at zero with derivative zero; NaN stays."""
     positive = p > 0
-    return jnp.where(positive, jnp.log(jnp.where(positive, p, 1.0)), -jnp.inf)
+    nothing = jnp.where(jnp.isnan(p), jnp.nan, -jnp.inf)
+    return jnp.where(positive, jnp.log(jnp.where(positive, p, 1.0)), nothing)
 
 
 def _times_log(x: Array, p: Array) -> Array:

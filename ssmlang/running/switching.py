@@ -115,7 +115,11 @@ class SwitchingExecution(ChainExecution):
         def told(params: Params, series: Series) -> dict[str, Any]:
             data = (series["observations"], series["inputs"])
             program, y = lowering.program(params, *data, steps_of(series))
-            found: Any = getattr(engine, what)(program, y)
+            found: Any
+            if smooth:
+                found = engine.smooth(program, y, series["rows"]["count"] - 1)  # type: ignore[call-arg]
+            else:
+                found = engine.filter(program, y)
             # Components without a regime hold observations alone.
             of = lambda p: [p[None] if g.entries.size else jnp.ones((len(g.entries), len(p), 1)) for g in chains.groups]
             now = of(found.probability)

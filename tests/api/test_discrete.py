@@ -345,7 +345,8 @@ def test_the_command_line_prints_probabilities(tmp_path, capsys):
     (tmp_path / "m.ssm").write_text(SWITCHING)
     (tmp_path / "y.csv").write_text("time,y\n" + "\n".join(f"{t},{v}" for t, v in enumerate([1.2, 0.7, -1.1, -0.4])))
     (tmp_path / "p.json").write_text(json.dumps({"growth": [1, -1], "sd": 0.7, "stay": [0.9, 0.8]}))
-    assert main(["smooth", str(tmp_path / "m.ssm"), str(tmp_path / "y.csv"), "--params", str(tmp_path / "p.json")]) == 0
+    files = ["--data", str(tmp_path / "y.csv"), "--params", str(tmp_path / "p.json")]
+    assert main(["smooth", str(tmp_path / "m.ssm"), *files]) == 0
     out = capsys.readouterr().out
     assert "s_probability" in out
     assert "recession" in out

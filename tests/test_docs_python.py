@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
     "discrete.md": ("recessions.png", "recession -0.359 expansion 1.164"),
+    "lifts.md": ("filtered.nc", "the lift is ahead of the EKF: True"),
     "residuals.md": ("residuals.png", "1899"),
     "streams.md": ("now.nc", "1 14."),
     "weights.md": ("weights.png", "the sum is the estimate: True"),

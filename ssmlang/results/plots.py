@@ -215,7 +215,7 @@ def _flat(data: xr.Dataset) -> dict[str, xr.DataArray]:
     """Every entry of every variable over time under its own name: `y`, `fix[east]`."""
     out: dict[str, xr.DataArray] = {}
     for name, array in data.data_vars.items():
-        if "time" not in array.dims:
+        if "time" not in array.dims or array.dtype.kind not in "fiub" or "path" in array.dims:
             continue
         array = array.transpose("time", ...)
         for at in np.ndindex(*array.shape[1:]):

@@ -118,7 +118,8 @@ class IMM(EngineBase):
             return now.mean[:n], now.cov[:n, :n], signal.mean, signal.cov
 
         p = jnp.exp(log_p)
-        return SwitchingSmoothed(p, *jax.vmap(told)(p, laws, moving), values)
+        mean, cov, signal_mean, signal_cov = jax.vmap(told)(p, laws, moving)
+        return SwitchingSmoothed(p, mean, cov, signal_mean, signal_cov, values)
 
     def _run(self, program: Switching, y: Array, told: Any) -> Any:
         """`told` of each row, stacked."""

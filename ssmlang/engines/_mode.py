@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from jax import Array
 from jaxtyping import Bool, Float, Int
 
 from ssmlang.engines import _riccati as riccati
+from ssmlang.engines import _scalar_mode as scalar
 from ssmlang.engines._expansion import (
     Expansion,
     Noises,
@@ -18,11 +19,9 @@ from ssmlang.engines._expansion import (
     Path,
     World,
     expand,
-    log_emissions,
     log_joint,
     motion,
     rollout,
-    slopes,
     still,
     tamed,
 )
@@ -38,6 +37,8 @@ class _State(NamedTuple):
     """what the last step was promised to gain, doubled"""
     done: Int[Array, ""]
     stuck: Bool[Array, ""]
+    tame: Bool[Array, ""]
+    """whether the exact Hessian was no use here"""
 
 
 def newton(world: World, numbers: Numbers, iterations: int) -> Noises:
@@ -46,6 +47,8 @@ def newton(world: World, numbers: Numbers, iterations: int) -> Noises:
     Steps are those of the exact Hessian where it is negative definite, else of one without its wrong-signed part, and
     are halved until the density grows as it should: it never falls.
     """
+    if scalar.fits(world):
+        return scalar.noises(world, numbers, iterations)
     linear = world.facts.linear
     e = still(world, len(numbers.y))
     s = rollout(world, numbers, e)
@@ -56,43 +59,37 @@ def newton(world: World, numbers: Numbers, iterations: int) -> Noises:
     def iterate(now: _State) -> _State:
         path = now.path
         x = expand(world, numbers, path, moved)
+        x = jax.lax.cond(now.tame, lambda: _without(x), lambda: x)
         f = riccati.factor(x)
         positive = riccati.is_positive(f)
-
-        def gentler() -> tuple[Expansion, riccati.Factor]:
-            y = tamed(x)
-            return x._replace(W=y.W, **_nothing(x)), riccati.factor(y)
-
-        x, f = jax.lax.cond(positive, lambda: (x, f), gentler)
         step = riccati.solve(x, f, x.b, Noises(-path.e.first, -path.e.later))
         if linear:
             de, ds = riccati.carry_out(x, f, step)
 
-        def moved_by(a: Array) -> tuple[Path, Array]:
+        def moved_by(a: Array) -> Path:
             if linear:
-                e = Noises(path.e.first + a * de.first, path.e.later + a * de.later)
-                new = Path(e, path.s + a * ds)
-            else:
-                new = _followed(world, numbers, path, f, step, a)
-            value = jnp.sum(log_joint(world, numbers, new))
-            return new, jnp.where(jnp.isnan(value), -jnp.inf, value)
+                return Path(Noises(path.e.first + a * de.first, path.e.later + a * de.later), path.s + a * ds)
+            return _followed(world, numbers, path, f, step, a)
 
         slack = 50 * eps * (1 + jnp.abs(now.value))
-        short = lambda a, value: value < now.value + ARMIJO * a * step.gain - slack
-        new, value = moved_by(jnp.ones((), s.dtype))
+        short = lambda a, value: ~(value >= now.value + ARMIJO * a * step.gain - slack)
 
         def halve(c: tuple) -> tuple:
             a, _, _, tries = c
-            a = 0.5 * a
-            new, value = moved_by(a)
-            return a, new, value, tries + 1
+            new = moved_by(0.5 * a)
+            return 0.5 * a, new, jnp.sum(log_joint(world, numbers, new)), tries + 1
 
         _, new, value, tries = jax.lax.while_loop(
-            lambda c: short(c[0], c[2]) & (c[3] < HALVINGS), halve, (jnp.ones((), s.dtype), new, value, 0))  # fmt: skip
-        return _State(new, value, step.gain, now.done + 1, tries >= HALVINGS)
+            lambda c: positive & short(c[0], c[2]) & (c[3] <= HALVINGS), halve,
+            (jnp.full((), 2.0, s.dtype), path, jnp.full((), -jnp.inf, s.dtype), 0),
+        )  # fmt: skip
+        # A line along which nothing gains leaves the path where it is.
+        new = jax.tree.map(lambda a, b: jnp.where(jnp.isfinite(value), a, b), new, path)
+        return _State(new, jnp.where(jnp.isfinite(value), value, now.value), jnp.where(positive, step.gain, jnp.inf),
+                      now.done + 1, tries > HALVINGS, ~positive)  # fmt: skip
 
     start = _State(Path(e, s), jnp.sum(log_joint(world, numbers, Path(e, s))), jnp.full((), jnp.inf, s.dtype),
-                   jnp.zeros((), int), jnp.zeros((), bool))  # fmt: skip
+                   jnp.zeros((), int), jnp.zeros((), bool), jnp.zeros((), bool))  # fmt: skip
     going = lambda c: (c.gain > enough) & (c.done < iterations) & ~c.stuck
     end = jax.lax.while_loop(going, iterate, start)
     # A step that rounding alone keeps from gaining is the last one.
@@ -100,9 +97,10 @@ def newton(world: World, numbers: Numbers, iterations: int) -> Noises:
     return jax.tree.map(lambda a: jnp.where(good, a, jnp.nan), end.path.e)
 
 
-def _nothing(x: Expansion) -> dict[str, Any]:
-    """A C of zeros where there is one."""
-    return {} if x.C is None else {"C0": jnp.zeros_like(x.C0), "C": jnp.zeros_like(x.C)}
+def _without(x: Expansion) -> Expansion:
+    """`tamed`, with a C of zeros where there is one."""
+    bent = {} if x.C is None else {"C0": jnp.zeros_like(x.C0), "C": jnp.zeros_like(x.C)}
+    return x._replace(W=tamed(x).W, **bent)
 
 
 def _followed(world: World, numbers: Numbers, path: Path, f: riccati.Factor, step: riccati.Step, a: Array) -> Path:
@@ -163,5 +161,3 @@ def fit(world: World, numbers: Numbers, iterations: int) -> Fit:
     x = expand(world, numbers, path)
     return Fit(path, x, riccati.factor(x), log_joint(world, numbers, path))
 
-
-__all__ = ["Fit", "fit", "log_emissions", "mode", "newton", "slopes"]

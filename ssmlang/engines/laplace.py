@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ssmlang.engines import _riccati as riccati
+from ssmlang.engines import _scalar_mode as scalar
 from ssmlang.engines._expansion import log_emissions, open_up, tamed
 from ssmlang.engines._gaussian_means import mean_of, moments
 from ssmlang.engines._mode import Fit, fit
 from ssmlang.engines._mode_filter import by_rows, shares
-from ssmlang.engines.base import EngineBase, register
+from ssmlang.engines.base import EngineBase, Known, register
 from ssmlang.engines.nonlinear import Estimated, Nonlinear
 from ssmlang.engines.requirements import Requirements
 from ssmlang.engines.semidefinite import semidefinite_root
@@ -38,6 +39,9 @@ class Laplace(EngineBase):
 
     iterations: int = 100
     """Newton steps at most; where they do not reach the mode, results are NaN"""
+    once: bool = False
+    """Whether the likelihood is differentiated once and in reverse mode at most, which has a shorter way where the state
+    is one number that moves linearly"""
 
     name: ClassVar[str] = "laplace"
     requires: ClassVar[Requirements] = Requirements(
@@ -45,10 +49,21 @@ class Laplace(EngineBase):
         emission_density=True,
     )  # fmt: skip
 
+    def for_data(self, known: Known, *, adjoint: bool = False) -> Self:
+        """With the quicker derivative, where that will do."""
+        del known
+        return replace(self, once=adjoint)
+
     def log_likelihood(self, program: Nonlinear, y: Float[Array, "T m"]) -> Float[Array, ""]:
         """Laplace's approximation of the log-density of y."""
-        found = fit(*open_up(program, y), self.iterations)
-        value = jnp.sum(found.joint - riccati.log_dets(found.f))
+        world, numbers = open_up(program, y)
+        if self.once and scalar.fits(world):
+            emission = scalar.emission_of(world, numbers)
+            rows, _, _ = scalar.rows_of(world, numbers)
+            value = scalar.log_likelihood(emission.function, rows, emission.numbers, self.iterations)
+        else:
+            found = fit(world, numbers, self.iterations)
+            value = jnp.sum(found.joint - riccati.log_dets(found.f))
         return jnp.where(program.exists, value, -jnp.inf)
 
     def log_likelihood_terms(self, program: Nonlinear, y: Float[Array, "T m"]) -> Float[Array, " T"]:

@@ -145,6 +145,10 @@ def _verdict(name: str, model: Model, form: Form, steps: int | None) -> Verdict:
         return Verdict(name, False, _short(found[0]), tuple(found))
     if not REQUIRES[name].linear:
         return Verdict(name, True, general.said(name, model, PURPOSE[name]))
+    lift = _lift(model, form)
+    if lift is not None:
+        kind = "an approximation" if lift.lift.mode == "fitted" else "exact" if lift.exact else "the best linear filter"
+        return Verdict(name, True, f"in the lift {lift.lift.name}: {kind}")
     if isinstance(form, LinearForm) and form.whole_past and REQUIRES[name].finite_order:
         rows = WHOLE_PAST_MEMORY // max(form.stacking.n, 1)
         return Verdict(name, True, f"exact up to {rows:,} rows, on a state that holds them all")

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ssmlang import engines as engines
     from ssmlang.analysis.report import Report as Report
     from ssmlang.compiled import Model as Model
-    from ssmlang.compiled import compile as compile
-    from ssmlang.compiled import load as load
+    from ssmlang.compiling import compile as compile
+    from ssmlang.compiling import load as load
     from ssmlang.language.diagnostics import Diagnostic as Diagnostic
     from ssmlang.language.diagnostics import SsmError as SsmError
     from ssmlang.language.format import format_text as format_text
@@ -34,12 +34,12 @@ _HOMES: dict[str, str | None] = {
     "Model": "ssmlang.compiled",
     "Report": "ssmlang.analysis.report",
     "SsmError": "ssmlang.language.diagnostics",
-    "compile": "ssmlang.compiled",
+    "compile": "ssmlang.compiling",
     "data": None,
     "engines": None,
     "explain": "ssmlang.language.render",
     "format_text": "ssmlang.language.format",
-    "load": "ssmlang.compiled",
+    "load": "ssmlang.compiling",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

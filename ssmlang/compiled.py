@@ -1,12 +1,10 @@
-"""`ssmlang.compile` and the model it gives: the verbs of the public surface."""
+"""The model that `ssmlang.compile` gives: the verbs of the public surface."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
-from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,9 +12,8 @@ import numpy as np
 from ssmlang.analysis.advice import Advice, advise, choose
 from ssmlang.analysis.choice import Task, Verb
 from ssmlang.analysis.report import Report, report, require_assertions
-from ssmlang.frontend import Checked, check_file, check_text
+from ssmlang.frontend import Checked
 from ssmlang.language.diagnostics import Diagnostic, SsmError
-from ssmlang.language.source import Source
 from ssmlang.model.linear import linear_form
 from ssmlang.model.model import Model as Spec
 from ssmlang.running.calls import draws_wanted, method_of, one_of, params_dict, paths_wanted, rows, seed_of
@@ -38,40 +35,6 @@ if TYPE_CHECKING:
 
 EngineName = Any
 """An engine's name, "auto", or an object of one of the classes in `ssmlang.engines`."""
-
-
-def compile(
-    source: str | Path,
-    *,
-    constants: Mapping[str, Any] | None = None,
-    augment: Mapping[str, Any] | None = None,
-) -> Model:
-    """Compile a model: a path, or source text (a str with a newline).
-
-    `constants` overrides or supplies `const` values. `augment={name: walk}` makes parameters join the state, with a
-    random walk of that sd on their unconstrained scale. Raises SsmError with every error of the text.
-    """
-    if not isinstance(source, str | PathLike):
-        raise SsmError(Diagnostic("E451", f"a value of type `{type(source).__name__}` is no model",
-                                  help=("give a path, or the text of a model",)))  # fmt: skip
-    if isinstance(source, str) and "\n" in source:
-        checked = check_text(source, base=Path.cwd(), constants=constants, augment=augment)
-    else:
-        checked = check_file(source, constants=constants, augment=augment)
-    return Model(checked, constants, augment)
-
-
-def compile_source(
-    source: Source,
-    *,
-    name: str = "model",
-    base: Path | None = None,
-    constants: Mapping[str, Any] | None = None,
-    augment: Mapping[str, Any] | None = None,
-) -> Model:
-    """`compile` of a text under a name of its own in messages: a notebook's cell, standard input."""
-    checked = check_text(source.text, name=source.name, stem=name, base=base, constants=constants, augment=augment)
-    return Model(checked, constants, augment)
 
 
 class Model:
@@ -247,10 +210,10 @@ class Model:
         """
         from ssmlang.running.verbs import log_likelihood
 
-        del seed  # this engine draws nothing
+        seed = seed_of(seed)
         bounds = self.bind(data, time=time)
         execution = self.execution(engine, self._task("likelihood", bounds, dtype, device))
-        return log_likelihood(self, execution, bounds, params_dict(params), dtype, device)
+        return log_likelihood(self, execution, bounds, params_dict(params), dtype, device, seed)
 
     def filter(
         self,
@@ -268,8 +231,7 @@ class Model:
 
         Of a list of data sets, a list.
         """
-        del seed
-        return self._moments("filter", data, params, engine, time, keep, dtype, device)
+        return self._moments("filter", data, params, engine, time, keep, dtype, device, 0, seed_of(seed))
 
     def smooth(
         self,
@@ -374,12 +336,11 @@ class Model:
         """Moments of the `steps` rows after the data; `future` gives their inputs. Of a list of data sets, a list."""
         from ssmlang.running.moments import datasets
 
-        del seed
-        steps = rows(steps, "a forecast")
+        steps, seed = rows(steps, "a forecast"), seed_of(seed)
         bounds = self.bind(data, time=time)
         execution = self.execution(engine, self._task("forecast", bounds, dtype, device, steps))
         found = datasets(self, execution, "forecast", bounds, self.params_of(params), dtype, device, steps=steps,
-                         future=future)  # fmt: skip
+                         future=future, seed=seed)  # fmt: skip
         return found if isinstance(data, (list, tuple)) else found[0]
 
     def edmd(
@@ -444,7 +405,7 @@ class Model:
         dtype: str = "float64",
         device: str | None = None,
     ) -> Fit:
-        """Learn the parameters by a `method`: nuts, map, mle, laplace, svi, pmmh, pgibbs or smc2; see docs/fitting.md."""
+        """Learn the parameters by a `method`: nuts, map, mle, laplace, svi, pmmh, pgibbs, smc2; see docs/fitting.md."""
         from ssmlang.inference.progress import MODES
         from ssmlang.running.fit import fit
 
@@ -461,10 +422,3 @@ def _check_engine_name(engine: EngineName) -> None:
 
     if isinstance(engine, str):
         check_name(engine)
-
-
-def load(path: str | Path) -> Fit | Stream:
-    """Read a fit or a stream that `save` wrote. It forecasts, or goes on, as the original does."""
-    from ssmlang.running.saved import load_saved
-
-    return load_saved(Path(path), compile_source)

@@ -78,11 +78,11 @@ class SsmMagics(Magics):
 
 def compile_cell(line: str, cell: str, name: str, constants: dict[str, Any]) -> Any:
     """Compile the text of a `%%ssm` cell, with positions as the cell shows them."""
-    from ssmlang import compiled
+    from ssmlang import compiling
     from ssmlang.language.source import Source
 
     # The parser skips a first line `%%ssm ...`; leaving it in makes line 2 of the cell line 2 of the source.
-    return compiled.compile_source(Source(f"cell {name}", f"%%ssm {line}\n{cell}"), constants=constants, name=name)
+    return compiling.compile_source(Source(f"cell {name}", f"%%ssm {line}\n{cell}"), constants=constants, name=name)
 
 
 def _constants(texts: list[str]) -> dict[str, Any]:

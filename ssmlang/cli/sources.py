@@ -20,13 +20,13 @@ def prepare() -> None:
 
 def model_of(name: str, constants: Mapping[str, Any]) -> Any:
     """Compile the file `name` (`-`: standard input)."""
-    from ssmlang import compiled
+    from ssmlang import compiling
     from ssmlang.language.source import Source
 
     text = read_text(name)
     stem = "model" if name == STDIN else Path(name).stem
     base = Path.cwd() if name == STDIN else Path(name).resolve().parent
-    return compiled.compile_source(Source(display_name(name), text), constants=constants, name=stem, base=base)
+    return compiling.compile_source(Source(display_name(name), text), constants=constants, name=stem, base=base)
 
 
 def data_of(name: str) -> Any:

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from ssmlang.engines.discrete import Discrete as Discrete
     from ssmlang.engines.imm import IMM as IMM
     from ssmlang.engines.kalman import Kalman as Kalman
-    from ssmlang.engines.latent import Latent as Latent
     from ssmlang.engines.laplace import Laplace as Laplace
+    from ssmlang.engines.latent import Latent as Latent
     from ssmlang.engines.markov_chain import MarkovChain as MarkovChain
     from ssmlang.engines.markov_chain import Memory as Memory
+    from ssmlang.engines.particle import Particle as Particle
     from ssmlang.engines.program import Initial as Initial
     from ssmlang.engines.program import LinearGaussian as LinearGaussian
     from ssmlang.engines.program import Structure as Structure
@@ -53,6 +54,7 @@ _HOMES = {
     "MarkovChain": "markov_chain",
     "Memory": "markov_chain",
     "Parallel": "parallel",
+    "Particle": "particle",
     "SquareRoot": "square_root",
     "Structure": "program",
     "Switching": "switching",

@@ -28,7 +28,7 @@ def cholesky(A: Float[Array, "r r"]) -> Float[Array, "r r"]:
     return jnp.array([[L[i][j] if j <= i else zero for j in range(r)] for i in range(r)]).reshape(r, r)
 
 
-def solve_lower(L: Float[Array, "r r"], b: Float[Array, "r *c"]) -> Float[Array, "r *c"]:
+def solve_lower(L: Float[Array, "r r"], b: Float[Array, "r ..."]) -> Float[Array, "r ..."]:
     """x with L x = b."""
     r = L.shape[0]
     if r > WRITTEN_OUT:
@@ -39,7 +39,7 @@ def solve_lower(L: Float[Array, "r r"], b: Float[Array, "r *c"]) -> Float[Array,
     return jnp.stack(x) if x else b
 
 
-def solve_lower_transposed(L: Float[Array, "r r"], b: Float[Array, "r *c"]) -> Float[Array, "r *c"]:
+def solve_lower_transposed(L: Float[Array, "r r"], b: Float[Array, "r ..."]) -> Float[Array, "r ..."]:
     """x with L' x = b."""
     r = L.shape[0]
     if r > WRITTEN_OUT:

@@ -136,6 +136,7 @@ MODULES = {
         "iekf", "ukf", "cubature", "gauss_hermite", "ipls",
         "laplace",
         "discrete", "imm",
+        "particle",
         "latent",
         "dual_ekf",
     )

@@ -102,7 +102,8 @@ class Particle(EngineBase):
         signal = jax.vmap(lambda t, s, w: seen(program, t, s, w, noise=False))(t, back.s, back.weights)
         each = jax.vmap(jax.vmap(program.definitions, (None, 1), 1))
         if program.facts.density:
-            lets = jax.vmap(lambda x: spread(x, jnp.full(self.trajectories, 1 / self.trajectories)))(each(t, back.paths))
+            alike = jnp.full(self.trajectories, 1 / self.trajectories)
+            lets = jax.vmap(lambda x: spread(x, alike))(each(t, back.paths))
         else:
             lets = jax.vmap(spread)(each(t, back.s), back.weights)
         return Estimated(

@@ -320,6 +320,12 @@ class Execution:
         """Whether a row costs next to nothing."""
         return self.form.stacking.n <= SMALL_STATE
 
+    def seeded(self, data: Any, seed: int, number: int = 0) -> Any:
+        """Data for the compiled functions with the keys of a seed; `number` is that of a single series. These engines
+        draw nothing."""
+        del seed, number
+        return data
+
     def single(self, bound: Bound, seed: int = 0) -> Series:
         """The arrays of one series, without the leading axis."""
         (series,) = self.series([bound], seed)

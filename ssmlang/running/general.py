@@ -27,6 +27,7 @@ from ssmlang.results.provenance import plain, provenance
 from ssmlang.running.execution import Execution, Params, Series, Setting, What, floats, not_a_number, padded_length
 from ssmlang.running.kept import Kept
 from ssmlang.running.moments import Moments, extended
+from ssmlang.running.particles import death, died, dies, key_of
 
 if TYPE_CHECKING:
     from ssmlang.compiled import Model as Compiled
@@ -73,21 +74,31 @@ class GeneralExecution(Execution):
         latent = tuple(n for n in self._read_back if ahead or missing(n))
         if latent and self.engine.requires.emission_density:
             raise SsmError(_latent(latent[0], self.engine.name, bounds, self.model))
+        misfit = getattr(self.engine, "misfit", lambda facts: None)(self.general(latent).facts)
+        if misfit is not None:
+            raise SsmError(Diagnostic("E306", misfit, help=('proposal="bootstrap" takes any program',)))
         return Setting(latent, Known())
 
     def series(self, bounds: Sequence[Bound], seed: int = 0) -> tuple[Series, ...]:
-        groups: dict[int, list[Bound]] = {}
-        for b in bounds:
+        groups: dict[int, list[int]] = {}
+        for i, b in enumerate(bounds):
             self._check_inputs(b)
             self._check_row_reads(b)
-            groups.setdefault(padded_length(b.steps), []).append(b)
+            groups.setdefault(padded_length(b.steps), []).append(i)
         made = []
-        for i, (length, group) in enumerate(groups.items()):
-            stacked = self._stacked(group, length)
-            keys = [np.asarray(jax.random.key_data(jax.random.fold_in(jax.random.key(seed), 1000 * i + k)))
-                    for k in range(len(group))]  # fmt: skip
-            made.append({**stacked, "draw": {"key": np.stack(keys)}})
+        for length, group in groups.items():
+            stacked = self._stacked([bounds[i] for i in group], length)
+            keys = np.stack([np.asarray(key_of(seed, i)) for i in group])
+            made.append({**stacked, "draw": {"key": keys, "number": np.asarray(group)}})
         return tuple(made)
+
+    def seeded(self, data: Any, seed: int, number: int = 0) -> Any:
+        if not self.engine.requires.random:
+            return data
+        if isinstance(data, dict):
+            return {**data, "draw": {**data["draw"], "key": key_of(seed, number)}}
+        keys = lambda group: np.stack([np.asarray(key_of(seed, int(i))) for i in np.asarray(group["draw"]["number"])])
+        return tuple({**group, "draw": {**group["draw"], "key": keys(group)}} for group in data)
 
     def _check_inputs(self, bound: Bound) -> None:
         gaps = {n: np.isnan(v).reshape(bound.steps, -1).any(axis=1) for n, v in bound.inputs.items()}
@@ -127,10 +138,11 @@ class GeneralExecution(Execution):
 
     # ---------------------------------------------------------------------------------------------- functions
 
-    def _ask(self, method: str, setting: Setting, adjoint: bool = False) -> Callable[[Params, Series], Any]:
-        """What a method of the engine gives for one series."""
+    def _ask(self, method: str, setting: Setting, adjoint: bool = False, engine: Engine | None = None
+             ) -> Callable[[Params, Series], Any]:  # fmt: skip
+        """What a method of the engine, or of the same with other options, gives for one series."""
         lowering = self.general(setting.latent)
-        ask = getattr(self.engine.for_data(setting.known, adjoint=adjoint), method)
+        ask = getattr((engine or self.engine).for_data(setting.known, adjoint=adjoint), method)
 
         def asked(params: Params, series: Series) -> Any:
             steps = int(next(iter(series["observations"].values())).shape[0])
@@ -150,8 +162,8 @@ class GeneralExecution(Execution):
 
         return total
 
-    def compiled(self, what: What, setting: Setting) -> Callable[..., Any]:
-        key = (what, self.key(setting))
+    def compiled(self, what: What, setting: Setting, engine: Engine | None = None) -> Callable[..., Any]:
+        key = (what, self.key(setting), engine)
         if key not in self._compiled:
             if what == "likelihood":
                 function: Callable[..., Any] = self.likelihood(setting)
@@ -160,7 +172,7 @@ class GeneralExecution(Execution):
                 many = lambda draws, series: jax.lax.map(lambda params: one(params, series), draws)
                 function = one if what == "terms" else many
             else:
-                function = self._ask(what, setting)
+                function = self._ask(what, setting, engine=engine)
             self._compiled[key] = jax.jit(function)
         return self._compiled[key]
 
@@ -208,8 +220,14 @@ class GeneralMoments(Moments):
         self._about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb)
         self._templates = Kept(4)
 
-    def arrays(self, params: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        return self._named(self._function(floats(params), self.series), params)
+    def arrays(self, params: Mapping[str, Any], seed: int = 0, number: int = 0, paths: int = 0
+               ) -> dict[str, np.ndarray]:  # fmt: skip
+        """By name; `number` is that of the series among those asked for, `paths` how many are drawn."""
+        function = self._function
+        engine = self.execution.engine
+        if paths > getattr(engine, "trajectories", paths):
+            function = self.execution.compiled("smooth", self.setting, replace(engine, trajectories=paths))
+        return self._named(function(floats(params), self.execution.seeded(self.series, seed, number)), params)
 
     def _named(self, found: Any, params: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """What was computed, on the host, in the rows asked for, definitions under their own names."""
@@ -219,6 +237,9 @@ class GeneralMoments(Moments):
             if np.isnan(values).any() and name in FIELDS:
                 bad = np.isnan(values).reshape(len(values), -1).any(axis=1)
                 raise SsmError(not_a_number(name, self.bound.time.label(int(np.flatnonzero(bad)[0]))))
+        row = death(arrays["log_likelihood"])
+        if row is not None and dies(self.execution.engine):
+            raise SsmError(died(self.execution.engine.particles, self.bound.time.label(row)))
         arrays = {k: v[self.first :] for k, v in arrays.items() if k not in self._left_out}
         if self.first:
             arrays.pop("ess", None)
@@ -260,15 +281,14 @@ class GeneralMoments(Moments):
         return made
 
     def at(self, params: Mapping[str, Any], keep: Any = "all", *, paths: int = 0, seed: int = 0, first: int = 0) -> Any:
-        del first
         said = plain({"params": {name: np.asarray(value).tolist() for name, value in params.items()}})
-        arrays = self.arrays(params)
+        arrays = self.arrays(params, seed, first // max(paths, 1), paths)
         drawn = arrays.pop("paths", None)
         found = self._labelled(arrays, self.execution.plain.at(params), keep, self._about | said)
         if drawn is not None:
-            found = found.assign(paths=(("path", "time", "state"), drawn))
+            drawn = drawn[:paths] if paths else drawn
+            found = found.assign(paths=(("path", "time", "state"), drawn)).assign_coords(path=np.arange(len(drawn)))
         elif paths:
             raise SsmError(Diagnostic("E306", f"engine '{self.execution.engine.name}' draws no paths",
                                       help=('engine="particle" does',)))  # fmt: skip
-        del seed
-        return found
+        return found.assign_attrs(seed=seed) if self.execution.engine.requires.random else found

@@ -50,7 +50,7 @@ def datasets(
     """The Dataset of each series for checked parameters, with so many `paths` drawn for each."""
     with running(dtype, device):
         made = (ready(model, execution, verb, b, dtype, device, steps=steps, future=future) for b in bounds)
-        return [one.at(params, keep, paths=paths, seed=seed, first=i * paths) for i, one in enumerate(made)]
+        return [one.at(params, keep, paths=paths, seed=seed, first=i * max(paths, 1)) for i, one in enumerate(made)]
 
 
 class Moments:

@@ -15,6 +15,7 @@ from ssmlang.inference.parameters import validate
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.running.execution import Execution, Setting, floats, in_double, not_a_number, running
 from ssmlang.running.kept import keepable
+from ssmlang.running.particles import death, died, dies
 
 if TYPE_CHECKING:
     from jax import Array
@@ -50,12 +51,14 @@ class Likelihood:
     def _compiled(self) -> tuple[Callable[..., Array], Any]:
         return self.execution.compiled("likelihood", self.setting), jax.tree.map(jnp.asarray, self.data)
 
-    def at(self, values: Mapping[str, Any]) -> Array:
-        """The number, computed at once in the precision and on the device entered. Raises E721."""
+    def at(self, values: Mapping[str, Any], seed: int = 0) -> Array:
+        """The number, computed at once in the precision and on the device entered. Raises E721 and E723."""
         function, data = self._compiled
-        found = function(floats(values), data)
-        if np.isnan(found):
-            raise SsmError(_undefined(self.execution, self.setting, self.bounds, values))
+        found = function(floats(values), self.execution.seeded(data, seed))
+        if np.isnan(found) or (np.isneginf(found) and dies(self.execution.engine)):
+            trouble = _undefined(self.execution, self.setting, self.bounds, values, seed)
+            if trouble is not None:
+                raise SsmError(trouble)
         return found
 
     def traced(self) -> Callable[[Mapping[str, Any]], Array]:
@@ -71,6 +74,7 @@ def log_likelihood(
     params: Mapping[str, Any],
     dtype: str,
     device: str | None,
+    seed: int = 0,
 ) -> Array:
     """log p(data | params); of traced parameters in double precision, handed back in the caller's."""
     make = lambda: Likelihood(execution, bounds)
@@ -79,18 +83,24 @@ def log_likelihood(
         return make().traced()(values)
     with running(dtype, device):
         key = ("likelihood", tuple(bounds), dtype, device)
-        return (execution.kept.get(key, make) if keepable(bounds) else make()).at(values)
+        return (execution.kept.get(key, make) if keepable(bounds) else make()).at(values, seed)
 
 
 def _undefined(
-    execution: Execution, setting: Setting, bounds: Sequence[Bound], values: Mapping[str, Any]
-) -> Diagnostic:
-    """E721, with the first row whose density is not a number."""
-    for bound in bounds:
-        terms = execution.compiled("terms", setting)(floats(values), execution.single(bound))
-        terms = np.asarray(terms)[: bound.steps]
+    execution: Execution, setting: Setting, bounds: Sequence[Bound], values: Mapping[str, Any], seed: int
+) -> Diagnostic | None:
+    """E721, with the first row whose density is not a number, or E723, with that in which all particles died; None
+    where the parameters allow no initial law, and the likelihood is zero."""
+    for i, bound in enumerate(bounds):
+        series = execution.seeded(execution.single(bound), seed, i)
+        terms = np.asarray(execution.compiled("terms", setting)(floats(values), series))[: bound.steps]
         if np.isnan(terms).any():
             return not_a_number("log_likelihood", bound.time.label(int(np.flatnonzero(np.isnan(terms))[0])))
+        row = death(terms)
+        if dies(execution.engine) and row is not None:
+            return died(execution.engine.particles, bound.time.label(row))
+        if np.isneginf(terms).all():
+            return None
     return not_a_number("log_likelihood", "some row")
 
 

@@ -23,6 +23,16 @@ def _path(data: str) -> Example:
     return Example(text, language="python")
 
 
+def _particles(last: str) -> Example:
+    text = (
+        'import ssmlang\nmodel = ssmlang.compile("""\n'
+        "state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(0.5 * x[t-1], 1)\n"
+        f'y[t] ~ Uniform(x[t] - 1, x[t] + 1)\n""")\n'
+        f'model.filter({{"y": [0.1, 0.3, {last}]}}, {{}}, engine="particle")\n'
+    )
+    return Example(text, language="python")
+
+
 CODES: tuple[Code, ...] = (
     Code(
         "E711",
@@ -58,5 +68,15 @@ CODES: tuple[Code, ...] = (
         "given by `smooth` without `paths`.",
         _path("numpy.nan, numpy.nan"),
         _path("0.1, numpy.nan"),
+    ),
+    Code(
+        "E723",
+        "particles-died",
+        "no particle can have given an observation",
+        "At the row named the observation has density zero at every particle: it contradicts the model, or it is so "
+        "far from what the model expects that none of the particles is near. An estimate from there on would mean "
+        "nothing. More particles help where the observation is possible but rare.",
+        _particles("100"),
+        _particles("0.2"),
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -268,7 +269,8 @@ def _timed(found: Sequence[Judged], text: str) -> str:
     """In units of time where all is in continuous time."""
     if not found or not all(j.continuous for j in found):
         return text
-    return text.replace(" rows", " units of time").replace(" a row", " a unit of time")
+    text = text.replace(" rows", " units of time").replace(" a row", " a unit of time")
+    return re.sub(r" 1 row\b", " 1 unit of time", text)
 
 
 def _short(reason: str) -> str:

@@ -68,7 +68,7 @@ class Mode:
             return f"has a unit root at period {figure(period)}" if rational_period(period) else f"{turn}, undamped"
         if self.kind == "explosive":
             percent, doubling = figure(100 * (self.modulus - 1)), figure(self.doubling_time or 0)
-            grows = f"grows by {percent}% a row, doubling in {doubling} rows"
+            grows = f"grows by {percent}% a row, doubling in {doubling} row{'' if doubling == '1' else 's'}"
             return f"{turn} and {grows}" if turn else grows
         if self.modulus < 1e-12:
             return "gone after a finite number of rows"

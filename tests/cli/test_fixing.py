@@ -70,6 +70,7 @@ CASES = {
     "property": ("E211", lines() + "assert obsrvable(level)\n", lines() + "assert observable(level)\n"),
     "distribution": ("E212", lines(seen=SEEN.replace("Normal", "normal")), lines()),
     "distribution misspelt": ("E212", lines(step=STEP.replace("Normal", "Nromal")), lines()),
+    "law after =": ("E213", lines(step=STEP.replace("~", "=")), lines()),
     "argument": ("E212", use("sacle=sd"), use("scale=sd")),
     "component": ("E283", 'from structural import seasnal as s\n' + lines(),
                   'from structural import seasonal as s\n' + lines()),

@@ -128,6 +128,7 @@ CODES: tuple[Code, ...] = (
         "ones. Diffuse() and Stationary() are laws of `init` only.",
         _SERIES + "y[t] ~ x[t]\n",
         _SERIES + "y[t] = x[t]\n",
+        fixes="`=` before a distribution in an equation",
     ),
     _code(
         "E214",

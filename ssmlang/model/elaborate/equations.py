@@ -190,6 +190,7 @@ class Equations(Declarations):
                 e.span,
                 "this is a law",
                 help=f"write `{'init ' if context.mode == 'init' else ''}{what} ~ {e.span.text}`",
+                fix=_as_law(target, e),
             )
         discrete = self.discrete_values(symbols[0])
         with self.scope.expecting(discrete.axis if discrete is not None else None):
@@ -432,6 +433,16 @@ class Equations(Declarations):
             raise self.scope.unknown(root.id, root.span)
         self.scope.symbols[root.id].used = True
         return e.span.text
+
+
+def _as_law(target: syn.Target, law: syn.Expr) -> Fix | None:
+    """`x[t] = Normal(...)` for `x[t] ~ Normal(...)`: a law is no value."""
+    source = target.span.source
+    between = source.text[target.span.end : law.span.start] if law.span.source is source else ""
+    if between.count("=") != 1 or between.strip(" \t)=") or law.span.text.count("(") != law.span.text.count(")"):
+        return None
+    at = target.span.end + between.index("=")
+    return Fix("write `~`", (Edit(Span(source, at, at + 1), "~"),), safe=True)
 
 
 def _at_row_t(target: syn.Target) -> Fix | None:

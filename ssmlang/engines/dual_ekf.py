@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -79,16 +79,16 @@ class DualEKF(EngineBase):
         facts, split = program.facts, _Split.of(program)
         full = len(y) * facts.n**2 <= COVARIANCE_LIMIT
 
-        def body(before: _Carried, row: tuple[Array, Array]) -> tuple[_Carried, dict[str, Array]]:
-            t, y = row
-            ahead, Q = split.moved(before, t, static=self.derivative == "static")
-            ahead = jax.tree.map(lambda a, b: jnp.where(t == 0, a, b), start, ahead)
-            after, seen = self._updated(split, ahead, jnp.where(t == 0, 0.0, Q), t, y)
+        def body(carried: tuple[_Carried, Array], row: tuple[Array, Array]) -> tuple[Any, dict[str, Array]]:
+            (ahead, Q), (t, y) = carried, row
+            after, seen = self._updated(split, ahead, Q, t, y)
             found = {"predicted_" + k: v for k, v in self._moments(split, ahead, full).items()}
-            return after, {**self._moments(split, after, full), **found, **seen, **split.definitions(after, t)}
+            later = split.moved(after, t + 1, static=self.derivative == "static")
+            return later, {**self._moments(split, after, full), **found, **seen, **split.definitions(after, t)}
 
         start = split.unstuck(split.start(), jax.random.key(self.seed), min(len(y), PROBED))
-        _, found = jax.lax.scan(body, start, (jnp.arange(len(y)), y))
+        still = jnp.zeros((len(split.own), len(split.own)))
+        _, found = jax.lax.scan(body, (start, still), (jnp.arange(len(y)), y))
         found["log_likelihood"] = jnp.where(program.exists, found["log_likelihood"], -jnp.inf)
         return Estimated(cov=found.pop("cov", None), **found)
 
@@ -106,19 +106,24 @@ class DualEKF(EngineBase):
         spread = S if self.noise == "innovation" else H @ Q @ H.T + R
         K = _gain(S, H @ ahead.Pi)
         PC = ahead.P @ C.T
-        K_w = _gain(C @ PC + spread, PC.T)
-        w, D = ahead.w + K_w @ e, ahead.D - K @ C
+        L = jnp.linalg.cholesky(C @ PC + spread)
+        V = jax.scipy.linalg.solve_triangular(L, PC.T, lower=True)
+        w = ahead.w + V.T @ jax.scipy.linalg.solve_triangular(L, e, lower=True)
+        D = ahead.D - K @ C
         x = ahead.x + K @ e + (D @ (w - ahead.w) if self.corrected else 0.0)
         I_KH = jnp.eye(len(x)) - K @ H
         Pi = I_KH @ ahead.Pi @ I_KH.T + K @ jnp.where(there[:, None], R, 0.0) @ K.T
-        P = ahead.P - K_w @ PC.T
-        term = _log_density(e, S + C @ PC, there)
+        total = S + C @ PC
+        if split.program.facts.gaussian_emission:
+            term = _log_density(e, total, there)
+        else:
+            term = laplace_term(e, total, R, there) + program.log_emission(t, split.joined(x, w), y)
         predicted = program.observed(t, split.joined(ahead.x, ahead.w))
         H_y, own_y = split.slopes(lambda s: program.observed(t, s).mean, ahead)
         C_y = H_y @ ahead.D + own_y
         cov = H_y @ ahead.Pi @ H_y.T + C_y @ ahead.P @ C_y.T + predicted.cov
         seen = {"observed_mean": predicted.mean, "observed_cov": cov, "log_likelihood": term}
-        return _Carried(x, w, Pi, 0.5 * (P + P.T), D), seen
+        return _Carried(x, w, Pi, ahead.P - V.T @ V, D), seen
 
     def _moments(self, split: _Split, law: _Carried, full: bool) -> dict[str, Array]:
         mean = split.joined(law.x, law.w)[: split.n]
@@ -221,6 +226,21 @@ class _Split:
 
 def _gain(S: Float[Array, "k k"], HP: Float[Array, "k n"]) -> Float[Array, "n k"]:
     return jax.scipy.linalg.cho_solve((jnp.linalg.cholesky(S), True), HP).T
+
+
+def laplace_term(e: Array, S: Array, R: Array, there: Array) -> Array:
+    """log p(s+ | before) - log p(s+ | y) at the updated mean s+, for a linearised update with innovation e.
+
+    S and R are the innovation's covariance and the emission's part of it. With the log-density of y at s+ this is
+    log p(y | before) by Bayes' rule at that point: of the law itself, where the Gaussian density of a statistic (of an
+    indicator, say) is no probability. Exact for a Gaussian emission.
+    """
+    both = there[:, None] & there[None, :]
+    L = jnp.linalg.cholesky(jnp.where(both, S, jnp.eye(len(e))))
+    L_R = jnp.linalg.cholesky(jnp.where(both, R, jnp.eye(len(e))))
+    u = jax.scipy.linalg.cho_solve((L, True), e)
+    moved = u @ jnp.where(both, S - R, 0.0) @ u
+    return jnp.sum(jnp.log(jnp.diagonal(L_R)) - jnp.log(jnp.diagonal(L))) - 0.5 * moved
 
 
 def _log_density(e: Array, S: Array, there: Array) -> Array:

@@ -71,7 +71,7 @@ def _unconstrained_shape(p: Parameter) -> tuple[int, ...]:
 
 
 def _moments(p: Parameter, law: Any, params: Mapping[str, Array], size: int) -> tuple[Array, Array]:
-    """Mean and covariance on the unconstrained scale.
+    """Mean and covariance on the unconstrained scale, variances alone where the numbers are independent.
 
     Exact for Normal and LogNormal priors; by quadrature for other laws of single numbers, and for a Dirichlet law,
     whose unconstrained numbers are independent; of restricted and matrix laws those of draws of a fixed seed.
@@ -82,7 +82,7 @@ def _moments(p: Parameter, law: Any, params: Mapping[str, Array], size: int) -> 
         args: dict[str, Any] = dict(zip(p.prior.args, evaluate(list(p.prior.args.values()), env)))
         loc, scale = args.get("loc", 0.0), args.get("scale", 1.0)
         full = lambda v: jnp.broadcast_to(v, p.shape).astype(float).ravel()
-        return full(loc), jnp.diag(full(scale) ** 2)
+        return full(loc), full(scale) ** 2
     if isinstance(law, dist.Dirichlet):
         a = law.concentration
         rest = jnp.cumsum(a[..., ::-1], axis=-1)[..., ::-1]
@@ -90,14 +90,14 @@ def _moments(p: Parameter, law: Any, params: Mapping[str, Array], size: int) -> 
         mean, variance = _by_quadrature(sticks)
         # The share of a stick is shifted so that equal shares are at zero.
         mean = mean + jnp.log(a.shape[-1] - 1 - jnp.arange(a.shape[-1] - 1))
-        return mean.ravel(), jnp.diag(variance.ravel())
+        return mean.ravel(), variance.ravel()
     if law.event_shape:
         draws = law.sample(jax.random.key(0), (DRAWS,))
         z = biject_to(support_of(law)).inv(draws).reshape(DRAWS, size)
         mean = z.mean(0)
         return mean, (z - mean).T @ (z - mean) / DRAWS
     mean, variance = _by_quadrature(law)
-    return mean.ravel(), jnp.diag(variance.ravel())
+    return mean.ravel(), variance.ravel()
 
 
 def _by_quadrature(law: Any) -> tuple[Array, Array]:

@@ -90,7 +90,7 @@ class NonlinearLowering:
 
     @property
     def definitions(self) -> list[Definition]:
-        """What the program's `definitions` are, one after another, and then augmented parameters on their own scale."""
+        """What the program's `definitions` are, one after another."""
         return self.lets
 
     @cached_property
@@ -103,7 +103,7 @@ class NonlinearLowering:
         return Facts(
             n=self.memory.n, N=self.memory.size, first_noises=self._count_first(), noises=noises,
             m=self.emissions.m, k=self.emissions.k,
-            definitions=sum(d.size for d in self.lets) + sum(self.model.parameters[n].size for n in self.walks),
+            definitions=sum(d.size for d in self.lets),
             additive=all(_additive(e) for e in self.moved),
             linear=all(self._linear(e) for e in (*self.moved, *self.initials))
             and all(self._linear_law(v.law) for v in self.noises if v.law is not None),
@@ -187,7 +187,7 @@ class NonlinearLowering:
             sample_observed=lambda key, t, s: E.sample(row(t, s), Draws(key)),
             log_transition=lambda t, s, now: self._log_transition(params, data, t, s, now),
             joined=self._joined,
-            definitions=lambda t, s: self._definitions(params, row(t, s), s),
+            definitions=lambda t, s: self._definitions(row(t, s)),
             exists=exists,
             log_first=(lambda s: log_first(self, params, data, s)) if self.first_density else None,
         )
@@ -298,9 +298,8 @@ class NonlinearLowering:
             total += log_density(e.law, _arguments(e.law.args, env), x, self._values(e))
         return total
 
-    def _definitions(self, params: Numbers, env: Environment, s: Array) -> Array:
+    def _definitions(self, env: Environment) -> Array:
         found = [v.astype(float).ravel() for v in evaluate([d.value for d in self.lets if d.value is not None], env)]
-        found += [self.walks[n].transform(self.memory.get(s, "augment", n, 0), params).ravel() for n in self.walks]
         return jnp.concatenate(found) if found else jnp.zeros(0)
 
     # ----------------------------------------------------------------------------------------------- row 0

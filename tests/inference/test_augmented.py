@@ -49,7 +49,7 @@ trigamma = lambda a: polygamma(1, a)
 def test_laws_of_one_number(declared: str, mean: float, variance: float) -> None:
     found = walk(declared).first({})
     np.testing.assert_allclose(found[0], [mean], rtol=1e-7, atol=1e-6)
-    np.testing.assert_allclose(found[1], [[variance]], rtol=1e-7)
+    np.testing.assert_allclose(found[1], [variance], rtol=1e-7)
 
 
 def test_a_declared_interval() -> None:
@@ -57,7 +57,7 @@ def test_a_declared_interval() -> None:
     mean, cov = a.first({})
     z = np.asarray(jax.vmap(lambda k: a.sample(k, {}))(jax.random.split(jax.random.key(0), 20_000)))
     np.testing.assert_allclose(mean, z.mean(0), atol=0.03)
-    np.testing.assert_allclose(cov[0, 0], z.var(), rtol=0.05)
+    np.testing.assert_allclose(cov, z.var(0), rtol=0.05)
     np.testing.assert_allclose(a.transform(mean, {}), 1 / (1 + np.exp(-np.asarray(mean[0]))))
 
 
@@ -67,7 +67,7 @@ def test_a_simplex_has_independent_numbers() -> None:
     mean, cov = a.first({})
     z = np.asarray(jax.vmap(lambda k: a.sample(k, {}))(jax.random.split(jax.random.key(0), 20_000)))
     np.testing.assert_allclose(mean, z.mean(0), atol=0.03)
-    np.testing.assert_allclose(cov, np.cov(z.T), atol=0.05)
+    np.testing.assert_allclose(np.diag(cov), np.cov(z.T), atol=0.05)
     np.testing.assert_allclose(a.transform(mean, {}).sum(), 1)
 
 

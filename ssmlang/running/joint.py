@@ -91,23 +91,19 @@ def by_series(found: Sequence[np.ndarray], bounds: Sequence[Bound], padded: Call
 def numpyro_model(model: Model, runner: GeneralExecution, bounds: Sequence[Bound]) -> Callable[[], None]:
     """The NumPyro model of parameters and noises; the states are deterministic sites of their own names.
 
-    The noises are the one site `noise` (`noise_` where the model has that name). Of several series the states are
-    NAME_0, NAME_1, .... The densities are computed in double precision, whatever the caller's.
+    The noises are the one site `noise`, a word that no model has as a name. Of several series the states are NAME_0,
+    NAME_1, .... The densities are computed in double precision, whatever the caller's.
     """
     from ssmlang.inference.model import parameter_sites
 
     model.priors.require_proper("a NumPyro model")
     together = Together(runner, bounds)
-    taken = {*model.spec.parameters, *model.spec.states, *model.spec.observations, *model.spec.definitions}
-    site = "noise"
-    while site in taken:
-        site += "_"
     density = in_double(lambda p: together.log_density(p, together.data),
                         lambda p: together.log_density(p, together.data))  # fmt: skip
 
     def build() -> None:
         params = parameter_sites(model.priors)
-        noise = numpyro.sample(site, numpyro.distributions.Normal(0.0, 1.0).expand((together.size,)).to_event(1))
+        noise = numpyro.sample("noise", numpyro.distributions.Normal(0.0, 1.0).expand((together.size,)).to_event(1))
         numpyro.factor("log_likelihood", density({**params, NOISE: noise}))
         for name, values in _states(together, {**params, NOISE: noise}, bounds).items():
             numpyro.deterministic(name, values)

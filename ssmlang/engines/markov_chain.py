@@ -68,7 +68,7 @@ class Memory:
         whole = np.arange(self.size).reshape(self.row_size, -1)
         return np.broadcast_to(np.asarray(self.spread(whole.reshape(-1))), (self.size, self.row_size))
 
-    def gather(self, pairs: Float[Array, "N K *more"], reduce: Callable[..., Any]) -> Float[Array, "N *more"]:
+    def gather(self, pairs: Float[Array, "N K ..."], reduce: Callable[..., Any]) -> Float[Array, "N ..."]:
         """Over what is forgotten of the old memory, `reduce` what belongs to each new one."""
         more = pairs.shape[2:]
         kept = reduce(pairs.reshape(*self.shape, self.row_size, *more), axis=self._dropped)

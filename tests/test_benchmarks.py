@@ -164,3 +164,15 @@ def test_a_quick_run_agrees_with_statsmodels(tmp_path: Path) -> None:
         for who in SHARED:
             one = row["contestants"][who]
             assert one["agrees"] and one["calls"] > 0 and 0 < one["best"] <= one["median"], (name, who, one)
+
+
+def test_a_system_is_learnt_from_its_own_context() -> None:
+    from benchmarks import in_context
+
+    table = in_context.measured(2, n=1, m=1, context=12, count=6, seed=3)
+    distance, error = (np.array([table[name][i] for name in table]) for i in (0, 1))
+    assert (distance[0] == 0).all() and np.isfinite(distance).all() and np.isfinite(error).all()
+    late = {name: d[8:].mean() for name, (d, _) in table.items()}
+    assert late["dual"] < late["ridge 0.05"] and late["joint EKF"] < late["ridge 0.05"]
+    shown = in_context.text("Strategy 2", table, 0)
+    assert "| dual as published |" in shown and "| Kalman |" not in shown

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class ChainExecution(Execution):
     """The functions of one model of discrete states, compiled when first used."""
 
-    moments: ClassVar[str] = "ssmlang.running.chains:ChainMoments"
+    moments: ClassVar[str] = "ssmlang.running.chains:chain_moments"
 
     def __init__(self, model: Model, engine: Engine) -> None:
         self.model, self.engine = model, engine
@@ -82,17 +82,33 @@ class ChainExecution(Execution):
         return {n.attrs: n.span for e in self.model.equations for n in expr.walk(nodes_of(e))
                 if n.op == "ref" and n.attrs[0] in ("input", "obs")}  # fmt: skip
 
-    def _check_feedback(self, latent: Sequence[str] = ()) -> None:
-        """E413: coming rows read observations that are still to come, and are no part of the state."""
+    def fed_back(self, latent: Sequence[str] = ()) -> tuple[str, str, int] | None:
+        """An observation of an earlier row that equations read, and that is no part of the state: coming rows cannot
+        read it."""
         held = self._as_state(latent)
-        for (sort, name, lag), span in self._read.items():
-            if sort == "obs" and lag and (sort, name, lag) not in held:
-                message = f"`{name}` is read at a later row, and engine '{self.engine.name}' needs it as a number there"
-                raise SsmError(Diagnostic(
-                    "E413", message, span, "is still to come in a forecast",
-                    help=('engine="imm" takes it as part of the state where it is linear; model.simulate goes on from '
-                          "the data",),
-                ))  # fmt: skip
+        return next((r for r in self._read if r[0] == "obs" and r[2] and r not in held), None)
+
+    def _check_feedback(self, latent: Sequence[str] = ()) -> None:
+        """E413: coming rows read observations that are still to come."""
+        read = self.fed_back(latent)
+        if read is not None:
+            message = f"`{read[1]}` is read at a later row, and engine '{self.engine.name}' needs it as a number there"
+            raise SsmError(Diagnostic("E413", message, self._read[read], "is still to come in a forecast",
+                                      help=("model.simulate goes on from the data",)))  # fmt: skip
+
+    def linear(self, latent: Sequence[str]) -> Any:
+        """What runs the model with observations as part of a real state, where they are read linearly; else None."""
+        from ssmlang.engines.imm import IMM
+        from ssmlang.model.switching import SwitchingForm, switching_form
+        from ssmlang.running.switching import SwitchingExecution
+
+        kept = self.__dict__.setdefault("_linear", {})
+        key = tuple(latent)
+        if key not in kept:
+            fits = isinstance(switching_form(self.model, key), SwitchingForm)
+            engine: Any = IMM()
+            kept[key] = SwitchingExecution(self.model, engine) if fits else None
+        return kept[key]
 
     def _check_gaps(self, bound: Bound) -> None:
         """E407 for an input, E413 for an observation, that is missing where an equation needs it as a number."""
@@ -120,10 +136,12 @@ class ChainExecution(Execution):
                 needed[name] |= hit
             elif hit.any():
                 span = self._read[sort, name, lag]
-                raise SsmError(Diagnostic(
-                    "E413", f"`{name}` is missing at {bound.time.label(int(np.flatnonzero(hit)[0]))}, and is needed as "
-                    "a number", span, "is read here", help=("fill it in, or leave what reads it missing too",),
-                ))  # fmt: skip
+                imm = self.engine.name == "discrete" and self.linear([name]) is not None
+                help = 'engine="imm" takes it as part of a real state' if imm else (
+                    "fill it in, or leave what reads it missing too")  # fmt: skip
+                row = bound.time.label(int(np.flatnonzero(hit)[0]))
+                raise SsmError(Diagnostic("E413", f"`{name}` is missing at {row}, and is needed as a number", span,
+                                          "is read here", help=(help,)))  # fmt: skip
         check_inputs(bound, needed, self.model.inputs)
 
     def _as_state(self, latent: Sequence[str]) -> list[tuple[str, str, int]]:
@@ -221,8 +239,26 @@ def _paths(lowering: ChainLowering, found: Sequence[Array]) -> dict[str, Array]:
             for s in lowering.model.states.values()}  # fmt: skip
 
 
+def chain_moments(model: Compiled, execution: ChainExecution, verb: Literal["filter", "smooth", "forecast"],
+                  bound: Bound, *, steps: int = 0, future: Any = None) -> Moments:  # fmt: skip
+    """`ChainMoments`; but a forecast that reads observations still to come has them as part of a real state."""
+    read = execution.fed_back() if verb == "forecast" else None
+    if read is not None:
+        other = execution.linear([read[1]])
+        if other is not None and other.fed_back((read[1],)) is None:
+            from ssmlang.running.switching import SwitchingMoments
+
+            made = SwitchingMoments(model, other, verb, bound, steps=steps, future=future)
+            made.note = f"imm, for {read[1]} is read at a later row and still to come"
+            return made
+    return ChainMoments(model, execution, verb, bound, steps=steps, future=future)
+
+
 class ChainMoments(Moments):
     """One verb on one series by the engine `discrete`, made ready for any parameters."""
+
+    note = ""
+    """why another engine than the one asked for"""
 
     def __init__(self, model: Compiled, execution: ChainExecution, verb: Literal["filter", "smooth", "forecast"],
                  bound: Bound, *, steps: int = 0, future: Any = None) -> None:  # fmt: skip

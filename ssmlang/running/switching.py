@@ -232,6 +232,7 @@ class SwitchingMoments(ChainMoments):
         said = {"approximation": "none: no real state depends on an earlier row"} if exact else {
             "approximation": f"mixtures over the regimes of {max(self._lowering.memory.rows)} row(s), collapsed to "
             "Gaussians"}  # fmt: skip
+        said |= {"forecast_by": self.note} if self.note else {}
         return chain_dataset(self.model.spec, arrays, constant, time=self._time, attrs=attrs | said, keep=keep)
 
     def draws(self, wanted: Any, seed: int, first: int = 0) -> np.ndarray:

@@ -239,11 +239,12 @@ y[t] ~ Binomial(N[t], 0.5)
 def test_what_the_data_lack_is_said():
     model = ssmlang.compile(gnp.MODEL)
     y = gnp.GROWTH[:20].copy()
-    with pytest.raises(ssmlang.SsmError, match="still to come"):
-        model.forecast({"y": y}, gnp.PUBLISHED, 2)
     y[10] = np.nan
-    with pytest.raises(ssmlang.SsmError, match="E413"):
+    with pytest.raises(ssmlang.SsmError, match=r'E413(.|\n)*engine="imm" takes it'):
         model.log_likelihood({"y": y}, gnp.PUBLISHED)
+    bent = gnp.MODEL.replace("(y[t-k] -", "(exp(y[t-k]) -")
+    with pytest.raises(ssmlang.SsmError, match="still to come"):
+        ssmlang.compile(bent).forecast({"y": gnp.GROWTH[:20]}, gnp.PUBLISHED, 2)
     text = ("input X\nstate s in 0..1\nobs y\ninit s ~ Bernoulli(0.5)\n"
             "s[t] ~ Bernoulli(sigmoid(X[t] + s[t-1]))\ny[t] ~ Normal(s[t], 1)\n")  # fmt: skip
     gaps = ssmlang.compile(text)
@@ -323,8 +324,15 @@ def test_a_switching_autoregression_with_gaps_and_forecasts():
     full = {"y": gnp.GROWTH[:40]}
     exact = float(model.log_likelihood(full, gnp.PUBLISHED))
     assert float(model.log_likelihood(full, gnp.PUBLISHED, engine="imm")) == pytest.approx(exact, abs=1e-9)
-    ahead = model.forecast(full, gnp.PUBLISHED, 2, engine="imm")
-    assert np.isfinite(ahead.observed_mean).all()
+    ahead = model.forecast(full, gnp.PUBLISHED, 2)
+    assert "imm" in ahead.forecast_by
+    p = gnp.PUBLISHED
+    now = model.filter(full, p)  # the exact law of the next row, from the pairs of regimes that can be
+    np.testing.assert_allclose(ahead.s_probability[0], now.s_probability.values[-1] @ np.array(
+        [[p["stay"][0], 1 - p["stay"][0]], [1 - p["stay"][1], p["stay"][1]]]), atol=1e-9)  # fmt: skip
+    more = np.append(full["y"], 0.7)
+    np.testing.assert_allclose(ahead.observed_mean[0], model.filter({"y": more}, p).observed_mean[-1], atol=1e-9)
+    np.testing.assert_allclose(ahead.observed_cov[0], model.filter({"y": more}, p).observed_cov[-1], atol=1e-9)
     gaps = gnp.GROWTH[:40].copy()
     gaps[20] = np.nan
     assert np.isfinite(model.log_likelihood({"y": gaps}, gnp.PUBLISHED, engine="imm"))

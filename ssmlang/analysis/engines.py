@@ -68,6 +68,10 @@ REQUIRES = {
         linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True,
         emission_density=True,
     ),  # fmt: skip
+    "importance": Requirements(
+        linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True,
+        emission_density=True, random=True, normal_noise=True,
+    ),  # fmt: skip
     "particle": Requirements(
         linear=False, gaussian=False, finite_order=True, gradients=False, exact=False, emission_density=True,
         random=True,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ssmlang.engines.discrete import Chains as Chains
     from ssmlang.engines.discrete import Discrete as Discrete
     from ssmlang.engines.imm import IMM as IMM
+    from ssmlang.engines.importance import Importance as Importance
     from ssmlang.engines.kalman import Kalman as Kalman
     from ssmlang.engines.laplace import Laplace as Laplace
     from ssmlang.engines.latent import Latent as Latent
@@ -45,6 +46,7 @@ _HOMES = {
     "IEKF": "iekf",
     "IMM": "imm",
     "IPLS": "ipls",
+    "Importance": "importance",
     "Initial": "program",
     "Kalman": "kalman",
     "Known": "base",

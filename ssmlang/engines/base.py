@@ -135,6 +135,7 @@ MODULES = {
         "kalman", "square_root", "parallel", "dual", "growing", "batch", "wiener_hopf", "banded", "ekf",
         "iekf", "ukf", "cubature", "gauss_hermite", "ipls",
         "laplace",
+        "importance",
         "discrete", "imm",
         "particle",
         "latent",

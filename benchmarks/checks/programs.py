@@ -27,6 +27,15 @@ class Program:
     path: Path | None = None
 
 
+@dataclass(frozen=True)
+class Cold:
+    """Processor seconds of the whole command on a program, and what they may be."""
+
+    program: Program
+    seconds: float
+    bound: float
+
+
 def library() -> Iterator[Program]:
     """Models and starters that ship with ssmlang."""
     for folder in ("models", "starters"):

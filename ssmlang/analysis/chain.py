@@ -114,7 +114,7 @@ class Chain:
             raise Unsupported(str(trouble)) from trouble
 
     def _at(self, values: Mapping[str, Array], ring: Ring) -> Tables:
-        calculus = Calculus(ring, len(self.coords))
+        calculus = Calculus(ring, max(len(self.coords), 1))
         floats = plausible(self.model, 5) if ring.exact else {**plausible(self.model, 5), **values}
         expressions = Expressions(calculus, duals(self.model, calculus, values, self.coords), floats)
         by_label = lambda law: [self._at_label(expressions, _arguments(law), k) for k in range(self.size)]

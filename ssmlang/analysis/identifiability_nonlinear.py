@@ -107,6 +107,8 @@ def _held(path: Path, steps: int) -> Held | None:
     """The paths whose randomness is held, where there are any on which double precision agrees."""
     try:
         held = Held(path)
+        if not held.coords:
+            return None
         numeric = held.rank(steps)
         exact = len(held.coords) - held.unseen(steps, 1)[1].shape[1]
     except (Unsupported, OutOfTime, NoRoot, np.linalg.LinAlgError):

@@ -126,6 +126,12 @@ def test_labels_of_one_law_that_lead_alike_are_one() -> None:
     assert findings["observable"].verdict == "unknown"
 
 
+def test_a_chain_without_parameters_is_looked_at_too() -> None:
+    step = "s[t] ~ Categorical(if s[t-1] == up then [0.9, 0.1] else [0, 1])\n"
+    text = TWO + "state s in r\ninit s ~ Categorical([0.5, 0.5])\n" + step
+    assert found(text + "obs y\ny[t] ~ Normal(if s[t] == up then 0 else 1, 1)\n")[0]["observable"].verdict == "proved"
+
+
 def test_assertions_are_answered() -> None:
     findings, _ = found(TWO + FREE + CHAIN + MEANS + "assert observable(s), identifiable(m, P)\n")
     assert findings["observable(s)"].verdict == findings["identifiable(m, P)"].verdict == "proved"

@@ -102,6 +102,13 @@ def test_assertions_proved_and_unknown() -> None:
     assert [f.verdict for f in found if f.asserted] == ["unknown"]
 
 
+def test_a_model_of_learned_states_alone_has_nothing_to_identify() -> None:
+    text = "augment param a ~ Normal(0.5, 0.1) walk 0.01\nparam k ~ Normal(0, 1)\nstate x\nobs y\n"
+    for more in ("", "assert identifiable(k)\n"):
+        found, _ = findings(text + "init x ~ Normal(1, 1)\nx[t] ~ Normal(sin(a * x[t-1]), 1)\ny[t] ~ Normal(x[t], 1)\n" + more)
+        assert not [f for f in found if f.verdict == "refuted"]
+
+
 def test_entries_of_an_array_are_asserted_one_by_one() -> None:
     text = (
         "param b[2] ~ Normal(0, 1)\nparam c ~ Normal(0, 1)\nparam sd ~ HalfNormal(1)\ninput u, v\nobs y\n"

@@ -76,6 +76,10 @@ REQUIRES = {
         linear=False, gaussian=False, finite_order=True, gradients=False, exact=False, emission_density=True,
         random=True,
     ),  # fmt: skip
+    "rao_blackwell": Requirements(
+        linear=False, gaussian=False, finite_order=True, gradients=False, exact=False, emission_density=True,
+        random=True, part_linear=True,
+    ),  # fmt: skip
     "latent": Requirements(
         linear=False, gaussian=False, finite_order=True, continuous=True, emission_density=True, normal_noise=True,
         joint=True,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from ssmlang.engines.requirements import Requirements
 from ssmlang.language.source import Span
 from ssmlang.model import expr
+from ssmlang.model.conditional import parts_of
 from ssmlang.model.expr import Node
 from ssmlang.model.model import Dist, Equation, InitialEquation, Model
 from ssmlang.model.obstacles import Obstacle
@@ -46,6 +47,10 @@ def lacking(model: Model, requires: Requirements, able: Iterable[str] = ()) -> l
     if requires.augmented and not any(p.augment for p in model.parameters.values()):
         why = "none is augmented: write `augment param ...`, or compile(..., augment={...})"
         found.append(Obstacle("E306", "engine 'kalman' needs an augmented parameter", None, "", "", why, by))
+    if requires.part_linear and not found:
+        parts = parts_of(model)
+        if isinstance(parts, Obstacle):
+            found.append(parts)
     if requires.emission_density:
         for e in model.equations:
             if e.role == "emission" and _exact(e, model):

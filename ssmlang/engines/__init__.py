@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ssmlang.engines.program import Initial as Initial
     from ssmlang.engines.program import LinearGaussian as LinearGaussian
     from ssmlang.engines.program import Structure as Structure
+    from ssmlang.engines.rao_blackwell import RaoBlackwell as RaoBlackwell
     from ssmlang.engines.switching import Switching as Switching
 
 _HOMES = {
@@ -57,6 +58,7 @@ _HOMES = {
     "Memory": "markov_chain",
     "Parallel": "parallel",
     "Particle": "particle",
+    "RaoBlackwell": "rao_blackwell",
     "SquareRoot": "square_root",
     "Structure": "program",
     "Switching": "switching",

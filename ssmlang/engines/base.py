@@ -137,7 +137,7 @@ MODULES = {
         "laplace",
         "importance",
         "discrete", "imm",
-        "particle",
+        "particle", "rao_blackwell",
         "latent",
         "dual_ekf",
     )

@@ -39,6 +39,8 @@ class Requirements(NamedTuple):
     """Of a nonlinear program: the observations have a density given the state."""
     random: bool = False
     """Whether the engine draws: its methods take a key beside the program and the data."""
+    part_linear: bool = False
+    """Of a nonlinear program: a part of its states is linear and Gaussian given the others, and another is not."""
     normal_noise: bool = False
     """Of a nonlinear program: the laws of its states are maps of standard normal numbers."""
     joint: bool = False

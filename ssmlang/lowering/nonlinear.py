@@ -304,10 +304,12 @@ class NonlinearLowering:
 
     # ----------------------------------------------------------------------------------------------- row 0
 
-    def _first(self, params: Numbers, data: Mapping[Key, Array], source: Source) -> tuple[Array, Any]:
-        """The memory of row 0, and whether it has a law."""
-        rows: dict[tuple[str, str, int], Array] = {}
-        given = {key: np.zeros(p.size, bool) for key, p in self.memory.places.items()}
+    def _first(self, params: Numbers, data: Mapping[Key, Array], source: Source,
+               kept: Mapping[tuple[str, str, int], Array] | None = None) -> tuple[Array, Any]:  # fmt: skip
+        """The memory of row 0, and whether it has a law; what is `kept` is not drawn."""
+        kept = kept or {}
+        rows: dict[tuple[str, str, int], Array] = dict(kept)
+        given = {key: np.full(p.size, (*key, 0) in kept) for key, p in self.memory.places.items()}
         exists: Any = True
         if self.start is not None:
             law = self.start.first(params)
@@ -315,10 +317,12 @@ class NonlinearLowering:
             exists = law.exists
             for name, values in self.start.rows(law.mean + root @ source.normals(root.shape[1])).items():
                 sort = "state" if name in self.model.states else "noise"
-                rows |= {(sort, name, lag): v for lag, v in enumerate(values)}
+                rows |= {(sort, name, lag): v for lag, v in enumerate(values) if (sort, name, lag) not in kept}
                 if (sort, name) in given:
                     given[sort, name][:] = True
         for name, walk in self.walks.items():
+            if ("augment", name, 0) in kept:
+                continue
             if isinstance(source, Draws):
                 z = walk.sample(source.next(), params)
             else:
@@ -340,6 +344,8 @@ class NonlinearLowering:
                     assert v.law is not None
                     rows["noise", v.name, lag] = source.law(v.law, _arguments(v.law.args, env))
         for item in self.initials:
+            if kept and all((*self._key(target.name), -target.row) in kept for target in item.targets):
+                continue
             if item.law is not None:
                 values = source.law(item.law, _arguments(item.law.args, env), self._values(item))
             else:

@@ -51,10 +51,14 @@ class GeneralExecution(Execution):
     def small(self) -> bool:
         return False
 
+    def lowered(self, model: Model, latent: tuple[str, ...]) -> NonlinearLowering:
+        """The road from a model to the programs that the engine runs."""
+        return NonlinearLowering(model, walks_of(model), latent)
+
     def general(self, latent: tuple[str, ...] = ()) -> NonlinearLowering:
         """The lowering with some observations as part of the state."""
         if latent not in self._programs:
-            self._programs[latent] = NonlinearLowering(self.model, walks_of(self.model), latent)
+            self._programs[latent] = self.lowered(self.model, latent)
         return self._programs[latent]
 
     # --------------------------------------------------------------------------------------------------- data

@@ -29,6 +29,10 @@ def execution_of(model: Model, form: Any, engine: Engine) -> Execution:
         from ssmlang.running.switching import SwitchingExecution
 
         return SwitchingExecution(model, engine)
+    if engine.requires.part_linear:
+        from ssmlang.running.conditional import ConditionalExecution
+
+        return ConditionalExecution(model, engine)
     from ssmlang.running.general import GeneralExecution
 
     return GeneralExecution(model, engine)

@@ -85,12 +85,13 @@ class _Builder:
         self.nodes = Nodes(model, fresh)
         self.noises = Noises(koopman, fresh)
         self.moved = [self.noises.after(f) for f in self.functions]
-        self.means = [self._mean(f) for f in self.moved]
+        self.means = [self._mean(f) for f in self.functions]
         self.own = tuple(self.noises.symbols)
         self.first = FirstRow(self.noises)
 
     def _mean(self, function: Element) -> Element:
-        found = self.noises.mean(function)
+        """E[function at t | state at t - 1]."""
+        found = self.noises.mean_after(function)
         if found is None:
             raise Unsupported("the mean of a coordinate under its noise has no closed form", self.lift.span)
         return found
@@ -157,9 +158,9 @@ class _Builder:
         zero = self.koopman.algebra.constant(0)
         left = [r or zero for r in rest]
         second: dict[tuple[int, int], Element] = {}
-        for i, (f, m, r) in enumerate(zip(self.moved, self.means, left)):
+        for i, (f, m, r) in enumerate(zip(self.functions, self.means, left)):
             for j in range(i + 1):
-                mean = self._mean(f * self.moved[j])
+                mean = self._mean(f * self.functions[j])
                 second[i, j] = mean - m * self.means[j] + r * left[j]
         moments.follow([*second.values(), *left])
         offsets = [moments.expect(r) for r in left]

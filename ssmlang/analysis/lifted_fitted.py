@@ -8,7 +8,7 @@ the x_s of the noise's own and of the squared misfit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,12 +35,14 @@ WHY = ("K is fitted at states drawn from the prior, and what it leaves over coun
        "approximation")  # fmt: skip
 
 
-def lifted_fitted(model: Model, lift: Lift, ridge: float = RIDGE) -> LiftedModel:
+def lifted_fitted(
+    model: Model, lift: Lift, ridge: float = RIDGE, tick: Callable[[], None] = lambda: None
+) -> LiftedModel:
     """The model in the coordinates of a fitted lift.
 
     Raises Unsupported where noises or the first row are not Gaussian, NotInTheLift for an emission that reads more.
     """
-    koopman = Koopman(model)
+    koopman = Koopman(model, tick)
     if koopman.continuous:
         raise Unsupported("a lift of differential equations is not run in its coordinates by this version", lift.span)
     if any(p.augment for p in model.parameters.values()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ssmlang.analysis.closure_algebra import Element
 from ssmlang.analysis.closure_map import Koopman
@@ -29,6 +29,8 @@ from ssmlang.model.model import (
     State,
     Target,
 )  # fmt: skip
+
+_Item = TypeVar("_Item", Equation, InitialEquation)
 
 
 class NotInTheLift(Exception):
@@ -104,10 +106,10 @@ class Coordinates:
         noises |= {n: m.noises[n] for n in m.noises if n in emitted}
         equations = [self._transition(i, law, taken) for i in range(len(self.names))]
         equations += [self._emission(e) for e in m.equations if e.role == "emission"]
+        first = (self._emission(i) for i in m.initials if i.targets[0].name in m.observations)
         return replace(
             m, states=states, noises=noises, definitions=self._definitions(), equations=tuple(equations),
-            initials=(self._start(law), *(i for i in m.initials if i.targets[0].name in m.observations)),
-            differentials=(), lifts=(), assertions=(),
+            initials=(self._start(law), *first), differentials=(), lifts=(), assertions=(),
         )  # fmt: skip
 
     def _transition(self, i: int, law: Law, taken: Mapping[str, str]) -> Equation:
@@ -132,10 +134,12 @@ class Coordinates:
 
     # ------------------------------------------------------------------------------------------------- what reads z
 
-    def _emission(self, e: Equation) -> Equation:
+    def _emission(self, e: _Item) -> _Item:
+        """An emission, or the initial law of an observation, with what it reads of the state in coordinates."""
         names = ", ".join(dict.fromkeys(t.name for t in e.targets))
         if e.law is None:
-            assert e.value is not None
+            if e.value is None:
+                return e
             return replace(e, value=self.affine(e.value, names))
         if not gaussian(self.model, e.law):
             located = e.law.name in ("Normal", "MvNormal")

@@ -45,7 +45,7 @@ class Moments:
                 continue
             if len(self.order) >= MOST:
                 raise Unsupported(f"the moments that its noise needs are more than {MOST}")
-            mean = self.noises.mean(self.noises.after(self._function(term)))
+            mean = self.noises.mean_after(self._function(term))
             if mean is None:
                 raise Unsupported("a moment that its noise needs has no closed form")
             self.order.append(term)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ssmlang.analysis.closure_algebra import Element
+from ssmlang.analysis.closure_functions import split
 from ssmlang.analysis.closure_map import Koopman
 from ssmlang.analysis.closure_terms import Poly, Term, poly
 from ssmlang.analysis.lifted_nodes import Fresh
@@ -34,6 +35,7 @@ class Noises:
     def __init__(self, koopman: Koopman, fresh: Fresh) -> None:
         self.koopman, self.fresh = koopman, fresh
         self.names: dict[int, str] = {}
+        self._means: dict[Term, Element | None] = {}
         model = koopman.model
         reads = expr.references([g.node for g in koopman.skeleton.given.values()])
         for sort, name, lag in reads:
@@ -73,9 +75,19 @@ class Noises:
         """A function of the state one row on, noises included."""
         return function.compose(self.image(), self.koopman.exact.again)
 
-    def mean(self, function: Element) -> Element | None:
-        """Its expectation over the noises, None where that has no closed form."""
-        return expectation(function, self.symbols)
+    def mean_after(self, function: Element) -> Element | None:
+        """The expectation of a function of the state one row on given the state before, None where it has no closed
+        form. What becomes of a function without its coefficient is worked out once."""
+        total = self.koopman.algebra.constant(0)
+        for term, c in split(function).items():
+            if term not in self._means:
+                alone = Element(self.koopman.algebra, {term: Fraction(1)})
+                self._means[term] = expectation(self.after(alone), self.symbols)
+            found = self._means[term]
+            if found is None:
+                return None
+            total = total + c * found
+        return total
 
     def standard(self, name: str) -> Element:
         """A further standard normal."""

@@ -14,7 +14,8 @@ from ssmlang.model.model import InitialEquation
 
 
 class FirstRow:
-    """What the state's entries are in row 0 (and before). Raises Unsupported for laws that are not Gaussian."""
+    """What the state's entries are in row 0 (and before). Raises Unsupported for laws that are neither Gaussian nor
+    LogNormal."""
 
     def __init__(self, noises: Noises) -> None:
         self.noises, self.koopman = noises, noises.koopman
@@ -86,11 +87,12 @@ class FirstRow:
             if i.law is None:
                 assert i.value is not None
                 self._laws[id(i)] = list(self._evaluate(i.value))
-            elif i.law.name in ("Normal", "MvNormal"):
+            elif i.law.name in ("Normal", "MvNormal", "LogNormal"):
                 names = [f"{t.name} in row {t.row}" for t in i.targets for _ in t.entries]
                 loc = self._evaluate(expr.broadcast(i.law.args["loc"], i.law.shape))
                 noise = self.noises.law(i.law, names, self._read)
-                self._laws[id(i)] = [m + w for m, w in zip(loc, noise)]
+                values = [m + w for m, w in zip(loc, noise)]
+                self._laws[id(i)] = [v.exp() for v in values] if i.law.name == "LogNormal" else values
             else:
                 raise Unsupported(f"the first row of {i.targets[0].name} is {i.law.name}, not Gaussian", i.span)
         return self._laws[id(i)][position]

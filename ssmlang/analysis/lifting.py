@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ssmlang.analysis.budget import Budget, OutOfTime
 from ssmlang.analysis.closure_algebra import Element
 from ssmlang.analysis.closure_map import Koopman
 from ssmlang.analysis.lifted_exact import LiftedModel, NotClosed, lifted_exact
@@ -14,6 +15,8 @@ from ssmlang.model.model import Lift, Model
 from ssmlang.model.obstacles import Obstacle
 
 Form = LinearForm | tuple[Obstacle, ...]
+SECONDS = 30.0
+"""Processor time for the moments of a lift; few take one."""
 _KEPT = "_in_its_lift"
 _WITHOUT = "an engine for nonlinear programs, such as engine=\"ekf\", runs it without the lift"
 
@@ -69,7 +72,8 @@ def spoken(found: LiftedModel) -> tuple[str, ...]:
 
 def _one(model: Model, lift: Lift) -> LiftedModel | Obstacle:
     try:
-        made = lifted_exact(model, lift) if lift.mode == "exact" else lifted_fitted(model, lift)
+        tick = Budget(SECONDS).check
+        made = lifted_exact(model, lift, tick) if lift.mode == "exact" else lifted_fitted(model, lift, tick=tick)
     except NotClosed:
         return Obstacle("E501", f"the lift {lift.name} is not closed", lift.span, "is no exact lift",
                         "`ssmlang check` says what is left over and what would close it")  # fmt: skip
@@ -78,6 +82,9 @@ def _one(model: Model, lift: Lift) -> LiftedModel | Obstacle:
     except Unsupported as trouble:
         return Obstacle("E502", f"the lift {lift.name} gives no linear program", trouble.span or lift.span,
                         trouble.reason, _WITHOUT)  # fmt: skip
+    except OutOfTime as late:
+        return Obstacle("E502", f"the lift {lift.name} gives no linear program", lift.span, f"the algebra {late}",
+                        _WITHOUT)  # fmt: skip
     except ExprError as trouble:
         return Obstacle("E502", f"the lift {lift.name} gives no linear program", lift.span, trouble.message, _WITHOUT)
     return made if isinstance(made.form, LinearForm) else made.form[0]

@@ -7,7 +7,7 @@ import weakref
 import numpy as np
 
 from ssmlang.model import _numeric as numeric
-from ssmlang.model.expr import Node, walk
+from ssmlang.model.expr import Node
 
 _ZERO_AT_ZERO = {"neg", "abs", "sqrt", "sin", "tan", "asin", "atan", "tanh", "relu", "expm1", "log1p"}
 _STRUCTURAL = {"broadcast", "reshape", "transpose", "stack", "concat", "diag", "diagonal", "kron", "block_diag"}
@@ -16,7 +16,15 @@ _known: weakref.WeakKeyDictionary[Node, np.ndarray] = weakref.WeakKeyDictionary(
 
 def nonzero(node: Node) -> np.ndarray:
     """A boolean array of the node's shape: False where the value is zero by structure."""
-    for n in walk([node]):
+    pending = [node]
+    while pending:
+        n = pending[-1]
+        # What is known is not walked into again: large expressions share most of their parts.
+        wanted = [a for a in n.args if a not in _known] if n not in _known else []
+        if wanted:
+            pending += wanted
+            continue
+        pending.pop()
         if n not in _known:
             _known[n] = np.broadcast_to(_one(n, [_known[a] for a in n.args]), n.shape)
     return _known[node]

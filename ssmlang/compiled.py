@@ -11,6 +11,7 @@ import numpy as np
 
 from ssmlang.analysis.advice import Advice, advise, choose
 from ssmlang.analysis.choice import Task, Verb
+from ssmlang.analysis.general import read_back
 from ssmlang.analysis.report import Report, report, require_assertions
 from ssmlang.frontend import Checked
 from ssmlang.language.diagnostics import Diagnostic, SsmError
@@ -183,7 +184,14 @@ class Model:
     def _task(self, verb: Verb, bounds: Sequence[Bound], dtype: str, device: str | None, ahead: int = 0) -> Task:
         from ssmlang.running.execution import on_gpu
 
-        return Task(verb, max((b.steps for b in bounds), default=0) + ahead, dtype, on_gpu(device))
+        steps = max((b.steps for b in bounds), default=0) + ahead
+        lost = any(np.isnan(b.observations[n][:-1]).any() for n in self._read_back for b in bounds)
+        return Task(verb, steps, dtype, on_gpu(device), unseen=lost or bool(self._read_back and ahead))
+
+    @cached_property
+    def _read_back(self) -> tuple[str, ...]:
+        """Observations that later rows read."""
+        return tuple(read_back(self.spec))
 
     def params_of(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Parameter values checked, as arrays in label order. Raises E441 to E446."""

@@ -171,6 +171,8 @@ def _first(model: Model, form: Form, task: Task) -> str | None:
 
 def unfit(name: str, task: Task) -> str | None:
     """Why an engine that runs a model cannot do what is asked, in words that follow its name; None where it can."""
+    if task.unseen and REQUIRES[name].emission_density:
+        return "needs as a number what a later row reads, and some of that is missing or still to come"
     if task.verb == "fit":
         return objection(name, REQUIRES[name], task.method)
     if task.verb == "smooth" and not REQUIRES[name].smooths:

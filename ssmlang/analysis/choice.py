@@ -22,13 +22,15 @@ DENSE_ROWS = 5_000
 @dataclass(frozen=True)
 class Task:
     """What is asked of an engine: the verb, the rows of the longest series (None: not known yet), the precision,
-    whether it runs on a GPU, and the method of a fit."""
+    whether it runs on a GPU, the method of a fit, and whether an observation that a later row reads is missing or still
+    to come."""
 
     verb: Verb = "likelihood"
     steps: int | None = None
     dtype: str = "float64"
     gpu: bool = False
     method: str = "nuts"
+    unseen: bool = False
 
 
 def preferred(form: LinearForm, task: Task) -> tuple[str, ...]:

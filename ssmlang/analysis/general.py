@@ -167,7 +167,7 @@ def preferred(model: Model) -> tuple[str, ...]:
     """Engines of nonlinear programs in the order in which `auto` takes the first that the program fits."""
     augmented = any(p.augment for p in model.parameters.values())
     if all(s.values is not None for s in model.states.values()) and not augmented:
-        return ("discrete", "particle")
+        return ("discrete", "imm", "particle")
     if any(s.values is not None for s in model.states.values()):
         return ("imm", "rao_blackwell", "particle")
     if sum(p.size for p in model.parameters.values() if p.augment) >= MANY:

@@ -34,7 +34,7 @@ def entry_log_density(law: Dist, args: Args, x: Array, values: Values | None = N
     given = complete_arguments(law.name, args)
     if law.event_ndim:
         return _joint(law, given, x)
-    seen = ~jnp.isnan(x)
+    seen, unknown = ~jnp.isnan(x), _unknown(law, given)
     first = _first(values) if law.name == "Categorical" else 0
     if DISTRIBUTIONS[law.name].discrete:
         found = _mass(law, given, jnp.where(seen, x - first, 0.0))
@@ -45,7 +45,19 @@ def entry_log_density(law: Dist, args: Args, x: Array, values: Values | None = N
         inside = seen & _inside(law, given, x)
         found = make(law.name, given, law.shape).log_prob(jnp.where(inside, x, _some(law, given)))
         found = jnp.where(inside, found, -jnp.inf)
-    return jnp.where(seen, found, 0.0).ravel()
+    # An argument that is not a number leaves none, whatever becomes of it in comparisons.
+    return jnp.where(seen, jnp.where(unknown, jnp.nan, found), 0.0).ravel()
+
+
+def _unknown(law: Dist, given: Args) -> Array:
+    """Where an argument is NaN, of the shape of independent draws."""
+    found = jnp.zeros(law.shape[: len(law.shape) - law.event_ndim], bool)
+    for name, value in given.items():
+        nan = jnp.isnan(jnp.asarray(value, float))
+        for _ in range(min(DISTRIBUTIONS[law.name].argument_ndim[name], nan.ndim)):
+            nan = nan.any(-1)
+        found = found | nan
+    return found
 
 
 def _log(p: Array) -> Array:
@@ -162,7 +174,8 @@ def _joint(law: Dist, given: Args, x: Array) -> Array:
     for name, value in given.items():
         own = {"loc": (k,), "cov": (k, k), "scale_tril": (k, k), "total_count": ()}.get(name, (k,))
         wide[name] = jnp.broadcast_to(value, (*lead, *own)).reshape(-1, *own)
-    found = jax.vmap(one)(wide, rows)
+    unknown = _unknown(law, given).reshape(-1) & ~jnp.isnan(rows).all(axis=1)
+    found = jnp.where(unknown, jnp.nan, jax.vmap(one)(wide, rows))
     return jnp.zeros((len(rows), k)).at[:, 0].set(found).ravel()
 
 

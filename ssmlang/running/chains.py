@@ -105,7 +105,8 @@ class ChainExecution(Execution):
         kept = self.__dict__.setdefault("_linear", {})
         key = tuple(latent)
         if key not in kept:
-            fits = isinstance(switching_form(self.model, key), SwitchingForm)
+            form = switching_form(self.model, key)
+            fits = isinstance(form, SwitchingForm) and set(key) <= set(form.linear.stacking.latent)
             engine: Any = IMM()
             kept[key] = SwitchingExecution(self.model, engine) if fits else None
         return kept[key]
@@ -338,7 +339,8 @@ class ChainMoments(Moments):
                 data = (series["observations"], series["inputs"])
                 program, _ = lowering.program(params, *data, steps_of(series))
                 drawn = engine.draw_paths(program, keys)  # type: ignore[attr-defined]
-                one = lambda each: jnp.concatenate(list(_paths(lowering, each).values()), axis=1)
+                none = jnp.zeros((steps_of(series), 0))
+                one = lambda each: jnp.concatenate([none, *_paths(lowering, each).values()], axis=1)
                 return jax.vmap(one)(drawn)
 
             kept["draw"] = jax.jit(draw)

@@ -253,6 +253,19 @@ def test_what_the_data_lack_is_said():
         gaps.log_likelihood({"X": [0.0, np.nan, 2.0], "y": [0.1, 0.2, 0.3]}, {})
 
 
+def test_what_reads_its_own_row():
+    text = ("param p in (0, 1) ~ Beta(1, 1)\nstate s in 0..1\nobs cases, deaths\ninit s ~ Bernoulli(0.5)\n"
+            "s[t] ~ Bernoulli(0.2 + 0.6 * s[t-1])\ncases[t] ~ Poisson(3 + 5 * s[t])\n"
+            "deaths[t] ~ Binomial(cases[t], p)\n")  # fmt: skip
+    model, params = ssmlang.compile(text), {"p": 0.3}
+    seen = {"cases": [3.0, 8.0, np.nan], "deaths": [1.0, 2.0, np.nan]}
+    alone = model.log_likelihood({**seen, "deaths": [np.nan] * 3}, params)
+    of_deaths = stats.binom.logpmf([1, 2], [3, 8], 0.3).sum()
+    assert float(model.log_likelihood(seen, params)) == pytest.approx(float(alone) + of_deaths, abs=1e-12)
+    with pytest.raises(ssmlang.SsmError, match="`cases` is missing at row 2"):
+        model.log_likelihood({**seen, "deaths": [1.0, 2.0, 0.0]}, params)
+
+
 # -------------------------------------------------------------------------------------- switching linear programs
 
 MIXED = """axis regime = {calm, wild}

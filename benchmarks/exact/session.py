@@ -30,8 +30,8 @@ class Failed(Exception):
 class Child:
     """A contestant's process, started when it is first asked and again after it was ended."""
 
-    def __init__(self, name: str, python: str | None = None) -> None:
-        self.name = name
+    def __init__(self, name: str, python: str | None = None, kind: str = "exact") -> None:
+        self.name, self.kind = name, kind
         self.interpreter = interpreter(name, python)
         self._process: subprocess.Popen[bytes] | None = None
         self._pending = b""
@@ -58,7 +58,7 @@ class Child:
             self.started = time.perf_counter()
             self._errors = (Path(scratch) / "errors").open("wb")
             self._process = subprocess.Popen(
-                [self.interpreter, str(PEERS / f"{self.name}_exact.py")],
+                [self.interpreter, str(PEERS / f"{self.name}_{self.kind}.py")],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, cwd=scratch,
                 env=variables(scratch, double=True),
             )  # fmt: skip

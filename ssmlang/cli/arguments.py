@@ -271,7 +271,7 @@ def _fit(commands: Parsers) -> None:
     )
     p.add_argument("file", metavar="FILE", help="a model file, or - for standard input")
     _data(p, required=True)
-    p.add_argument("--method", default="nuts", help="nuts (default), map, mle or laplace")
+    p.add_argument("--method", default="nuts", help="nuts (default), map, mle, laplace, svi, pmmh, pgibbs or smc2")
     p.add_argument("--draws", type=_positive, default=1000, help="draws of each chain (default 1000)")
     p.add_argument("--warmup", type=_positive, default=1000, help="warm-up of each chain (default 1000)")
     p.add_argument("--chains", type=_positive, default=4, help="number of chains (default 4)")

@@ -51,7 +51,7 @@ class Pmmh:
         priors.require_proper('method="pmmh"')
         self.priors, self.target = priors, Target(priors, log_likelihood)
         self.batched = jax.default_backend() != "cpu"
-        self._restart = jax.jit(self._restarted)
+        self._restart, self.score = jax.jit(self._restarted), jax.jit(self.target.of_points)
         self._block = jax.jit(jax.vmap(self._blocked, (0, None, None)) if self.batched else self._blocked)
 
     def begin(self, z: np.ndarray, cov: np.ndarray, key: Array, warmup: int, data: Any) -> Walker:

@@ -32,7 +32,8 @@ LENGTH = 20
 """Points on the way of one that is moved, itself included."""
 PARTS = 2
 """Into so many parts the points are divided on a CPU, each moved in a thread of its own."""
-_TEMPERATURES = 200
+MOST_TEMPERATURES = 200
+"""After so many the rest is one step: points that get no further are those of an estimate too noisy to temper."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,7 @@ class Smc2:
         at, evidence, scale, rate = 0.0, 0.0, 2.38 / np.sqrt(max(z.shape[1], 1)), np.nan
         temperatures = [0.0]
         while at < 1.0:
-            after = next_temperature(likelihood, at)
-            if len(temperatures) > _TEMPERATURES:
-                raise SsmError(_stuck(at))
+            after = next_temperature(likelihood, at) if len(temperatures) <= MOST_TEMPERATURES else 1.0
             weights = (after - at) * likelihood
             evidence += logsumexp(weights) - np.log(len(z))
             weights = np.exp(weights - logsumexp(weights))
@@ -184,12 +183,3 @@ def _root(z: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def _systematic(weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     at = (np.arange(count) + rng.uniform()) / count
     return np.minimum(np.searchsorted(np.cumsum(weights), at), len(weights) - 1)
-
-
-def _stuck(at: float) -> Diagnostic:
-    return Diagnostic(
-        "E744", f'method="smc2" does not get from the prior to the posterior: it stands at temperature {at:.3g}',
-        why=(f"{_TEMPERATURES} steps were made",),
-        help=("more particles make the likelihood less noisy: engine=\"particle:particles=4096\", in Python "
-              "ssmlang.engines.Particle(particles=4096); or compare the scale of the priors with that of the data",),
-    )  # fmt: skip

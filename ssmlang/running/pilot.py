@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from ssmlang.analysis.advice import obstacles
 from ssmlang.analysis.engines import AVAILABLE, REQUIRES
@@ -50,15 +51,17 @@ class Centre:
         """The same about another point."""
         return replace(self, z=z)
 
-    def starts(self, chains: int, seed: int, target: Target, data: Any) -> list[np.ndarray]:
-        """A point for each chain: the best of a few about the centre, wider than the posterior, and of the prior."""
+    def starts(self, chains: int, seed: int, score: Callable[..., tuple[Array, Array]], data: Any) -> list[np.ndarray]:
+        """A point for each chain: the best of a few about the centre, wider than the posterior, and of the prior.
+
+        `score`: (prior, likelihood) of points, as `Target.of_points` gives them.
+        """
         rng = np.random.default_rng(seed)
         root = np.linalg.cholesky(self.cov)
         near = self.z + 1.5 * rng.standard_normal((chains, _CANDIDATES - 2, len(self.z))) @ root.T
         far = np.asarray(self.draw_prior(jax.random.key(seed), 0))[: 2 * chains].reshape(chains, 2, -1)
         points = np.concatenate([near, far], axis=1)
-        of_points = jax.jit(target.of_points)
-        prior, likelihood = of_points(points.reshape(-1, len(self.z)), data, jax.random.key(seed))
+        prior, likelihood = score(points.reshape(-1, len(self.z)), data, jax.random.key(seed))
         density = np.nan_to_num(np.asarray(prior + likelihood), nan=-np.inf).reshape(chains, _CANDIDATES)
         best = density.argmax(axis=1)
         good = np.isfinite(density[np.arange(chains), best])

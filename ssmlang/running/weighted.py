@@ -15,7 +15,7 @@ from ssmlang.data import Bound
 from ssmlang.inference.noisy import NoisyLikelihood
 from ssmlang.inference.pmmh import Pmmh
 from ssmlang.inference.progress import Progress
-from ssmlang.inference.smc2 import Smc2
+from ssmlang.inference.smc2 import MOST_TEMPERATURES, Smc2
 from ssmlang.running.estimate import Counts, Estimate, kept
 from ssmlang.running.execution import Execution, Params, Setting
 from ssmlang.running.pilot import Centre, centre_of, tuned_particles
@@ -79,7 +79,7 @@ def _pmmh(model: Model, runner: Execution, bounds: Sequence[Bound], counts: Coun
         data = jax.tree.map(jnp.asarray, runner.series(bounds))
         sampler = pmmh_of(model, runner, runner.setting(bounds))
         keys = jax.random.split(jax.random.fold_in(jax.random.key(counts.seed), 10), counts.chains)
-        points = centre.starts(counts.chains, counts.seed, sampler.target, data)
+        points = centre.starts(counts.chains, counts.seed, sampler.score, data)
         walkers = [sampler.begin(z, centre.cov, key, counts.warmup, data) for z, key in zip(points, keys)]
         early = counts.warmup // 2
         if early:
@@ -112,6 +112,8 @@ def _smc2(model: Model, runner: Execution, bounds: Sequence[Bound], counts: Coun
                              "temperatures": list(populations[0].temperatures),
                              "acceptance_rate": float(np.mean([p.acceptance for p in populations])),
                              **_said(runner, variance)}  # fmt: skip
+    if len(populations[0].temperatures) > MOST_TEMPERATURES:
+        attrs["warning"] = "the temperature's last step was a leap: the likelihood is too noisy for so few particles"
     if len(each) > 1:  # of the mean of the evidences, on the scale of logarithms
         attrs["log_evidence_se"] = float(np.std(np.exp(each - evidence), ddof=1) / np.sqrt(len(each)))
     return Estimate(found.params, found.stats, attrs=attrs, runner=runner)

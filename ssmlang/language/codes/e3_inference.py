@@ -42,7 +42,7 @@ CODES: tuple[Code, ...] = (
           _model("param s ~ HalfNormal(1)\nparam a[2] in stationary ~ Normal(0, s)\n", _AR) + "model.priors\n",
           _model("param s ~ HalfNormal(1)\nparam a[2] in stationary ~ Normal(0, 0.5)\n", _AR) + "model.priors\n"),
     _code("E345", "unknown-method", "a method that does not exist",
-          "`fit` takes the methods nuts, map, mle and laplace.",
+          "`fit` takes the methods nuts, map, mle, laplace, svi, pmmh, pgibbs and smc2.",
           _FIT + 'model.fit(y, method="hmc")\n', _FIT + 'model.fit(y, method="mle", progress="off")\n'),
     _code("E346", "not-a-count", "a number of draws, chains or warm-up rounds that is none",
           "draws and chains are whole numbers from 1 on, warmup from 0 on.",

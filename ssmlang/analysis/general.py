@@ -63,10 +63,6 @@ def _unfinished(model: Model) -> Iterator[Obstacle]:
     for name in model.missing_constants:
         hint = f"give it: compile(..., constants={{{name!r}: ...}}), or --const {name}=..."
         yield Obstacle("E307", f"constant `{name}` has no value", None, "", hint)
-    for d in model.differentials:
-        message = "engine 'kalman' does not discretise differential equations in this version"
-        yield Obstacle("E306", message, d.span, "is in continuous time",
-                       "write the transition from row to row, `x[t] ~ Normal(...)`")  # fmt: skip
 
 
 def _unending(model: Model) -> Iterator[Obstacle]:
@@ -136,6 +132,16 @@ def _moving_laws(model: Model) -> Iterator[Dist]:
 def _laws(model: Model) -> Iterator[Dist]:
     laws = [e.law for e in model.equations] + [i.law for i in model.initials] + [v.law for v in model.noises.values()]
     yield from (law for law in laws if law is not None)
+
+
+def read_back(model: Model) -> dict[str, int]:
+    """Observations that an equation of a later row, or a state of their own row, reads: the longest lag."""
+    found: dict[str, int] = {}
+    for e in model.equations:
+        for sort, name, lag in expr.references(nodes_of(e)):
+            if sort == "obs" and isinstance(lag, int) and (lag or e.role == "transition"):
+                found[name] = max(found.get(name, 0), lag)
+    return found
 
 
 def nodes_of(item: Equation | InitialEquation) -> list[Node]:

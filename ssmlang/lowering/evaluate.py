@@ -13,15 +13,18 @@ from jax.scipy import special
 from jax.scipy.linalg import block_diag
 
 from ssmlang.engines.diffusion import exprel, transition
+from ssmlang.engines.flow import Diffusion, Field, flow, moments
+from ssmlang.engines.semidefinite import semidefinite_root
+from ssmlang.model import expr
 from ssmlang.model._numeric import EPS, ROUNDING
 from ssmlang.model.expr import Node
 
 UNARY: dict[str, Callable[[Any], jax.Array]] = {
     "neg": jnp.negative, "not": jnp.logical_not, "abs": jnp.abs, "exp": jnp.exp, "log": jnp.log, "log1p": jnp.log1p,
     "expm1": jnp.expm1, "exprel": exprel, "sqrt": jnp.sqrt, "sin": jnp.sin, "cos": jnp.cos, "tan": jnp.tan,
-    "asin": jnp.arcsin, "acos": jnp.arccos, "atan": jnp.arctan, "tanh": jnp.tanh, "relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid,
-    "softplus": jax.nn.softplus, "logit": lambda x: jnp.log(x) - jnp.log1p(-x), "lgamma": special.gammaln,
-    "gamma": special.gamma, "normal_cdf": special.ndtr,
+    "asin": jnp.arcsin, "acos": jnp.arccos, "atan": jnp.arctan, "tanh": jnp.tanh, "relu": jax.nn.relu,
+    "sigmoid": jax.nn.sigmoid, "softplus": jax.nn.softplus, "logit": lambda x: jnp.log(x) - jnp.log1p(-x),
+    "lgamma": special.gammaln, "gamma": special.gamma, "normal_cdf": special.ndtr,
 }  # fmt: skip
 BINARY: dict[str, Callable[[Any, Any], jax.Array]] = {
     "add": jnp.add, "sub": jnp.subtract, "mul": jnp.multiply, "div": jnp.true_divide, "mod": jnp.mod,
@@ -69,11 +72,13 @@ def evaluate(nodes: Sequence[Node], env: Environment) -> list[jax.Array]:
 
 def _evaluate_into(memo: dict[int, jax.Array], nodes: Sequence[Node], env: Environment) -> None:
     for node in _walk_outside_sums(nodes, memo):
-        memo[id(node)] = _past_sum(node, memo, env) if node.op == "past_sum" else _one(node, memo, env)
+        inner = {"past_sum": _past_sum, "flow": _flow, "flow_law": _flow}.get(node.op, _one)
+        memo[id(node)] = inner(node, memo, env)
 
 
 def _walk_outside_sums(roots: Sequence[Node], memo: Mapping[int, Any]) -> Iterator[Node]:
-    """Like `expr.walk`, but not into sums over the whole past, whose index has no value outside of them."""
+    """Like `expr.walk`, but not into sums over the whole past, whose index has no value outside of them, nor into the
+    drift and diffusion of a flow, which are those of each of its steps."""
     pending: list[tuple[Node, bool]] = [(r, False) for r in reversed(roots)]
     while pending:
         node, ready = pending.pop()
@@ -83,7 +88,44 @@ def _walk_outside_sums(roots: Sequence[Node], memo: Mapping[int, Any]) -> Iterat
             yield node
         else:
             pending.append((node, True))
-            pending.extend((a, False) for a in reversed(node.args) if id(a) not in memo)
+            args = node.args[:3] if node.op in ("flow", "flow_law") else node.args
+            pending.extend((a, False) for a in reversed(args) if id(a) not in memo)
+
+
+def _flow(node: Node, memo: Mapping[int, jax.Array], env: Environment) -> jax.Array:
+    x, h, noise = (memo[id(a)].astype(env.dtype) for a in node.args[:3])
+    drift, diffusion, still = fields(node, env)
+    if node.op == "flow_law":
+        mean, cov = moments(drift, diffusion, x, h, len(noise))
+        return jnp.concatenate([mean[None], semidefinite_root(0.5 * (cov + cov.T))])
+    return flow(drift, diffusion, x, h, noise, still)
+
+
+def fields(node: Node, env: Environment) -> tuple[Field, Diffusion, bool]:
+    """Drift and diffusion of a flow as functions of what moves, and whether the diffusion is none."""
+    drift, diffusion = node.args[3:]
+    (entries,) = node.attrs
+    ends = np.cumsum([len(at) for _, at in entries])
+
+    def at(x: jax.Array, body: Node) -> jax.Array:
+        parts: dict[str, list[tuple[tuple[int, ...], jax.Array]]] = {}
+        for (name, own), value in zip(entries, jnp.split(x, ends[:-1])):
+            parts.setdefault(name, []).append((own, value))
+
+        def read(sort: str, name: str, lag: Any) -> jax.Array:
+            value = env.read(sort, name, lag)
+            if sort != "state" or lag != 1 or name not in parts:
+                return value
+            flat = value.astype(env.dtype).reshape(-1)
+            for own, moving in parts[name]:
+                flat = flat.at[np.asarray(own, np.int32)].set(moving, unique_indices=True)
+            return flat.reshape(value.shape)
+
+        return evaluate([body], replace(env, read=read))[0]
+
+    still = not any(sort == "state" and lag == 1 and name in dict(entries)
+                    for sort, name, lag in expr.references([diffusion]))  # fmt: skip
+    return lambda x: at(x, drift), lambda x: at(x, diffusion), still
 
 
 def _matrix_power(base: jax.Array, exponent: jax.Array, horizon: int | None) -> jax.Array:

@@ -55,7 +55,7 @@ class Node:
     row t - lag, lag an int or the name of a bound index (sum over the whole past);  time: ();  bound: (name,), such an
     index as a number;  augment: (name, lag), an augmented parameter on its natural scale;  reshape, broadcast:
     (shape,);  sum, prod, max, min: (axis,);  concat: (axis,);  past_sum: (name,), the sum of the argument over
-    name = 1..t;  rest: ().
+    name = 1..t;  flow, flow_law: (entries,);  rest: ().
     """
 
     op: str
@@ -368,6 +368,20 @@ def past_sum(name: str, body: Node, span: Span | None = None) -> Node:
     return Node("past_sum", (body,), (name,), body.shape, body.axes, span=span)
 
 
+def flow(x: Node, h: Node, noise: Node, drift: Node, diffusion: Node,
+         entries: tuple[tuple[str, tuple[int, ...]], ...]) -> Node:  # fmt: skip
+    """x (n,) after a time h of dx = drift dt + diffusion dW, in as many steps as `noise` (K, 2, w) has; inside of drift
+    (n,) and diffusion (n, w) the `entries` of states one row back are x, moving."""
+    return Node("flow", (x, h, noise, drift, diffusion), (entries,), x.shape, (None,))
+
+
+def flow_law(x: Node, h: Node, steps: int, drift: Node, diffusion: Node,
+             entries: tuple[tuple[str, tuple[int, ...]], ...]) -> Node:  # fmt: skip
+    """The mean of `flow` in its first row, and below it the lower triangular root of its covariance: (1 + n, n)."""
+    still = zeros((steps, 2, diffusion.shape[1]))
+    return Node("flow_law", (x, h, still, drift, diffusion), (entries,), (1 + x.size, x.size), (None, None))
+
+
 def linalg(op: str, args: Sequence[Node], shape: Sequence[int], axes: Sequence[Axis | None] | None = None,
            span: Span | None = None) -> Node:
     """diag (of a vector), diagonal (of a matrix), cholesky, inverse, kron, block_diag, softmax, interp, diffuse (of
@@ -420,6 +434,8 @@ def rebuild(node: Node, args: Sequence[Node]) -> Node:
         return where(args[0], args[1], args[2], node.span).with_axes(node.axes)
     if op == "matmul":
         return matmul(args[0], args[1], node.span).with_axes(node.axes)
+    if op in ("flow", "flow_law"):
+        return replace(node, args=tuple(args))
     if op == "past_sum":
         return past_sum(node.attrs[0], args[0], node.span).with_axes(node.axes)
     return _node(op, args, node.attrs, node.shape, node.axes, node.kind, node.domain, node.span)

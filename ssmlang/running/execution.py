@@ -53,6 +53,8 @@ class Setting(NamedTuple):
     """Observations that have to be part of the state: those read at a lag that are missing somewhere."""
     known: Known = Known()
     """What engines may make use of."""
+    substeps: int = 1
+    """Steps from row to row of differential equations that are not linear."""
 
 
 def padded_length(steps: int) -> int:

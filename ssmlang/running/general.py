@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ssmlang.analysis.general import read_back
 from ssmlang.data import Bound, check_inputs
 from ssmlang.engines.base import Engine, Known
 from ssmlang.inference.augmented import walks_of
@@ -19,6 +20,8 @@ from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.memory import nodes_of
 from ssmlang.lowering.nonlinear import NonlinearLowering, Walk
 from ssmlang.model import expr
+from ssmlang.model.differentials import stepped
+from ssmlang.model.flows import flowing
 from ssmlang.model.model import Equation, Model
 from ssmlang.results.labels import series as labelled_series
 from ssmlang.results.moments import Series as Labelled
@@ -28,6 +31,7 @@ from ssmlang.running.execution import Execution, Params, Series, Setting, What, 
 from ssmlang.running.kept import Kept
 from ssmlang.running.moments import Moments, extended
 from ssmlang.running.particles import death, died, dies, key_of
+from ssmlang.running.substeps import Substeps
 
 if TYPE_CHECKING:
     from ssmlang.compiled import Model as Compiled
@@ -42,8 +46,11 @@ class GeneralExecution(Execution):
     moments: ClassVar[str] = "ssmlang.running.general:GeneralMoments"
 
     def __init__(self, model: Model, engine: Engine) -> None:
-        self.model, self.engine = model, engine
-        self._programs: dict[tuple[str, ...], NonlinearLowering] = {}
+        # Linear differential equations move from row to row exactly, the others in short steps.
+        self._spec, _ = stepped(model)
+        self._gaussian = not (engine.requires.random or engine.requires.normal_noise)
+        self.model, self.engine = flowing(self._spec, 1, gaussian=self._gaussian), engine
+        self._programs: dict[tuple[tuple[str, ...], int], NonlinearLowering] = {}
         self._compiled = {}
         self.kept = Kept()
 
@@ -55,33 +62,35 @@ class GeneralExecution(Execution):
         """The road from a model to the programs that the engine runs."""
         return NonlinearLowering(model, walks_of(model), latent)
 
-    def general(self, latent: tuple[str, ...] = ()) -> NonlinearLowering:
-        """The lowering with some observations as part of the state."""
-        if latent not in self._programs:
-            self._programs[latent] = self.lowered(self.model, latent)
-        return self._programs[latent]
+    def general(self, latent: tuple[str, ...] = (), substeps: int = 1) -> NonlinearLowering:
+        """The lowering with some observations as part of the state, and so many steps a row where time is continuous
+        and the equations are not linear."""
+        if (latent, substeps) not in self._programs:
+            model = flowing(self._spec, substeps, gaussian=self._gaussian)
+            self._programs[latent, substeps] = self.lowered(model, latent)
+        return self._programs[latent, substeps]
+
+    @cached_property
+    def _substeps(self) -> Substeps:
+        return Substeps(self._spec, walks_of(self._spec))
 
     # --------------------------------------------------------------------------------------------------- data
 
     @cached_property
     def _read_back(self) -> dict[str, int]:
-        """Observations that an equation of a later row, or a state of their own row, reads: the longest lag."""
-        found: dict[str, int] = {}
-        for e in self.model.equations:
-            for sort, name, lag in expr.references(nodes_of(e)):
-                if sort == "obs" and isinstance(lag, int) and (lag or e.role == "transition"):
-                    found[name] = max(found.get(name, 0), lag)
-        return found
+        """Observations that later rows, or states of their own row, read."""
+        return read_back(self.model)
 
     def setting(self, bounds: Sequence[Bound], *, ahead: bool = False) -> Setting:
         missing = lambda name: any(np.isnan(b.observations[name][:-1]).any() for b in bounds)
         latent = tuple(n for n in self._read_back if ahead or missing(n))
         if latent and self.engine.requires.emission_density:
             raise SsmError(_latent(latent[0], self.engine.name, bounds, self.model))
-        misfit = getattr(self.engine, "misfit", lambda facts: None)(self.general(latent).facts)
+        substeps = self._substeps(bounds) if self._spec.differentials else 1
+        misfit = getattr(self.engine, "misfit", lambda facts: None)(self.general(latent, substeps).facts)
         if misfit is not None:
             raise SsmError(Diagnostic("E306", misfit, help=('proposal="bootstrap" takes any program',)))
-        return Setting(latent, Known())
+        return Setting(latent, Known(), substeps)
 
     def series(self, bounds: Sequence[Bound], seed: int = 0) -> tuple[Series, ...]:
         groups: dict[int, list[int]] = {}
@@ -145,7 +154,7 @@ class GeneralExecution(Execution):
     def _ask(self, method: str, setting: Setting, adjoint: bool = False, engine: Engine | None = None
              ) -> Callable[[Params, Series], Any]:  # fmt: skip
         """What a method of the engine, or of the same with other options, gives for one series."""
-        lowering = self.general(setting.latent)
+        lowering = self.general(setting.latent, setting.substeps)
         ask = getattr((engine or self.engine).for_data(setting.known, adjoint=adjoint), method)
 
         def asked(params: Params, series: Series) -> Any:
@@ -181,7 +190,7 @@ class GeneralExecution(Execution):
         return self._compiled[key]
 
     def key(self, setting: Setting) -> Hashable:
-        return setting.latent, self.engine.for_data(setting.known)
+        return setting.latent, self.engine.for_data(setting.known), setting.substeps
 
 
 def _seen(e: Equation, bound: Bound) -> np.ndarray:
@@ -216,7 +225,7 @@ class GeneralMoments(Moments):
         self.bound = extended(model, bound, steps, future) if ahead else bound
         self.setting = execution.setting([self.bound], ahead=ahead)
         self.series = execution.single(self.bound)
-        self.general: NonlinearLowering = execution.general(self.setting.latent)
+        self.general: NonlinearLowering = execution.general(self.setting.latent, self.setting.substeps)
         self._function = execution.compiled("smooth" if verb == "smooth" else "filter", self.setting)
         self._time = replace(self.bound.time, index=self.bound.time.index[self.first :])
         self._left_out = ("predicted_mean", "predicted_cov", "log_likelihood") if ahead else ()

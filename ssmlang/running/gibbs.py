@@ -32,7 +32,7 @@ section 5)."""
 def gibbs(model: Model, runner: Any, bounds: Sequence[Bound], counts: Counts, tuned: bool) -> Estimate:
     """Draws of parameters and states. Raises E306 where the states have no density that moves with the parameters."""
     setting = runner.setting(bounds)
-    lowering = runner.general(setting.latent)
+    lowering = runner.general(setting.latent, setting.substeps)
     _refuse(model.spec, lowering)
     model.priors.require_proper('method="pgibbs"')
     particles = PARTICLES if tuned else runner.engine.particles

@@ -29,7 +29,7 @@ class Together:
     def __init__(self, runner: GeneralExecution, bounds: Sequence[Bound]) -> None:
         self.setting: Setting = runner.setting(bounds)
         self.data: Groups = runner.series(bounds)
-        self.lowering = runner.general(self.setting.latent)
+        self.lowering = runner.general(self.setting.latent, self.setting.substeps)
         shapes = [next(iter(group["observations"].values())).shape[:2] for group in self.data]
         self.extents = [(int(s), int(t)) for s, t in shapes]
         each = [Latent.size(self.lowering.facts, steps) for _, steps in self.extents]

@@ -102,7 +102,7 @@ def conditional_terms(model: Model, execution: Any, bounds: Sequence[Bound], dra
                       states: States) -> xr.Dataset:  # fmt: skip
     """The log_likelihood group of log p(y_t | s_t, params), for each kept draw."""
     setting = execution.setting(bounds)
-    lowering = execution.general(setting.latent)
+    lowering = execution.general(setting.latent, setting.substeps)
 
     def terms(params: Any, series: Series, memory: Array) -> Array:
         program, y = lowering.program(params, series["observations"], series["inputs"], len(memory))

@@ -1,15 +1,15 @@
 """A path of a general program, and the quadratic that its joint density looks like near that path.
 
-The unknowns are the standard normal numbers e_0, e_1, ..., e_{T-1} that drive the program (see `nonlinear`): their prior
-is exactly N(0, I), whatever rank the states' noise has and however deep the memory is. With the path s(e) the log joint
-density is
+The unknowns are the standard normal numbers e_0, e_1, ..., e_{T-1} that drive the program (see `nonlinear`): their
+prior is exactly N(0, I), whatever rank the states' noise has and however deep the memory is. With the path s(e) the log
+joint density is
 
     phi(e) = sum_t log p(y_t | s_t(e)) - 1/2 sum_t |e_t|^2 - (number of noises)/2 log 2 pi  (constant left out),
 
 and its second-order expansion is a linear-quadratic control problem: rows of F = ds_t/ds_{t-1}, G = ds_t/de_t, the
-gradient b and the negative Hessian W of log p(y_t | .), and, where the transition bends, the negative second derivatives
-C of lambda_t' f_t(s_{t-1}, e_t), lambda_t = d phi / d s_t being the costate (Pantoja 1988; Dunn & Bertsekas 1989). With C
-it is the exact Hessian, without it that of Gauss and Newton.
+gradient b and the negative Hessian W of log p(y_t | .), and, where the transition bends, the negative second
+derivatives C of lambda_t' f_t(s_{t-1}, e_t), lambda_t = d phi / d s_t being the costate (Pantoja 1988; Dunn & Bertsekas
+1989). With C it is the exact Hessian, without it that of Gauss and Newton.
 """
 
 from __future__ import annotations

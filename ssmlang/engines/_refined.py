@@ -1,9 +1,10 @@
 """The Gaussian approximation over the whole of where the states are likely to be, in place of that at their mode.
 
-In every row log p(y_t | s) is replaced by the quadratic nearest to it in the mean square under the approximation's own law
-of s_t: its gradient and Hessian are the means of those of log p(y_t | s) there (Stein). The fixed point is the Gaussian law
-nearest to the posterior in Kullback & Leibler's sense (Opper & Archambeau 2009), and what Koopman, Lit & Nguyen (2015)
-reach by numerical integration without weights; paths drawn from it weigh more alike than those around the mode.
+In every row log p(y_t | s) is replaced by the quadratic nearest to it in the mean square under the approximation's
+own law of s_t: its gradient and Hessian are the means of those of log p(y_t | s) there (Stein). The fixed point is
+the Gaussian law nearest to the posterior in Kullback & Leibler's sense (Opper & Archambeau 2009), and what Koopman,
+Lit & Nguyen (2015) reach by numerical integration without weights; paths drawn from it weigh more alike than those
+around the mode.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from ssmlang.engines.semidefinite import semidefinite_root
 
 
 def refined(world: World, numbers: Numbers, at: Fit, rounds: int) -> Fit:
-    """The approximation after so many rounds, of a program whose states move linearly. The fields of the result are those
-    of the expansion at its own centre, of its own quadratics."""
+    """The approximation after so many rounds, of a program whose states move linearly. The fields of the result are
+    those of the expansion at its own centre, of its own quadratics."""
     points, weights = rule(world.facts.N)
 
     def again(now: Fit, _: None) -> tuple[Fit, None]:
@@ -33,7 +34,8 @@ def refined(world: World, numbers: Numbers, at: Fit, rounds: int) -> Fit:
             return (total[0] + weight * b, total[1] + weight * W), None
 
         nothing = (jnp.zeros_like(now.x.b), jnp.zeros_like(now.x.W))
-        (b, W), _ = jax.lax.scan(add, nothing, (jnp.asarray(points, now.x.b.dtype), jnp.asarray(weights, now.x.b.dtype)))
+        at_points = (jnp.asarray(points, now.x.b.dtype), jnp.asarray(weights, now.x.b.dtype))
+        (b, W), _ = jax.lax.scan(add, nothing, at_points)
         return _centred(world, numbers, now, tamed(now.x._replace(b=b, W=W))), None
 
     return jax.lax.scan(again, at, None, length=rounds)[0]

@@ -4,8 +4,9 @@ With Pi_t the information that row t and all later ones hold on s_t,
 
     J_t = I + G'Pi_t G + C_ee,   K_t = J_t^-1 (G'Pi_t F + C_es),   Pi_{t-1} = W_{t-1} + F'Pi_t F + C_ss - K_t'J_t K_t,
 
-the noises are, from the first row to the last, e_t - e*_t ~ N(k_t - K_t (s_{t-1} - s*_{t-1}), J_t^-1), and the determinant of
-their precision is the product of those of the J_t. No covariance of states is inverted: noise of any rank will do.
+the noises are, from the first row to the last, e_t - e*_t ~ N(k_t - K_t (s_{t-1} - s*_{t-1}), J_t^-1), and the
+determinant of their precision is the product of those of the J_t. No covariance of states is inverted: noise of any
+rank will do.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Step(NamedTuple):
 
 def factor(x: Expansion) -> Factor:
     """The Riccati recursion."""
-    T, N = x.b.shape
+    N = x.b.shape[1]
     bent = x.C is not None
 
     def back(Pi: Array, row: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:

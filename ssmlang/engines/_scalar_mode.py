@@ -6,8 +6,8 @@ with log p(y_t | s) near a path as a_t s - W_t s^2 / 2. What the rows from t on 
 
     J_t = 1 + q_t Pi_t,   Pi_{t-1} = W_{t-1} + F_t^2 Pi_t / J_t,   xi_{t-1} = a_{t-1} + F_t (xi_t - Pi_t c_t) / J_t,
 
-and the mode is s_t = (c_t + F_t s_{t-1} + q_t xi_t) / J_t, w_t = q_t u_t with u_t = xi_t - Pi_t s_t. Variances may be zero. The
-derivative of Laplace's likelihood is in closed form (`log_likelihood`).
+and the mode is s_t = (c_t + F_t s_{t-1} + q_t xi_t) / J_t, w_t = q_t u_t with u_t = xi_t - Pi_t s_t. Variances may be
+zero. The derivative of Laplace's likelihood is in closed form (`log_likelihood`).
 """
 
 from __future__ import annotations

@@ -25,9 +25,10 @@ from ssmlang.engines.requirements import Requirements
 @register
 @dataclass(frozen=True)
 class Importance(EngineBase):
-    """p(y) as the mean weight of paths drawn from the Gaussian law at their mode (Shephard & Pitt 1997; Durbin & Koopman
-    1997; 2012, chapter 11). The mean is p(y) itself for any number of samples; its logarithm falls short by half the
-    weights' relative variance over their number. Exact, with any samples, where the program is linear and Gaussian.
+    """p(y) as the mean weight of paths drawn from the Gaussian law near their mode (Shephard & Pitt 1997; Durbin &
+    Koopman 1997; 2012, chapter 11). The mean is p(y) itself for any number of samples; its logarithm falls short by
+    half the weights' relative variance over their number. Exact, with any samples, where the program is linear and
+    Gaussian.
 
     The draws depend on the key alone: with one key the likelihood is a smooth function of the parameters, and its
     derivative is the exact one of what is computed. `smooth` gives weighted moments of the paths, with the effective
@@ -40,11 +41,11 @@ class Importance(EngineBase):
     antithetic: Balance = "both"
     """Whether draws come in groups balanced in location and scale (fours), in location (pairs), or alone"""
     corrected: bool = False
-    """Whether to add what the logarithm of the mean weight is expected to fall short by, estimated from the weights: the
-    log-likelihood is then nearly without bias, and the likelihood no longer"""
+    """Whether to add what the logarithm of the mean weight is expected to fall short by, estimated from the weights:
+    the log-likelihood is then nearly without bias, and the likelihood no longer"""
     rounds: int = 3
-    """How often the Gaussian law is moved from the mode to where paths drawn from it weigh more alike (`_refined`), where
-    the states move linearly; elsewhere it stays at the mode"""
+    """How often the Gaussian law is moved from the mode to where paths drawn from it weigh more alike (`_refined`),
+    where the states move linearly; elsewhere it stays at the mode"""
     iterations: int = 100
     """Newton steps to the mode at most"""
 
@@ -64,7 +65,9 @@ class Importance(EngineBase):
         value = jnp.sum(found.joint - riccati.log_dets(found.f)) + self._log_mean(drawn.weight[-1])
         return jnp.where(program.exists, value, -jnp.inf)
 
-    def log_likelihood_terms(self, program: Nonlinear, y: Float[Array, "T m"], key: Key[Array, ""]) -> Float[Array, " T"]:  # type: ignore[override]
+    def log_likelihood_terms(  # type: ignore[override]
+        self, program: Nonlinear, y: Float[Array, "T m"], key: Key[Array, ""]
+    ) -> Float[Array, " T"]:
         """Laplace's share of each row, and how the mean weight changes with it; they sum to `log_likelihood`."""
         world, numbers = open_up(program, y)
         found, drawn = self._draw(program, y, key)

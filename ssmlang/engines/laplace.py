@@ -28,10 +28,10 @@ class Laplace(EngineBase):
 
         log p(y) = log p(y | e*) + log p(e*) - 1/2 log det H + constants,
 
-    e* being the most probable standard normal numbers that drive the program and H the negative Hessian of the log joint
-    density in them (Durbin & Koopman 2012, chapter 10; Shephard & Pitt 1997; Skaug & Fournier 2006). Exact where the
-    program is linear and Gaussian. Where the states move linearly the mode is that of the states. The derivative of the
-    likelihood goes through the mode. NaN in y is a missing value.
+    e* being the most probable standard normal numbers that drive the program and H the negative Hessian of the log
+    joint density in them (Durbin & Koopman 2012, chapter 10; Shephard & Pitt 1997; Skaug & Fournier 2006). Exact
+    where the program is linear and Gaussian. Where the states move linearly the mode is that of the states. The
+    derivative of the likelihood goes through the mode. NaN in y is a missing value.
 
     `smooth` gives the mode and the inverse of H; `filter` takes each row in by a mode of its own, given the rows before
     it. Moments of functions of the states are means over those Gaussian laws.
@@ -40,8 +40,8 @@ class Laplace(EngineBase):
     iterations: int = 100
     """Newton steps at most; where they do not reach the mode, results are NaN"""
     once: bool = False
-    """Whether the likelihood is differentiated once and in reverse mode at most, which has a shorter way where the state
-    is one number that moves linearly"""
+    """Whether the likelihood is differentiated once and in reverse mode at most, which has a shorter way where the
+    state is one number that moves linearly"""
 
     name: ClassVar[str] = "laplace"
     requires: ClassVar[Requirements] = Requirements(

@@ -25,7 +25,8 @@ def autoregression(
 ) -> OnGrid:  # fmt: skip
     """x_t = mean + phi (x_{t-1} - mean) + sd e_t, seen through `log_emission(x, y_t)`; NaN in y is missing.
 
-    `first`: mean and sd of x_0, stationary if None. The grid spans `width` of the larger of its sd and the stationary one.
+    `first`: mean and sd of x_0, stationary if None. The grid spans `width` of the larger of its sd and the stationary
+    one.
     """
     spread = sd / np.sqrt(1 - phi**2)
     m0, s0 = (mean, spread) if first is None else first

@@ -77,7 +77,7 @@ def _one(equation: Any, args: list[Value]) -> list[Value]:
     value = rewritten(equation, args, known) if rewritten is not None else None
     if value is not None:
         return [value]
-    found = primitive.bind(*args, **params)
+    found = primitive.bind(*args, **primitive.get_bind_params(params))  # rules of its own (`custom_jvp`) go along
     return list(found) if primitive.multiple_results else [found]
 
 

@@ -10,8 +10,9 @@ from jaxtyping import Array, Float
 
 from ssmlang.engines import _moment_filter as forward
 from ssmlang.engines import _moment_smooth as backward
+from ssmlang.engines._linearise import Affine
 from ssmlang.engines._moment_engine import MomentEngine, linearised
-from ssmlang.engines._moment_rows import Rows, update
+from ssmlang.engines._moment_rows import Rows
 from ssmlang.engines.nonlinear import Law
 
 
@@ -28,20 +29,22 @@ class IteratedEngine(MomentEngine):
     tolerance: float = 1e-8
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.iterations < 1:
             raise ValueError(f"iterations={self.iterations}: at least one")
 
     def _update(self, rows: Rows) -> forward.Update:
         def taken(t: Array, ahead: Law, y: Array, z: Array) -> tuple[Law, Law, Array]:
-            def again(law: Law, _: None) -> tuple[Law, Law]:
-                sight = rows.emission_affine(t, law, y)
-                return update(ahead, backward.moments_of(ahead, sight, rows.fused), z, rows.fused)[0], law
+            def sight(at: Law) -> Affine:
+                return rows.emission_affine(t, rows.covariance(at), y)
+
+            def again(at: Law, _: None) -> tuple[Law, None]:
+                return rows.updated(ahead, sight(at), z)[0], None
 
             at = ahead
             if self.iterations > 1:
                 at = jax.lax.scan(again, ahead, None, length=self.iterations - 1)[0]
-            sight = rows.emission_affine(t, at, y)
-            after, term = update(ahead, backward.moments_of(ahead, sight, rows.fused), z, rows.fused)
+            after, term = rows.updated(ahead, sight(at), z)
             return after, at, term
 
         return taken

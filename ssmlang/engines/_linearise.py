@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ssmlang.engines._kernel import one_kernel
-from ssmlang.engines._products import product, product_transposed
+from ssmlang.engines._products import product, product_transposed, symmetric
 from ssmlang.engines._sigma_points import PointRule
 from ssmlang.engines.nonlinear import Law
 from ssmlang.engines.semidefinite import semidefinite_root
@@ -58,14 +58,6 @@ class Map(NamedTuple):
     """length of e"""
 
 
-class Linearisation(Protocol):
-    """A way of linearising; hashable. `fused`: for small memories, products written element by element."""
-
-    def moments(self, f: Map, law: Law, fused: bool) -> Moments: ...
-
-    def affine(self, f: Map, law: Law, fused: bool) -> Affine: ...
-
-
 @dataclass(frozen=True)
 class Taylor:
     """First-order derivatives at the mean."""
@@ -99,45 +91,70 @@ class Sigma:
 
     def moments(self, f: Map, law: Law, fused: bool) -> Moments:
         """Weighted means over the points."""
-        mean, B, cov, L, _ = self._parts(f, law, fused)
-        return Moments(mean, cov, product_transposed(L, B, fused))
+        L = root(law.cov, fused)
+        found = points_of(self.rule, f, law.mean, L, fused)
+        return Moments(found.mean, self._covariance(found, fused), product_transposed(L, found.B, fused))
 
     def affine(self, f: Map, law: Law, fused: bool) -> Affine:
         """Statistical linear regression; the derivative at the mean in directions without variance."""
-        mean, B, cov, L, rounding = self._parts(f, law, fused)
+        L = root(law.cov, fused)
+        found = points_of(self.rule, f, law.mean, L, fused)
         still = jnp.zeros(f.noises, law.mean.dtype)
         _, J = value_and_jacobian(lambda s: f.value(s, still), law.mean)
-        bent = B - product(J, L, fused)
+        bent = found.B - product(J, L, fused)
+        rounding = ROUNDING * float(jnp.finfo(bent.dtype).eps) * jnp.max(jnp.abs(found.off), axis=1)
+        rounding = rounding + ROUNDING * float(jnp.finfo(bent.dtype).eps) * jnp.abs(found.mean)
         A = J + _right_divided(jnp.where(jnp.abs(bent) > rounding[:, None], bent, 0.0), L)
         AL = product(A, L, fused)
-        Omega = cov - product_transposed(AL, AL, fused)
-        return Affine(A, mean - product(A, law.mean[:, None], fused)[:, 0], 0.5 * (Omega + Omega.T))
+        Omega = self._covariance(found, fused) - product_transposed(AL, AL, fused)
+        return Affine(A, found.mean - product(A, law.mean[:, None], fused)[:, 0], symmetric(Omega))
 
-    def _parts(self, f: Map, law: Law, fused: bool) -> tuple[Array, Array, Array, Array, Array]:
-        """The mean, E[(y - mean) z'] with s = m + L z, the covariance, L, and the size of rounding in the second."""
-        N, noises = len(law.mean), f.noises
-        L = root(law.cov, fused)
-        points = self.rule.points(N + noises)
-        at, w, reach = points.at.astype(law.mean.dtype), points.mean, points.reach
-        # Points run along the last axis: each entry of the memory is then one contiguous vector of them.
-        if reach is not None:  # along the axes
-            steps = jnp.concatenate([reach * L, jnp.zeros((N, noises), L.dtype)], axis=1)
-            s = law.mean[:, None] + jnp.concatenate([jnp.zeros((N, 1), L.dtype), steps, -steps], axis=1)
-        else:
-            s = law.mean[:, None] + product_transposed(L, jnp.asarray(at[:, :N]), fused)
-        values = jax.vmap(f.value, (-1, -1), -1)(s, jnp.asarray(at[:, N:].T))
-        mean = jnp.sum(w * values, axis=1)
-        off = values - mean[:, None]
-        if reach is not None:
-            half = N + noises
-            c = (w[1] if half else 0.0) * reach
-            B = c * (values[:, 1 : 1 + N] - values[:, 1 + half : 1 + half + N])
-        else:
-            B = product(off, w[:, None] * at[:, :N], fused)
-        cov = product_transposed(points.cov * off, off, fused)
-        if f.spread is not None:
-            cov = cov + _mean_spread(f.spread, s, w)
-        return mean, B, cov, L, ROUNDING * float(jnp.finfo(B.dtype).eps) * jnp.max(jnp.abs(values), axis=1)
+    def _covariance(self, found: Carried, fused: bool) -> Float[Array, "k k"]:
+        cov = product_transposed(found.weights * found.off, found.off, fused)
+        return cov if found.spread is None else cov + found.spread
+
+
+class Carried(NamedTuple):
+    """Points carried through a map, along the last axis."""
+
+    at: Float[Array, "N K"]
+    """z of each, of the memory alone"""
+    mean: Float[Array, " k"]
+    off: Float[Array, "k K"]
+    """what each differs from the mean by"""
+    B: Float[Array, "k N"]
+    """E[(y - mean) z']"""
+    spread: Float[Array, "k k"] | None
+    weights: Float[np.ndarray, " K"]
+    """of second moments"""
+
+
+def points_of(rule: PointRule, f: Map, m: Float[Array, " N"], L: Float[Array, "N N"], fused: bool) -> Carried:
+    """A rule's points of s = m + L z and the noises, carried through a map."""
+    N, noises = len(m), f.noises
+    points = rule.points(N + noises)
+    at, w, reach = points.at.astype(m.dtype).T, points.mean.astype(m.dtype), points.reach
+    # Points run along the last axis: each entry of the memory is then one contiguous vector of them.
+    if reach is not None:  # along the axes
+        steps = jnp.concatenate([reach * L, jnp.zeros((N, noises), L.dtype)], axis=1)
+        s = m[:, None] + jnp.concatenate([jnp.zeros((N, 1), L.dtype), steps, -steps], axis=1)
+    else:
+        s = m[:, None] + product(L, jnp.asarray(at[:N]), fused)
+    values = jax.vmap(f.value, (-1, -1), -1)(s, jnp.asarray(at[N:]))
+    mean = jnp.sum(w * values, axis=1)
+    off = values - mean[:, None]
+    if reach is not None:
+        half = N + noises
+        c = (w[1] if half else 0.0) * reach
+        B = c * (values[:, 1 : 1 + N] - values[:, 1 + half : 1 + half + N])
+    else:
+        B = product(off, (w * at[:N]).T, fused)
+    spread = None if f.spread is None else _mean_spread(f.spread, s, w)
+    return Carried(jnp.asarray(at[:N]), mean, off, B, spread, points.cov.astype(m.dtype))
+
+
+Linearisation = Taylor | Sigma
+"""A way of linearising; hashable. `fused`: for small memories, products written element by element."""
 
 
 def value_and_jacobian(f: Callable[[Array], Array], at: Float[Array, " n"]) -> tuple[Array, Float[Array, "k n"]]:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Key
 from ssmlang.engines import _moment_filter as forward
 from ssmlang.engines import _moment_smooth as backward
 from ssmlang.engines._linearise import Linearisation
+from ssmlang.engines._moment_factor import FactorRows
 from ssmlang.engines._moment_rows import Rows
 from ssmlang.engines.base import EngineBase
 from ssmlang.engines.nonlinear import Estimated, Law, Nonlinear
@@ -33,7 +34,14 @@ class MomentEngine(EngineBase):
     passed over, and its density is zero where it is another number. Derivatives in either mode.
     """
 
+    covariance: Covariance = "full"
+    """"full", or "factor": carried as a square root, which cannot lose its positivity (first derivatives only)"""
+
     requires: ClassVar[Requirements] = APPROXIMATE
+
+    def __post_init__(self) -> None:
+        if self.covariance not in ("full", "factor"):
+            raise ValueError(f"covariance={self.covariance!r}: one of 'full', 'factor'")
 
     @property
     @abstractmethod
@@ -65,17 +73,16 @@ class MomentEngine(EngineBase):
         return Estimated(laws.mean[:, :n], laws.cov[:, :n, :n], signal.mean, signal.cov, terms,
                          definition_mean=lets.mean, definition_sd=forward.sd(lets.cov))  # fmt: skip
 
-    def sample(
-        self, program: Nonlinear, y: Float[Array, "T m"], key: Key[Array, ""], draws: int = 1
+    def paths(
+        self, program: Nonlinear, y: Float[Array, "T m"], keys: Key[Array, " draws"]
     ) -> Float[Array, "draws T n"]:
-        """Independent draws of the path x_0..x_{T-1} given y, under the approximation that `smooth` makes."""
+        """A draw of the path x_0..x_{T-1} given y for each key, under the approximation that `smooth` makes."""
         rows = self._rows(program)
         linear, laws, ahead, _ = self._smoothed(rows, y)
-        drawn = backward.paths(linear, ahead, rows.statistic(y), laws.mean, key, draws)
-        return drawn[..., : program.facts.n]
+        return backward.paths(linear, ahead, rows.statistic(y), laws.mean, keys)[..., : program.facts.n]
 
     def _rows(self, program: Nonlinear) -> Rows:
-        return Rows(program, self.way)
+        return (Rows if self.covariance == "full" else FactorRows)(program, self.way)
 
     def _update(self, rows: Rows) -> forward.Update:
         return forward.once(rows)

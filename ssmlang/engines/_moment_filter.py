@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from ssmlang.engines._kernel import one_kernel
-from ssmlang.engines._linearise import Map, Taylor
-from ssmlang.engines._moment_rows import Rows, update
+from ssmlang.engines._linearise import Map
+from ssmlang.engines._moment_rows import Rows, standard
 from ssmlang.engines._slopes import with_slopes
 from ssmlang.engines.nonlinear import Estimated, Law
 
@@ -35,7 +34,7 @@ def once(rows: Rows) -> Update:
     """The update that linearises at the law ahead."""
 
     def taken(t: Array, ahead: Law, y: Array, z: Array) -> tuple[Law, Law, Array]:
-        law, term = update(ahead, rows.emission_moments(t, ahead, y), z, rows.fused)
+        law, term = rows.taken(t, ahead, y, z)
         return law, ahead, term
 
     return taken
@@ -77,7 +76,9 @@ def passed(rows: Rows, taken: Update, y: Float[Array, "T m"]) -> Passed:
 
         return jax.lax.scan(body, start, (jnp.arange(len(y)), y, z))[1]
 
-    return one_kernel(run, rows.fused)(start, y, z)
+    found = one_kernel(run, rows.fused)(start, y, z)
+    laws = (jax.vmap(rows.covariance)(law) for law in (found.after, found.ahead, found.at))
+    return Passed(*laws, found.terms)
 
 
 def terms(rows: Rows, found: Passed) -> Float[Array, " T"]:
@@ -118,6 +119,4 @@ def _through(rows: Rows, f: Map, law: Law) -> Law:
 
 def sd(cov: Float[Array, "*T k k"]) -> Float[Array, "*T k"]:
     """Standard deviations."""
-    variance = jnp.diagonal(cov, axis1=-2, axis2=-1)
-    positive = variance > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
+    return standard(jnp.diagonal(cov, axis1=-2, axis2=-1))

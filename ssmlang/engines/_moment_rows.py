@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from ssmlang.engines._elementwise import elementwise
 from ssmlang.engines._kernel import one_kernel
 from ssmlang.engines._linearise import Affine, Linearisation, Map, Moments, Taylor, value_and_jacobian
-from ssmlang.engines._products import FUSED_LIMIT, product, product_transposed
+from ssmlang.engines._products import FUSED_LIMIT, product, product_transposed, symmetric
 from ssmlang.engines._row_update import eliminated
 from ssmlang.engines.nonlinear import Law, Nonlinear
 
@@ -60,7 +60,7 @@ class Rows:
     def moved(self, t: Array, law: Law) -> Law:
         """The law of row t from that of the row before."""
         mean, cov, _ = self._moving.moments(self.transition(t), law, self.fused)
-        return Law(mean, 0.5 * (cov + cov.T))
+        return Law(mean, symmetric(cov))
 
     def transition_affine(self, t: Array, law: Law) -> Affine:
         return self._moving.affine(self.transition(t), law, self.fused)
@@ -71,8 +71,27 @@ class Rows:
     def emission_affine(self, t: Array, law: Law, y: Array) -> Affine:
         return self.way.affine(self.emission(t, y), law, self.fused)
 
+    def taken(self, t: Array, ahead: Law, y: Array, z: Array) -> tuple[Law, Float[Array, ""]]:
+        """The law after a row's observations, linearised at the law ahead, and their log-density."""
+        return update(ahead, self.emission_moments(t, ahead, y), z, self.fused)
+
+    def updated(self, ahead: Law, sight: Affine, z: Array) -> tuple[Law, Float[Array, ""]]:
+        """The same by an affine emission that is given."""
+        return update(ahead, moments_of(ahead, sight, self.fused), z, self.fused)
+
+    def covariance(self, law: Law) -> Law:
+        """A law as it is carried, with its covariance."""
+        return law
+
     def statistic(self, y: Float[Array, "T m"]) -> Float[Array, "T k"]:
         return jax.vmap(self.program.statistic)(y)
+
+
+def moments_of(law: Law, sight: Affine, fused: bool) -> Moments:
+    """Moments of an affine image."""
+    cross = product_transposed(law.cov, sight.A, fused)
+    mean = product(sight.A, law.mean[:, None], fused)[:, 0] + sight.b
+    return Moments(mean, symmetric(product(sight.A, cross, fused) + sight.Omega), cross)
 
 
 def update(law: Law, of: Moments, z: Float[Array, " k"], fused: bool) -> tuple[Law, Float[Array, ""]]:
@@ -84,8 +103,12 @@ def update(law: Law, of: Moments, z: Float[Array, " k"], fused: bool) -> tuple[L
     X, e, w, term = innovations(len(law.mean), of, z, fused)
     M = product_transposed(X, of.cross, fused)
     scaled = M * w[:, None]
-    cov = law.cov - product(M.T, scaled, fused)
-    return Law(law.mean + product(scaled.T, e[:, None], fused)[:, 0], 0.5 * (cov + cov.T)), term
+    cov = symmetric(law.cov - product(M.T, scaled, fused))
+    # What is left of a variance that was observed away altogether is rounding.
+    before, after = (jnp.sum(P * np.eye(len(P)), axis=1) for P in (law.cov, cov))
+    left = after > 4 * len(after) * float(jnp.finfo(cov.dtype).eps) * before
+    cov = jnp.where(left[:, None] & left, cov, 0.0)
+    return Law(law.mean + product(scaled.T, e[:, None], fused)[:, 0], cov), term
 
 
 def innovations(
@@ -104,3 +127,9 @@ def innovations(
     close = float(np.sqrt(ZERO * (N + 1) * float(jnp.finfo(S.dtype).eps)))
     against = seen & zero & (jnp.abs(jax.lax.stop_gradient(e)) > close * jax.lax.stop_gradient(scale))
     return X, e, w, jnp.where(jnp.any(against), -jnp.inf, term)
+
+
+def standard(variance: Array) -> Array:
+    """The square root, with derivative zero at zero."""
+    positive = variance > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)

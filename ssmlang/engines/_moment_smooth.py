@@ -18,8 +18,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from ssmlang.engines._kernel import one_kernel
-from ssmlang.engines._linearise import Affine, Moments
-from ssmlang.engines._moment_rows import innovations, update
+from ssmlang.engines._linearise import Affine
+from ssmlang.engines._moment_rows import innovations, moments_of, standard, update
 from ssmlang.engines._products import product, product_transposed, symmetric
 from ssmlang.engines.nonlinear import Law
 from ssmlang.engines.semidefinite import semidefinite_root
@@ -33,13 +33,6 @@ class Linearised(NamedTuple):
     """(T, N, N), (T, N), (T, N, N)"""
     sights: Affine
     """(T, k, N), (T, k), (T, k, k)"""
-
-
-def moments_of(law: Law, sight: Affine, fused: bool) -> Moments:
-    """Moments of an affine image."""
-    cross = product_transposed(law.cov, sight.A, fused)
-    mean = product(sight.A, law.mean[:, None], fused)[:, 0] + sight.b
-    return Moments(mean, symmetric(product(sight.A, cross, fused) + sight.Omega), cross)
 
 
 def carried(law: Law, move: Affine, fused: bool) -> Law:
@@ -76,9 +69,10 @@ def gain(law: Law, sight: Affine, z: Float[Array, " k"], fused: bool) -> Gain:
     """What the observations of a row do to the law ahead of them."""
     of = moments_of(law, sight, fused)
     X, e, w, _ = innovations(len(law.mean), of, z, fused)
-    V = jnp.sqrt(w)[:, None] * X
+    half = standard(w)
+    V = half[:, None] * X
     K = product(product_transposed(of.cross, V, fused), V, fused)
-    return Gain(K, V, jnp.sqrt(w) * e)
+    return Gain(K, V, half * e)
 
 
 def smoothed(program: Linearised, ahead: Law, z: Float[Array, "T k"], fused: bool) -> Law:
@@ -108,9 +102,9 @@ def smoothed(program: Linearised, ahead: Law, z: Float[Array, "T k"], fused: boo
 
 
 def paths(
-    program: Linearised, ahead: Law, z: Float[Array, "T k"], means: Float[Array, "T N"], key: Key[Array, ""], draws: int
+    program: Linearised, ahead: Law, z: Float[Array, "T k"], means: Float[Array, "T N"], keys: Key[Array, " draws"]
 ) -> Float[Array, "draws T N"]:
-    """Draws of the memories given z, whose smoothed means are `means`: by mean correction (Durbin & Koopman 2002).
+    """A draw of the memories given z for each key, by mean correction (Durbin & Koopman 2002); `means` are smoothed.
 
     A draw of the program less its smoothed mean has the law of the memories about theirs; both are worked out for
     deviations from the laws ahead.
@@ -144,4 +138,4 @@ def paths(
         _, r = jax.lax.scan(backward, nothing, (F, H, gains.K, gains.V, v), reverse=True)
         return means + s - m - jnp.einsum("tij,tj->ti", ahead.cov, r)
 
-    return jax.lax.map(one, jax.random.split(key, draws))
+    return jax.lax.map(one, keys)

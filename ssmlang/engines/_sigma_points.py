@@ -33,8 +33,8 @@ class PointRule(Protocol):
 class Unscented:
     """The origin and two points an axis, `alpha sqrt(n + kappa)` out (Julier & Uhlmann 2004; Wan & van der Merwe 2000).
 
-    Exact for polynomials of degree three. `kappa`, where it is None: 3 - n, which gets the fourth moment along each axis
-    right, but 1 at least, so that no weight is negative and no covariance indefinite.
+    Exact for polynomials of degree three. `kappa`, where it is None: 3 - n, which gets the fourth moment along each
+    axis right, but 1 at least, so that no weight is negative and no covariance indefinite.
     """
 
     alpha: float = 1.0

@@ -18,7 +18,8 @@ def with_slopes(function: Callable[..., Array], wanted: bool = True) -> Callable
     """A scalar function of arrays whose first derivative is one reverse pass, in a kernel of its own.
 
     Only what is differentiated with respect to is followed: not the data that the function closes over, say. Right in
-    either mode and to any order; a derivative in forward mode costs a reverse pass. Not `wanted`: the function as it is.
+    either mode and to any order; a derivative in forward mode costs a reverse pass. Not `wanted`: the function as it
+    is.
     """
     if not wanted:
         return function
@@ -34,8 +35,8 @@ def with_slopes(function: Callable[..., Array], wanted: bool = True) -> Callable
             return one_kernel(plain)(*both)
 
         def rule(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-            moving = [i for i, (p, t) in enumerate(zip(primals, tangents, strict=True))
-                      if not isinstance(t, SymbolicZero) and jnp.issubdtype(jnp.result_type(p), jnp.inexact)]  # fmt: skip
+            real = [jnp.issubdtype(jnp.result_type(p), jnp.inexact) for p in primals]
+            moving = [i for i, t in enumerate(tangents) if real[i] and not isinstance(t, SymbolicZero)]
 
             def both(*primals: Any) -> tuple[Array, list[Array]]:
                 def of_moving(values: list[Array]) -> Array:

@@ -24,6 +24,7 @@ class GaussHermite(MomentEngine):
     requires: ClassVar[Requirements] = APPROXIMATE
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.order < 2:
             raise ValueError(f"order={self.order}: at least 2 points an axis")
 

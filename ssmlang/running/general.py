@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import jax
 import jax.numpy as jnp
@@ -189,6 +189,20 @@ class GeneralExecution(Execution):
             self._compiled[key] = jax.jit(function)
         return self._compiled[key]
 
+    def paths(self, setting: Setting) -> Callable[..., Array]:
+        """Draws of the states given one series, one for each key: of (params, series, keys)."""
+        key = ("paths", self.key(setting))
+        if key not in self._compiled:
+            lowering = self.general(setting.latent, setting.substeps)
+            ask = cast(Any, self.engine.for_data(setting.known)).paths
+
+            def drawn(params: Params, series: Series, keys: Array) -> Array:
+                steps = int(next(iter(series["observations"].values())).shape[0])
+                return ask(*lowering.program(params, series["observations"], series["inputs"], steps), keys)
+
+            self._compiled[key] = jax.jit(drawn)
+        return self._compiled[key]
+
     def key(self, setting: Setting) -> Hashable:
         return setting.latent, self.engine.for_data(setting.known), setting.substeps
 
@@ -301,6 +315,13 @@ class GeneralMoments(Moments):
         if drawn is not None:
             drawn = drawn[:paths] if paths else drawn
             found = found.assign(paths=(("path", "time", "state"), drawn)).assign_coords(path=np.arange(len(drawn)))
+        elif paths and hasattr(self.execution.engine, "paths"):
+            numbers = np.arange(first, first + paths)
+            keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.key(seed), k))(numbers)
+            drawn = np.asarray(self.execution.paths(self.setting)(floats(params), self.series, keys))
+            drawn = drawn[:, : self.bound.steps, : found.sizes["state"]]
+            found = found.assign(paths=(("path", "time", "state"), drawn[:, -found.sizes["time"] :]))
+            return found.assign_coords(path=np.arange(paths)).assign_attrs(seed=seed)
         elif paths:
             raise SsmError(Diagnostic("E306", f"engine '{self.execution.engine.name}' draws no paths",
                                       help=('engine="particle" does',)))  # fmt: skip

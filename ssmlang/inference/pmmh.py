@@ -71,6 +71,13 @@ class Pmmh:
         return walker._replace(prior=self.target.prior(walker.z), key=jax.random.key_data(key),
                                likelihood=self.target.likelihood(walker.z, data, own))  # fmt: skip
 
+    def warmed(self, walkers: list[Walker], data: Any, iterations: int, bar: Progress) -> list[Walker]:
+        """The chains after so many iterations of which nothing is kept. Ctrl-C ends it."""
+        found, after = self.run(walkers, data, iterations, bar, "warm-up")
+        if found.interrupted:
+            raise KeyboardInterrupt
+        return after
+
     def run(self, walkers: list[Walker], data: Any, iterations: int, bar: Progress, phase: str
             ) -> tuple[Draws, list[Walker]]:  # fmt: skip
         """So many iterations of every chain; their draws, and the chains after them."""

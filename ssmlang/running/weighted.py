@@ -83,15 +83,14 @@ def _pmmh(model: Model, runner: Execution, bounds: Sequence[Bound], counts: Coun
         walkers = [sampler.begin(z, centre.cov, key, counts.warmup, data) for z, key in zip(points, keys)]
         early = counts.warmup // 2
         if early:
-            found, walkers = sampler.run(walkers, data, early, bar, "warm-up")
-            if not found.interrupted:
-                # The centre found by an approximation need not be that of the posterior.
-                middle = centre.at(np.mean([np.asarray(w.mean) for w in walkers], axis=0))
-                runner, variance = tuned_particles(model, runner, bounds, middle, counts.seed + 1, tuned)
-                sampler = pmmh_of(model, runner, runner.setting(bounds))
-                walkers = [sampler.restarted(w, data) for w in walkers]
+            walkers = sampler.warmed(walkers, data, early, bar)
+            # The centre found by an approximation need not be that of the posterior.
+            middle = centre.at(np.mean([np.asarray(w.mean) for w in walkers], axis=0))
+            runner, variance = tuned_particles(model, runner, bounds, middle, counts.seed + 1, tuned)
+            sampler = pmmh_of(model, runner, runner.setting(bounds))
+            walkers = [sampler.restarted(w, data) for w in walkers]
         if counts.warmup - early:
-            found, walkers = sampler.run(walkers, data, counts.warmup - early, bar, "warm-up")
+            walkers = sampler.warmed(walkers, data, counts.warmup - early, bar)
         found, _ = sampler.run(walkers, data, counts.draws, bar, "sampling")
     attrs = {"interrupted": found.interrupted, "warmup": counts.warmup, "started_from": centre.how,
              "acceptance_rate": float(found.stats["acceptance_rate"].mean()), **_said(runner, variance)}  # fmt: skip

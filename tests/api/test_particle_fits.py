@@ -84,17 +84,19 @@ def test_pgibbs(model, data, exact, tmp_path: Path) -> None:
     xr.testing.assert_identical(ssmlang.load(tmp_path / "fit.nc").smooth(draws=9), fit.smooth(draws=9))
 
 
-def test_smc2_and_its_evidence(model, data, exact) -> None:
+def test_smc2_and_its_evidence(model, data, exact, tmp_path: Path) -> None:
     fit = model.fit(data, "smc2", engine="particle", draws=600, chains=2, seed=1, progress="off")
     agree(fit, exact)
     known = model.fit(data, "smc2", draws=1000, chains=2, progress="off")
     assert known.engine == "kalman"
     a, b = (f.found.attrs["log_evidence"] for f in (fit, known))
     assert abs(a - b) < 0.4
+    fit.save(tmp_path / "fit.nc")
+    assert ssmlang.load(tmp_path / "fit.nc").found.attrs["log_evidence"] == pytest.approx(a)
 
 
 def test_svi_through_particles_says_what_it_is(model, data) -> None:
-    fit = model.fit(data, "svi", engine="particle", draws=50, warmup=63, chains=1, progress="off")
+    fit = model.fit(data, "svi", engine=Particle(particles=50), draws=50, warmup=63, chains=1, progress="off")
     assert "resampling" in fit.found.attrs["warning"] and np.isfinite(fit.found.attrs["elbo"])
     exact = model.fit(data, "svi", draws=50, warmup=63, chains=1, progress="off")
     assert "warning" not in exact.found.attrs

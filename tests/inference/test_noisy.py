@@ -52,7 +52,7 @@ def test_a_chain_on_an_unbiased_estimate_has_the_posterior_as_its_law() -> None:
         y = jnp.asarray(Y)
         keys = jax.random.split(jax.random.key(1), 3)
         walkers = [sampler.begin(np.zeros(2), np.eye(2), key, 1000, y) for key in keys]
-        _, walkers = sampler.run(walkers, y, 1000, bar, "warm-up")
+        walkers = sampler.warmed(walkers, y, 1000, bar)
         found, after = sampler.run(walkers, y, 8000, bar, "sampling")
     mean, cov, _ = exact()
     for i, name in enumerate(("a", "b")):

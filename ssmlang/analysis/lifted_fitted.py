@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ssmlang.analysis.budget import Budget, OutOfTime
 from ssmlang.analysis.closure_algebra import Element
 from ssmlang.analysis.closure_map import Koopman
 from ssmlang.analysis.closure_space import Span, common
@@ -31,6 +32,8 @@ from ssmlang.model.model import Lift, Model
 
 RIDGE = 1e-9
 """Beside the mean square of each coordinate over the states."""
+SECONDS = 2.0
+"""Processor time for the rows of K that algebra knows."""
 WHY = ("K is fitted at states drawn from the prior, and what it leaves over counts as Gaussian noise: the filter is an "
        "approximation")  # fmt: skip
 
@@ -78,9 +81,11 @@ class Closing:
 
 
 def closing(koopman: Koopman, functions: Sequence[Element], nodes: Nodes, fresh: Fresh) -> dict[int, Closing]:
-    """The coordinates whose mean one row on is a combination of the coordinates, by algebra."""
+    """The coordinates whose mean one row on is a combination of the coordinates, by algebra; those that take it long
+    are left to the regression, which finds the same to rounding."""
     found: dict[int, Closing] = {}
     noises = Noises(koopman, fresh)
+    tick, koopman.algebra.tick = koopman.algebra.tick, Budget(SECONDS).check
     for i, f in enumerate(functions):
         try:
             after = noises.after(f)
@@ -94,6 +99,9 @@ def closing(koopman: Koopman, functions: Sequence[Element], nodes: Nodes, fresh:
                 found[i] = Closing({j: nodes(c) for j, c in where.items()}, noisy)
         except Unsupported:
             continue
+        except OutOfTime:
+            break
+    koopman.algebra.tick = tick
     return found
 
 

@@ -11,7 +11,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
+    "continuous.md": ("buoy.nc", "the same by dt or by times: True True"),
     "discrete.md": ("recessions.png", "recession -0.359 expansion 1.164"),
+    "fitting.md": ("sv.nc", "True True"),
     "lifts.md": ("filtered.nc", "the lift is ahead of the EKF: True"),
     "residuals.md": ("residuals.png", "1899"),
     "streams.md": ("now.nc", "1 14."),

@@ -17,21 +17,14 @@ from ssmlang.lowering.draws import draw, gaussian, is_gaussian
 from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.model import expr
 from ssmlang.model.expr import Node
-from ssmlang.model.model import Dist, Equation, InitialEquation, Model, Noise, StochasticDifferential, Values
-
-SUBSTEPS = 64
-"""Steps of a stochastic differential equation from one row to the next."""
+from ssmlang.model.model import Dist, Equation, InitialEquation, Model, Noise, Values
 
 Paths = dict[str, Array]
 """Each series by name, (rows before 0 + T, size), as floats."""
 
 
-Increments = tuple[dict[str, Array], list[Array]]
-"""Increments of Wiener processes: shared ones by name, and each differential equation's own."""
-
-
-def nodes_of(item: Equation | InitialEquation | Noise | StochasticDifferential) -> list[Node]:
-    """The expressions of an equation, an initial law, a noise or a differential."""
+def nodes_of(item: Equation | InitialEquation | Noise) -> list[Node]:
+    """The expressions of an equation, an initial law or a noise."""
     law, value = getattr(item, "law", None), getattr(item, "value", None)
     return ([value] if value is not None else []) + (list(law.args.values()) if law is not None else [])
 
@@ -120,15 +113,11 @@ class Rows:
     def advance(self, key: Array, paths: Paths, t: Array, given: Mapping[str, np.ndarray], standard: Array) -> Paths:
         """Paths with row t drawn; entries that are `given` in row 0 stay as they are there.
 
-        `standard` is the row of `Rows.standard`; `key` is for the other laws and differential equations.
+        `standard` is the row of `Rows.standard`; `key` is for the other laws.
         """
         out, equations, used = dict(paths), self.model.equations, 0
         drawn = [e for e in equations if e.law is not None and not is_gaussian(e.law)]
-        many = len(drawn) + bool(self.model.differentials)
-        keys = list(jax.random.split(jax.random.fold_in(key, t), many)) if many else []
-        if self.model.differentials:
-            for name, values in self._step(keys.pop(), out, t).items():
-                out[name] = _write(out[name], self.before + t, np.arange(values.size), values, t, given[name])
+        keys = list(jax.random.split(jax.random.fold_in(key, t), len(drawn))) if drawn else []
         for equation in equations:
             env, kind = self.environment(out, t), self.values_of(equation)
             if equation.law is not None and is_gaussian(equation.law):
@@ -145,30 +134,6 @@ class Rows:
                 first += len(entries)
         return out
 
-    def _step(self, key: Array, paths: Paths, t: Array) -> dict[str, Array]:
-        """States of differential equations a row on: the drift by Heun's rule, the noise by Euler-Maruyama's."""
-        equations = self.model.differentials
-        names = list(dict.fromkeys(d.target.name for d in equations))
-        step = self._dt(self.environment(paths, t)) / SUBSTEPS
-        still = increments(equations, self.model)
-
-        def substep(i: Array, x: dict[str, Array]) -> dict[str, Array]:
-            leaves, tree = jax.tree.flatten(still)
-            keys = jax.random.split(jax.random.fold_in(key, i), len(leaves))
-            drawn = [jnp.sqrt(step) * jax.random.normal(k, w.shape) for k, w in zip(keys, leaves)]
-            noise = jax.tree.unflatten(tree, drawn)
-            drift = change(self, paths, t, x, still, step)
-            both = change(self, paths, t, x, noise, step)
-            again = change(self, paths, t, jax.tree.map(jnp.add, x, both), still, step)
-            return jax.tree.map(lambda x, f, fg, f2: x + fg + 0.5 * (f2 - f), x, drift, both, again)
-
-        return jax.lax.fori_loop(0, SUBSTEPS, substep, {n: paths[n][self.before + t - 1] for n in names})
-
-    def _dt(self, env: Environment) -> Array:
-        if "dt" in self.model.inputs:
-            return env.read("input", "dt", 0)
-        return jnp.asarray(self.model.constants["dt"], float)
-
     def definitions(self, paths: Paths) -> Paths:
         """The definitions that have a value a row."""
         wanted = {d.name: d.value for d in self.model.definitions.values() if d.series and d.value is not None}
@@ -177,37 +142,6 @@ class Rows:
         row = lambda t: evaluate(list(wanted.values()), self.environment(paths, t))
         found = jax.lax.map(row, jnp.arange(self.steps))
         return dict(zip(wanted, found))
-
-
-def increments(equations: Sequence[StochasticDifferential], model: Model) -> Increments:
-    """The shapes, as zeros, of the Wiener increments: shared ones by name, and each equation's own."""
-    found: dict[str, Array] = {}
-    own = []
-    for d in equations:
-        shape: tuple[int, ...] = (0,)
-        for node in expr.walk([d.value]):
-            if node.op == "ref" and node.attrs[0] == "increment" and node.attrs[1] != "dt":
-                if node.attrs[1] == "dW":
-                    shape = node.shape
-                else:
-                    found[node.attrs[1]] = jnp.zeros(node.shape)
-        own.append(jnp.zeros(shape))
-    return found, own
-
-
-def change(rows: Rows, paths: Paths, t: Array, x: dict[str, Array], noise: Increments, h: Array) -> dict[str, Array]:
-    """What the differential equations add to the states x within the step to row t, for a time h and increments."""
-    shared, own = noise
-    model = rows.model
-    moved = {n: jnp.zeros_like(v) for n, v in x.items()}
-    states = {("state", n, 1): v.reshape(model.states[n].shape) for n, v in x.items()}
-    for d, dw in zip(model.differentials, own):
-        given = {("increment", "dt", 0): h, ("increment", "dW", 0): dw,
-                 **{("increment", n, 0): v for n, v in shared.items()}}  # fmt: skip
-        value = evaluate([d.value], rows.environment(paths, t, {**states, **given}))[0].ravel()
-        at = np.asarray(d.target.entries)
-        moved[d.target.name] = moved[d.target.name].at[at].add(jnp.broadcast_to(value, at.shape))
-    return moved
 
 
 def _write(path: Array, row: Any, entries: np.ndarray, values: Array, t: Any, given: np.ndarray) -> Array:

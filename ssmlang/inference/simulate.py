@@ -11,12 +11,16 @@ import numpy as np
 from jax import Array
 
 from ssmlang.inference.forward import Paths, Rows, augmented_paths, nodes_of, reach
-from ssmlang.inference.stationary_start import chain_start, diffusion_start
+from ssmlang.inference.stationary_start import chain_start
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.stationary_start import GaussianStart
 from ssmlang.model import expr
 from ssmlang.model.differentials import stepped
+from ssmlang.model.flows import flowing
 from ssmlang.model.model import InitialEquation, Model
+
+SUBSTEPS = 64
+"""Steps from row to row of differential equations that are not linear."""
 
 
 class Simulator:
@@ -27,20 +31,19 @@ class Simulator:
     """
 
     def __init__(self, model: Model) -> None:
-        # Linear differential equations are drawn by their exact law over each step.
+        # Linear differential equations are drawn by their exact law over each step, the others in short steps.
         model, _ = stepped(model)
+        _require_laws(model)
+        model = flowing(model, SUBSTEPS)
         self.model = model
-        items = [*model.equations, *model.initials, *model.noises.values(), *model.differentials]
-        self.before = max(reach(model, items), 1 if model.differentials else 0)
+        self.before = reach(model, [*model.equations, *model.initials, *model.noises.values()])
         self.series = {**model.states, **model.observations, **model.noises}
         special = lambda kind: list(dict.fromkeys(t.name for i in model.initials if i.special == kind
                                                   for t in i.targets))  # fmt: skip
         self.diffuse = special("diffuse")
         stationary = special("stationary")
         self._chains = [n for n in stationary if model.states[n].values is not None]
-        driven = {d.target.name for d in model.differentials}
-        self._diffusions = [n for n in stationary if n in driven]
-        self._real = [n for n in stationary if model.states[n].values is None and n not in driven]
+        self._real = [n for n in stationary if model.states[n].values is None]
         self._start = GaussianStart(model, self._real, self.before) if self._real else None
         self._ordered = _in_order([i for i in model.initials if i.special is None])
         self._compiled: dict[Any, Any] = {}
@@ -101,10 +104,6 @@ class Simulator:
             for name, values in self._start.draw(keys[-1], rows.params).items():
                 out[name] = out[name].at[before - jnp.arange(before + 1)].set(values)
                 given[name][:] = True
-        if self._diffusions:
-            for name, value in diffusion_start(keys[-2], rows, out, self._diffusions).items():
-                out[name] = out[name].at[before].set(value)
-                given[name][:] = True
         for k, name in zip(keys[len(self._ordered) :], self._chains):
             out[name] = out[name].at[before].set(chain_start(k, self.model, name, rows.params))
             given[name][:] = True
@@ -163,6 +162,18 @@ class Simulator:
                      "is NaN, an argument out of its range",),
                     (f'first values can be given: simulate(..., init={{"{name}": ...}})',),
                 ))  # fmt: skip
+
+
+def _require_laws(model: Model) -> None:
+    """E350 for a stationary law of differential equations that are not linear."""
+    stationary = {t.name for i in model.initials if i.special == "stationary" for t in i.targets}
+    for d in model.differentials:
+        if d.target.name in stationary:
+            raise SsmError(Diagnostic(
+                "E350", f"'{d.target.name}' has no stationary law that can be drawn from", d.span,
+                "is not a linear equation with a constant diffusion",
+                help=(f"give its first law: `init {d.target.name} ~ ...`",),
+            ))  # fmt: skip
 
 
 def _in_order(initials: list[InitialEquation]) -> list[InitialEquation]:

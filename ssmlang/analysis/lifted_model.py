@@ -141,7 +141,7 @@ class Coordinates:
             if e.value is None:
                 return e
             return replace(e, value=self.affine(e.value, names))
-        if not gaussian(self.model, e.law):
+        if not gaussian(e.law):
             located = e.law.name in ("Normal", "MvNormal")
             reason = "its scale depends on the state" if located else f"{e.law.name} is not Gaussian"
             raise NotInTheLift(names, None, reason, e.law.span or e.span)

@@ -21,7 +21,7 @@ from ssmlang.analysis.scalars import Evaluator, Unsupported
 from ssmlang.analysis.skeleton import LOCATED, Key, Rows
 from ssmlang.model import expr, loading, sparse
 from ssmlang.model.expr import Node
-from ssmlang.model.model import Dist, Model
+from ssmlang.model.model import Dist
 from ssmlang.model.sparse import Sparse
 
 
@@ -176,7 +176,7 @@ def loadings(law: Dist) -> Sparse:
     return loading.block_diagonal([one(expr.index(batch, [expr.const(i)])) for i in range(size // d)])
 
 
-def gaussian(model: Model, law: Dist) -> bool:
+def gaussian(law: Dist) -> bool:
     """Whether a law is Gaussian with a scale that reads no state and no noise."""
     if law.name not in ("Normal", "MvNormal"):
         return False

@@ -12,8 +12,9 @@ from ssmlang.language.diagnostics import Diagnostic
 
 
 def key_of(seed: int, number: Any) -> Array:
-    """The key's words for series `number`."""
-    return jax.random.key_data(jax.random.fold_in(jax.random.key(seed), number))
+    """The key's words for series `number`: numbers, under the caller's own `jit` too."""
+    with jax.ensure_compile_time_eval():
+        return jax.random.key_data(jax.random.fold_in(jax.random.key(seed), number))
 
 
 def dies(engine: Any) -> bool:

@@ -61,10 +61,11 @@ class Likelihood:
                 raise SsmError(trouble)
         return found
 
-    def traced(self) -> Callable[[Mapping[str, Any]], Array]:
+    def traced(self, seed: int = 0) -> Callable[[Mapping[str, Any]], Array]:
         """A function of traced parameters, in double precision whatever the caller's."""
         function, quick = (self.execution.likelihood(self.setting, adjoint=a) for a in (False, True))
-        return in_double(lambda params: function(params, self.data), lambda params: quick(params, self.data))
+        data = self.execution.seeded(self.data, seed)
+        return in_double(lambda params: function(params, data), lambda params: quick(params, data))
 
 
 def log_likelihood(
@@ -80,7 +81,7 @@ def log_likelihood(
     make = lambda: Likelihood(execution, bounds)
     values = values_of(model, params)
     if any(isinstance(v, jax.core.Tracer) for v in values.values()):
-        return make().traced()(values)
+        return make().traced(seed)(values)
     with running(dtype, device):
         key = ("likelihood", tuple(bounds), dtype, device)
         return (execution.kept.get(key, make) if keepable(bounds) else make()).at(values, seed)

@@ -185,7 +185,7 @@ def test_parameters_are_checked(nile, flow, params, code) -> None:
 
 @pytest.mark.parametrize(
     ("options", "code"),
-    [({"engine": "kalmann"}, "E301"), ({"engine": "particle"}, "E302"), ({"dtype": "float16"}, "E712"),
+    [({"engine": "kalmann"}, "E301"), ({"engine": "amortized"}, "E302"), ({"dtype": "float16"}, "E712"),
      ({"device": "tpu"}, "E711")],
 )  # fmt: skip
 def test_options_are_checked(nile, flow, options, code) -> None:

@@ -81,4 +81,5 @@ def unbiased(logs: np.ndarray, exact: float) -> float:
 
 def off(draws: np.ndarray, exact: np.ndarray) -> float:
     """The largest distance of the mean over keys from the truth, in standard errors."""
-    return float(np.max(np.abs(draws.mean(0) - exact) / (draws.std(0, ddof=1) / np.sqrt(len(draws)))))
+    error = np.maximum(draws.std(0, ddof=1) / np.sqrt(len(draws)), 1e-9)
+    return float(np.max(np.abs(draws.mean(0) - exact) / error))

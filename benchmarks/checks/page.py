@@ -44,8 +44,8 @@ def _verdicts(found: Sequence[dict[str, Any]]) -> list[str]:
         rows.append(f"| {table} | {len(own)} | {numbers} | {median(seconds):.2f} | {max(seconds):.2f} |")
     return [
         "## Verdicts", "",
-        "Programs of the standard library (models, starters) and of the tests' tables of known answers; seconds of all "
-        "checks of a program, sympy imported before.", "",
+        "Models and starters are those of the standard library, others those of the tests' known answers; seconds "
+        "of all checks of a program, sympy imported before.", "",
         "| table | programs | proved | refuted | unknown | median s | longest s |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |", *rows,
     ]  # fmt: skip

@@ -29,15 +29,30 @@ Draw = Callable[[tuple[int, ...]], Array]
 
 
 class Held:
-    """The directions of the parameters that no held path shows. Raises Unsupported where a law cannot be held."""
+    """The directions of some parameters that no held path shows. Raises Unsupported where a law cannot be held.
 
-    def __init__(self, path: Path) -> None:
+    `hidden`: coordinates that the noise-free path does not tell. What no held path shows moves these alone, and those
+    that are not on that path: a held path with no noise is a noise-free one.
+    """
+
+    def __init__(self, path: Path, hidden: Sequence[Coordinate]) -> None:
         if path.model.differentials:
             raise Unsupported("noise in continuous time is not held")
+        equations = [n for e in path.model.equations for n in _all(e)]
+        switches = [n for n in expr.walk(equations) if n.kind == "bool"]
+        if any(n.op == "time" for n in expr.walk(switches)):
+            raise Unsupported("the equations change at some row, which may be a late one")
         self.path = path
-        self.coords: list[Coordinate] = coordinates(path.model, sorted(path.read))
+        self.coords = [*hidden, *coordinates(path.model, sorted(path.read - path.followed))]
         if len(self.coords) > MOST:
             raise Unsupported(f"{len(self.coords)} parameters are more than this check takes ({MOST})")
+
+    @property
+    def steps(self) -> int:
+        """Rows to look at: of known paths, each shows one more function of the parameters or none does, once what they
+        move has had time to reach an observation."""
+        states = sum(s.size for s in self.path.model.states.values()) * self.path.memory
+        return 2 * len(self.coords) + states + 6
 
     def unseen(self, steps: int, seed: int) -> tuple[Array, Array]:
         """Values of the coordinates at a random point, and the unseen directions (coordinates, k), modulo P."""
@@ -74,7 +89,9 @@ class Held:
             own, flat = jac[:, : len(self.coords)], jac[:, len(self.coords) :]
             if flat.any():
                 left, s, _ = np.linalg.svd(flat)
+                size = np.abs(own).max(initial=0)
                 own = left[:, int((s > 1e-10 * s.max(initial=0)).sum()) :].T @ own
+                own = np.where(np.abs(own) > 1e-9 * size, own, 0.0)  # what cancels leaves rounding
             rows.append(own)
         return float_rank(np.concatenate(rows), np.ones(len(self.coords)))[0]
 
@@ -86,7 +103,11 @@ class Held:
         expressions = Expressions(calculus, duals(self.path.model, calculus, values, self.coords), self.path._floats)
         rows = HeldRows(self.path, calculus, expressions, random, ring, {k: len(self.coords) + i
                                                                          for i, k in enumerate(flat)})  # fmt: skip
-        found = [d for t in range(steps) for d in rows.observed(t)] + rows.unchanged
+        found: list[Dual] = []
+        for t in range(steps):
+            self.path.budget.check()
+            found += rows.observed(t)
+        found += rows.unchanged
         parts = [d.tangent.reshape(directions, -1) for d in found if d.tangent is not None]
         return np.concatenate(parts, axis=1).T if parts else np.zeros((0, directions), np.int64)
 

@@ -60,17 +60,17 @@ def _findings(context: Context, path: Path, steps: int, null: np.ndarray) -> lis
     model = context.model
     if not _agrees(path, steps, len(path.coords) - null.shape[1]):
         return _all_unknown(context, "the rank on the noise-free path differs in exact and in double precision")
-    held = _held(path, steps)
+    hidden = {path.coords[i] for i in np.flatnonzero(null.any(axis=1))}
+    held = _held(path, [k for k in path.coords if k in hidden])
     made: list[Finding] = []
     verdicts: dict[Coordinate, Finding] = {}
     lost: list[Finding] = []
     if held is not None:
-        sample = _within(held.unseen, steps, len(held.coords))
-        for group in _components(held.unseen(steps, 1)[1]):
+        sample = _within(held.unseen, held.steps, len(held.coords))
+        for group in _components(held.unseen(held.steps, 1)[1]):
             coords = [held.coords[i] for i in group]
             lost.append(_lost(context, coords, sample(group), _told(path, null, coords)))
             verdicts.update(dict.fromkeys(coords, lost[-1]))
-    hidden = {path.coords[i] for i in np.flatnonzero(null.any(axis=1))}
     seen = [k for k in path.coords if k not in hidden and k not in verdicts]
     if seen:
         who = words.listed(words.names(model, seen))
@@ -103,14 +103,14 @@ def _all_unknown(context: Context, reason: str) -> list[Finding]:
     return [*made, Finding(PROPERTY, "unknown", reason)]
 
 
-def _held(path: Path, steps: int) -> Held | None:
+def _held(path: Path, hidden: Sequence[Coordinate]) -> Held | None:
     """The paths whose randomness is held, where there are any on which double precision agrees."""
     try:
-        held = Held(path)
+        held = Held(path, hidden)
         if not held.coords:
             return None
-        numeric = held.rank(steps)
-        exact = len(held.coords) - held.unseen(steps, 1)[1].shape[1]
+        numeric = held.rank(held.steps)
+        exact = len(held.coords) - held.unseen(held.steps, 1)[1].shape[1]
     except (Unsupported, OutOfTime, NoRoot, np.linalg.LinAlgError):
         return None
     return None if numeric is not None and numeric > exact else held

@@ -109,6 +109,13 @@ def test_a_model_of_learned_states_alone_has_nothing_to_identify() -> None:
         assert not [f for f in findings(text + more)[0] if f.verdict == "refuted"]
 
 
+def test_a_parameter_of_late_rows_is_not_refuted() -> None:
+    """What changes with the row number may do so after all rows that are looked at."""
+    text = "param a, s ~ HalfNormal(1)\nstate x\nobs y\ninit x = 1\nx[t] = sin(x[t-1]) + (if t > 300 then a else 0)\n"
+    found, _ = findings(text + "y[t] ~ Normal(x[t], s)\n")
+    assert [f.verdict for f in found if "a" in f.property.split()] == ["unknown"]
+
+
 def test_entries_of_an_array_are_asserted_one_by_one() -> None:
     text = (
         "param b[2] ~ Normal(0, 1)\nparam c ~ Normal(0, 1)\nparam sd ~ HalfNormal(1)\ninput u, v\nobs y\n"

@@ -15,6 +15,7 @@ PAGES = {
     "discrete.md": ("recessions.png", "recession -0.359 expansion 1.164"),
     "fitting.md": ("sv.nc", "True True"),
     "lifts.md": ("filtered.nc", "the lift is ahead of the EKF: True"),
+    "particles.md": ("volatility.png", "less spread: True"),
     "non_gaussian.md": ("vans.png", "Laplace is within a tenth: True"),
     "residuals.md": ("residuals.png", "1899"),
     "streams.md": ("now.nc", "1 14."),

@@ -266,7 +266,7 @@ class GeneralMoments(Moments):
                 raise SsmError(not_a_number(name, self.bound.time.label(int(np.flatnonzero(bad)[0]))))
         row = death(arrays["log_likelihood"])
         if row is not None and dies(self.execution.engine):
-            raise SsmError(died(self.execution.engine.particles, self.bound.time.label(row)))
+            raise SsmError(died(self.execution.engine, self.bound.time.label(row)))
         arrays = {k: v[self.first :] for k, v in arrays.items() if k not in self._left_out}
         if self.first:
             arrays.pop("ess", None)

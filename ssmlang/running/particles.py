@@ -28,11 +28,11 @@ def death(terms: np.ndarray) -> int | None:
     return int(rows[0]) if len(rows) and len(rows) < max(len(terms), 2) else None
 
 
-def died(particles: int, row: str) -> Diagnostic:
-    """E723: particles that have died."""
+def died(engine: Any, row: str) -> Diagnostic:
+    """E723: the particles of an engine have died."""
+    particles, name = engine.particles, type(engine).__name__
     return Diagnostic(
         "E723", f"no particle can have given what is observed at {row}",
         why=(f"the observation has density zero, to rounding, at each of {particles:,} particles",),
-        help=("look at that row, and at the parameters; or more particles: engine=ssmlang.engines.Particle("
-              f"particles={10 * particles})",),
+        help=(f"look at that row, and at the parameters; or take more: {name}(particles={10 * particles})",),
     )  # fmt: skip

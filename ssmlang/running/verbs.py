@@ -99,7 +99,7 @@ def _undefined(
             return not_a_number("log_likelihood", bound.time.label(int(np.flatnonzero(np.isnan(terms))[0])))
         row = death(terms)
         if dies(execution.engine) and row is not None:
-            return died(execution.engine.particles, bound.time.label(row))
+            return died(execution.engine, bound.time.label(row))
         if np.isneginf(terms).all():
             return None
     return not_a_number("log_likelihood", "some row")

@@ -145,6 +145,12 @@ class Fit:
         if self.found.states is not None:
             return ready.with_paths(smoothed, each, count)  # type: ignore[attr-defined]
         wanted = [(p, 1) for p in (each * -(-count // len(each)))[:count]] if len(each) > 1 else [(each[0], count)]
+        if not self._runner.engine.requires.linear:
+            with running(self.dtype, self.device):
+                drawn = [ready.at(p, paths=n, seed=self.seed, first=series * count + k)["paths"].values[:n]
+                         for k, (p, n) in enumerate(wanted)]  # fmt: skip
+            found = smoothed.assign(paths=(("path", "time", "state"), np.concatenate(drawn)))
+            return found.assign_coords(path=np.arange(count)).assign_attrs(seed=self.seed)
         arrays = {name: smoothed[name].values for name in ("mean", "cov", "sd") if name in smoothed}
         with running(self.dtype, self.device):
             return with_paths(smoothed, ready, arrays, wanted, self.seed, series * count)
@@ -193,6 +199,7 @@ class Fit:
         def parts() -> Iterator[dict[str, np.ndarray]]:
             for params in self._thinned(draws):
                 part = ready.arrays(params)
+                part.pop("paths", None)  # draws are no moments
                 for of in ("", "observed_"):
                     if f"{of}mean" in part:
                         variance = np.diagonal(part[f"{of}cov"], axis1=-2, axis2=-1)

@@ -53,7 +53,7 @@ class DrawnMoments(GeneralMoments):
         super().__init__(model, execution, verb, bound, steps=steps, future=future)
         self.memory = memory.reshape(-1, *memory.shape[2:])
         self.known, self.seed = bound.steps, seed
-        key = ("drawn", self.setting.latent, verb)
+        key = ("drawn", self.setting.latent, self.setting.substeps, verb)
         store = vars(execution).setdefault("_drawn", {})
         if key not in store:
             store[key] = jax.jit(self._of_draw)
@@ -87,7 +87,10 @@ class DrawnMoments(GeneralMoments):
         key = jax.random.fold_in(jax.random.key(self.seed), params.number)
         return self._drawn(floats(params), self.series, jnp.asarray(given), jnp.asarray(self.known), key)
 
-    def arrays(self, params: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    def arrays(self, params: Mapping[str, Any], seed: int = 0, number: int = 0, paths: int = 0
+               ) -> dict[str, np.ndarray]:  # fmt: skip
+        """By name, of one draw: its states are numbers, and nothing is drawn but what follows them."""
+        del seed, number, paths
         return self._named(self._found(params)[1], params)
 
     def with_paths(self, smoothed: xr.Dataset, draws: Sequence[Draw], count: int) -> xr.Dataset:

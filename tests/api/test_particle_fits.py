@@ -61,6 +61,8 @@ def test_pmmh(model, data, exact, tmp_path: Path) -> None:
     fit.save(tmp_path / "fit.nc")
     again = ssmlang.load(tmp_path / "fit.nc")
     assert again._runner.engine == fit._runner.engine
+    paths = fit.smooth(draws=2, paths=3)["paths"]
+    assert paths.shape == (3, 30, 1) and len(np.unique(paths[:, 0])) == 3
     xr.testing.assert_identical(again.smooth(draws=3)["mean"], fit.smooth(draws=3)["mean"])
 
 

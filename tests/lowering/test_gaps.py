@@ -51,3 +51,18 @@ def test_the_example_of_the_code() -> None:
     with pytest.raises(ssmlang.SsmError, match="E413"):
         exec(REGISTRY["E413"].wrong.text, {})
     exec(REGISTRY["E413"].mended.text, {})
+
+
+def test_an_autoregression_of_order_two_with_a_gap() -> None:
+    """The first two rows are known numbers; the row that is missing is integrated out of the rest's joint law."""
+    model = ssmlang.compile("obs y\ny[t] ~ Normal(0.5 * y[t-1] + 0.2 * y[t-2], 1)\n")
+    y = np.array([0.3, -0.2, 0.9, np.nan, 0.1, 1.3])
+    # (I - B) y = b + e for rows 2..5, given rows 0 and 1
+    B = 0.5 * np.eye(4, k=-1) + 0.2 * np.eye(4, k=-2)
+    b = np.array([0.5 * y[1] + 0.2 * y[0], 0.2 * y[1], 0.0, 0.0])
+    spread = np.linalg.inv(np.eye(4) - B)
+    seen = [0, 2, 3]
+    S = (spread @ spread.T)[np.ix_(seen, seen)]
+    rest = (y[2:] - spread @ b)[seen]
+    exact = -0.5 * (rest @ np.linalg.solve(S, rest) + np.linalg.slogdet(2 * np.pi * S)[1])
+    assert float(model.log_likelihood({"y": y}, {})) == pytest.approx(exact, abs=1e-12)

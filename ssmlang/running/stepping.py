@@ -178,7 +178,8 @@ def _check(execution: Execution) -> None:
     name = execution.engine.name
     if name not in ONLINE:
         able = " or ".join(f"engine={n!r}" for n in ONLINE)
-        why, help = ("it works on all rows of a series together",), (f"{able} does",)
+        others = f"{able} does" if execution.engine.requires.linear else "`model.filter` takes all the rows so far"
+        why, help = ("it works on all rows of a series together",), (others,)
         raise SsmError(Diagnostic("E312", f"engine '{name}' does not take rows one at a time", why=why, help=help))
     form = execution.form
     sums = form.whole_past

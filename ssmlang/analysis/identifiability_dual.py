@@ -280,6 +280,8 @@ class Expressions:
         match op:
             case "expm1":
                 return c.sub(c.function("exp", x), one)
+            case "exprel":
+                return c.mul(c.sub(c.function("exp", x), one), c.reciprocal(x))
             case "log1p":
                 return c.function("log", c.add(one, x))
             case "sigmoid":

@@ -86,6 +86,8 @@ def initial_form(reader: Reader, transition: Rows, depth: int) -> tuple[InitialF
     moved = [(at, _on_first_rows(rows, offset, widths, n, D)) for at, rows, offset in parts if len(at)]
     whole = scatter(moved, D * n, widths)
     stationary = _stationary(reader, transition, initials, group) if len(group) else None
+    if stationary is not None:
+        _refuse_rows_before(reader)
     first = _first_observations(reader, laws)
     return InitialForm(whole, D, widths["xi"], widths["delta"], given, stationary), first
 
@@ -162,6 +164,26 @@ def _over_steady_steps(reader: Reader, by_entry: Rows, group: np.ndarray) -> Row
     rest = np.flatnonzero(~driven)
     placed = [(places, rows) for places, rows in parts if rows is not None]
     return scatter([*placed, (rest, by_entry.take(rest))] if len(rest) else placed, n, reader.stacking.widths)
+
+
+def _refuse_rows_before(reader: Reader) -> None:
+    """An obstacle where an observation of row 0 reads what a differential equation drives at a row before, which is at
+    no known time where the steps come with the data."""
+    if "dt" not in reader.model.inputs:
+        return
+    driven = {t.name for e in reader.model.equations if e.steady is not None for t in e.targets}
+    for e in reader.model.equations:
+        if e.steady is not None:
+            continue
+        nodes = [e.value] if e.value is not None else list(e.law.args.values()) if e.law is not None else []
+        for node in expr.walk(nodes):
+            if node.op == "ref" and node.attrs[0] == "state" and node.attrs[1] in driven and node.attrs[2] != 0 and (
+                    e.role == "emission" and (node.attrs[1], node.attrs[2]) not in e.guarded):  # fmt: skip
+                reader.obstacles.append(Obstacle(
+                    "E305", f"{node.attrs[1]} has no stationary law in the row before the first", node.span or e.span,
+                    "is read there by row 0, at no known time", "give its first rows another law",
+                ))  # fmt: skip
+                return
 
 
 def _stationary(reader: Reader, transition: Rows, initials: Sequence[InitialEquation], group: np.ndarray

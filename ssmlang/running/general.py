@@ -313,7 +313,7 @@ class GeneralMoments(Moments):
         drawn = arrays.pop("paths", None)
         found = self._labelled(arrays, self.execution.plain.at(params), keep, self._about | said)
         if drawn is not None:
-            drawn = drawn[:paths] if paths else drawn
+            drawn = (drawn[:paths] if paths else drawn)[:, -found.sizes["time"] :]
             found = found.assign(paths=(("path", "time", "state"), drawn)).assign_coords(path=np.arange(len(drawn)))
         elif paths and hasattr(self.execution.engine, "paths"):
             numbers = np.arange(first, first + paths)

@@ -36,8 +36,8 @@ class Stepper:
     """The functions of one model and one engine. Raises E312 where one of them has no rows one at a time."""
 
     def __init__(self, execution: Execution) -> None:
-        self.model, self.form, self.engine = execution.model, execution.form, execution.engine
         _check(execution)
+        self.model, self.form, self.engine = execution.model, execution.form, execution.engine
         # Whatever is read at a lag may be missing in a row to come; as part of the state it is right everywhere.
         self.lowering = execution.lowering(tuple(self.form.read_back), False)
         self.online = ONLINE[self.engine.name]

@@ -212,6 +212,8 @@ def test_seeds_reach_the_engine() -> None:
     drawn = [model.smooth(data, {}, engine, paths=p, seed=s).paths for p, s in ((5, 1), (5, 1), (5, 2), (300, 1))]
     assert drawn[0].sizes == {"path": 5, "time": 4, "state": 1} and drawn[3].sizes["path"] == 300
     assert drawn[0].equals(drawn[1]) and not drawn[0].equals(drawn[2])
+    last = model.smooth(data, {}, engine, keep="last", seed=1)
+    assert last.paths.sizes == {"path": 200, "time": 1, "state": 1}
     ahead = [model.forecast(data, {}, 3, engine, seed=s)["mean"].values for s in (1, 1, 2)]
     assert (ahead[0] == ahead[1]).all() and (ahead[0] != ahead[2]).any()
 

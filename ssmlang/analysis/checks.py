@@ -27,7 +27,7 @@ CHECKS = (
 )
 """Modules that hold a `check`."""
 APPLIES: dict[str, Callable[[Context], bool]] = {
-    "ssmlang.analysis.lie": lambda context: not isinstance(context.form, LinearForm),
+    "ssmlang.analysis.lie": lambda c: not isinstance(c.form, LinearForm) or bool(c.model.differentials),
     "ssmlang.analysis.filter_stability": lambda context: context.linear is not None,
     "ssmlang.analysis.information": lambda context: context.rows is not None,
     "ssmlang.analysis.closure": lambda context: bool(context.model.lifts),

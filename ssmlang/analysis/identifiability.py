@@ -55,7 +55,7 @@ def check(context: Context) -> list[Finding]:
     model = context.model
     if not any(not p.augment for p in model.parameters.values()):
         return []
-    if not isinstance(context.form, LinearForm):
+    if not isinstance(context.form, LinearForm) or context.model.differentials:
         from ssmlang.analysis.identifiability_nonlinear import check_skeleton
 
         return check_skeleton(context)

@@ -52,7 +52,8 @@ class Study:
 
 def check(context: Context) -> list[Finding]:
     """One finding, or one for each `assert observable(...)`. Linear programs are another check's."""
-    if isinstance(context.form, LinearForm) or not context.model.observations or not context.model.equations:
+    linear = isinstance(context.form, LinearForm) and not context.model.differentials
+    if linear or not context.model.observations or not context.model.equations:
         return []
     lifts = {lift.name for lift in context.model.lifts}
     claims = [c for c in asserted(context.model, "observable", "detectable") if not set(c[1]) <= lifts]

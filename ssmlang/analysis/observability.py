@@ -17,7 +17,7 @@ MOST_UNLESS = 6
 def check(context: Context) -> list[Finding]:
     """A finding for each block that loses something, or one for the whole model; and one for each assertion."""
     form = context.form
-    if not context.model.states or not isinstance(form, LinearForm):
+    if not context.model.states or not isinstance(form, LinearForm) or context.model.differentials:
         return []
     if form.whole_past:
         reason = "a sum over the whole past has no finite state whose rank could be looked at"

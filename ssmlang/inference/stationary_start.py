@@ -13,6 +13,7 @@ from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.lowering.laws import complete_arguments
 from ssmlang.model import expr
+from ssmlang.model.chain_obstacles import nodes_of
 from ssmlang.model.model import Dist, Equation, Model, State
 
 
@@ -64,6 +65,6 @@ def _width(state: State) -> int:
 
 
 def _changes(e: Equation, name: str) -> bool:
-    nodes = _nodes(e)
+    nodes = nodes_of(e)
     own = {("state", name, 1)}
     return expr.varies(nodes) or bool(expr.references(nodes) - own)

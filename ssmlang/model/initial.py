@@ -176,9 +176,12 @@ def _refuse_rows_before(reader: Reader) -> None:
         if e.steady is not None:
             continue
         nodes = [e.value] if e.value is not None else list(e.law.args.values()) if e.law is not None else []
-        for node in expr.walk(nodes):
-            if node.op == "ref" and node.attrs[0] == "state" and node.attrs[1] in driven and node.attrs[2] != 0 and (
-                    e.role == "emission" and (node.attrs[1], node.attrs[2]) not in e.guarded):  # fmt: skip
+        if e.role != "emission":
+            continue
+        # What nobody wrote (no span) is a probe for a start that is drawn; only row 0 of it is used.
+        for node in (n for n in expr.walk(nodes) if n.op == "ref" and n.span is not None):
+            sort, name, lag = node.attrs
+            if sort == "state" and name in driven and lag != 0 and (name, lag) not in e.guarded:
                 reader.obstacles.append(Obstacle(
                     "E305", f"{node.attrs[1]} has no stationary law in the row before the first", node.span or e.span,
                     "is read there by row 0, at no known time", "give its first rows another law",

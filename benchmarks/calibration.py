@@ -57,7 +57,7 @@ y[t] ~ Normal(x[t], 0.5)
 param s ~ LogNormal(-1.5, 0.5)
 param m ~ Normal(1, 0.5)
 state x
-obs y in 0..
+obs y
 init x ~ Normal(0, 0.3)
 x[t] ~ Normal(x[t-1], s)
 y[t] ~ Poisson(exp(m + x[t]))

@@ -17,6 +17,7 @@ PAGES = {
     "lifts.md": ("filtered.nc", "the lift is ahead of the EKF: True"),
     "particles.md": ("volatility.png", "less spread: True"),
     "non_gaussian.md": ("vans.png", "Laplace is within a tenth: True"),
+    "nonlinear.md": ("smoothed.nc", "the rows sum to it: True"),
     "residuals.md": ("residuals.png", "1899"),
     "streams.md": ("now.nc", "1 14."),
     "weights.md": ("weights.png", "the sum is the estimate: True"),

@@ -29,8 +29,8 @@ def _cold(times: Sequence[Cold], alone: float) -> list[str]:
     return [
         "## The whole command, cold", "",
         "`ssmlang check FILE` in a process of its own, bytecode at hand, the least of two runs; importing sympy alone "
-        f"took {alone:.2f} s here (0.3 s on an idle core: times grow with what else the machine does), and models whose "
-        "coefficients are plain numbers do without it.", "",
+        f"took {alone:.2f} s here (0.3 s on an idle core: times grow with what else the machine does), and models "
+        "whose coefficients are plain numbers do without it.", "",
         "| program | seconds | bound |", "| --- | ---: | ---: |", *rows,
     ]  # fmt: skip
 

@@ -57,7 +57,7 @@ REQUIRES = {
         linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True
     ),
     "gauss_hermite": Requirements(
-        linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True
+        linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True, few=8
     ),
     "ipls": Requirements(linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True),
     "dual_ekf": Requirements(

@@ -8,6 +8,7 @@ from ssmlang.engines.requirements import Requirements
 from ssmlang.language.source import Span
 from ssmlang.model import expr
 from ssmlang.model.conditional import parts_of
+from ssmlang.model.differentials import stepped
 from ssmlang.model.expr import Node
 from ssmlang.model.model import Dist, Equation, InitialEquation, Model
 from ssmlang.model.obstacles import Obstacle
@@ -44,6 +45,9 @@ def lacking(model: Model, requires: Requirements, able: Iterable[str] = ()) -> l
         for law in _laws(model):
             if law.name in WITHOUT_MOMENTS:
                 bar("works with means and variances", law.span, f"{law.name} has none")
+    size = sum(v.size for v in model.states.values()) + sum(p.size for p in model.parameters.values() if p.augment)
+    if requires.few and size > requires.few:
+        bar(f"sets a grid of points: {requires.few} entries of the states at most, here are {size}", None, "")
     if requires.augmented and not any(p.augment for p in model.parameters.values()):
         why = "none is augmented: write `augment param ...`, or compile(..., augment={...})"
         found.append(Obstacle("E306", "engine 'kalman' needs an augmented parameter", None, "", "", why, by))
@@ -186,7 +190,9 @@ def preferred(model: Model) -> tuple[str, ...]:
 def rule(model: Model) -> tuple[str, ...]:
     """`preferred` in words."""
     order = ", then ".join(preferred(model))
-    return (f"auto takes the first that can run it of: {order}",)
+    names = dict.fromkeys(d.target.name for d in stepped(model)[0].differentials)
+    steps = (f"in continuous time and not linear: {', '.join(names)}; moved in short steps, as many as the data need",)
+    return (f"auto takes the first that can run it of: {order}", *(steps if names else ()))
 
 
 def said(name: str, model: Model, purpose: str) -> str:

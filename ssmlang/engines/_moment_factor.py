@@ -10,6 +10,8 @@ See `triangular.tria` for the derivatives: they are of first order. Fields named
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -23,6 +25,9 @@ from ssmlang.engines.triangular import Rule, tria
 
 class FactorRows(Rows):
     """`Rows` in factor form; points need weights that are not negative."""
+
+    repeatable: ClassVar[bool] = False
+    """Where rank is lost rounding decides how a factor is turned, and a derivative belongs to one way of turning it"""
 
     def first(self) -> Law:
         found = super().first()

@@ -57,7 +57,7 @@ def log_likelihood(rows: Rows, taken: Update, y: Float[Array, "T m"]) -> Float[A
 
         begun = (start, jnp.zeros((), z.dtype))
         # Backwards, a row is worked out again from the law it began with: quicker than reading all of it back.
-        again = jax.checkpoint(body, prevent_cse=False)
+        again = jax.checkpoint(body, prevent_cse=False) if rows.repeatable else body
         return jax.lax.scan(again, begun, (jnp.arange(len(y)), y, z))[0][1]
 
     value = with_slopes(run, rows.fused)(start, y, z, last)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +22,9 @@ ZERO = 16.0
 
 class Rows:
     """The maps of a program as a linearisation takes them; element by element where the memory is small."""
+
+    repeatable: ClassVar[bool] = True
+    """Whether a row worked out a second time gives the same numbers to rounding"""
 
     def __init__(self, program: Nonlinear, way: Linearisation) -> None:
         self.program, self.way = program, way

@@ -21,7 +21,7 @@ class GaussHermite(MomentEngine):
     order: int = 5
 
     name: ClassVar[str] = "gauss_hermite"
-    requires: ClassVar[Requirements] = APPROXIMATE
+    requires: ClassVar[Requirements] = APPROXIMATE._replace(few=8)
 
     def __post_init__(self) -> None:
         super().__post_init__()

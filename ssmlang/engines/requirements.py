@@ -49,3 +49,5 @@ class Requirements(NamedTuple):
     """Of a nonlinear program: some parameter is augmented."""
     smooths: bool = True
     """Whether it gives the law of a row given all data."""
+    few: int = 0
+    """Of a nonlinear program: how many entries its states and augmented parameters may have together; 0: any number"""

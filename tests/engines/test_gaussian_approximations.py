@@ -62,9 +62,8 @@ def test_so_has_its_derivative(engine):
     program, _, y = both(kind, additive)
 
     def value(scale, engine, make):
-        moved = jax.tree.map(jnp.asarray, program)
-        moved = type(program)(moved.F * scale, moved.c, moved.G * scale, moved.H, moved.d, moved.J * scale,
-                              moved.initial, program.structure)  # fmt: skip
+        F, c, G, H, d, J = (jnp.asarray(getattr(program, n)) for n in "FcGHdJ")
+        moved = type(program)(F * scale, c, G * scale, H, d, J * scale, program.initial, program.structure)
         return engine.log_likelihood(make(moved), y)
 
     found = jit(jax.grad(lambda s: value(s, engine, lambda p: as_nonlinear(p, additive))))(1.0)

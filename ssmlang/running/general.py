@@ -70,6 +70,11 @@ class GeneralExecution(Execution):
             self._programs[latent, substeps] = self.lowered(model, latent)
         return self._programs[latent, substeps]
 
+    @property
+    def in_steps(self) -> bool:
+        """Whether differential equations that are not linear move in short steps."""
+        return bool(self._spec.differentials)
+
     @cached_property
     def _substeps(self) -> Substeps:
         return Substeps(self._spec, walks_of(self._spec))
@@ -245,6 +250,8 @@ class GeneralMoments(Moments):
         self._left_out = ("predicted_mean", "predicted_cov", "log_likelihood") if ahead else ()
         self._states = self.general.states
         self._about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb)
+        if execution.in_steps:
+            self._about |= {"substeps": self.setting.substeps}
         self._templates = Kept(4)
 
     def arrays(self, params: Mapping[str, Any], seed: int = 0, number: int = 0, paths: int = 0

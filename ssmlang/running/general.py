@@ -325,7 +325,7 @@ class GeneralMoments(Moments):
         elif paths and hasattr(self.execution.engine, "paths"):
             numbers = np.arange(first, first + paths)
             keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.key(seed), k))(numbers)
-            drawn = np.asarray(self.execution.paths(self.setting)(floats(params), self.series, keys))
+            drawn = np.asarray(cast(Any, self.execution).paths(self.setting)(floats(params), self.series, keys))
             drawn = drawn[:, : self.bound.steps, : found.sizes["state"]]
             found = found.assign(paths=(("path", "time", "state"), drawn[:, -found.sizes["time"] :]))
             return found.assign_coords(path=np.arange(paths)).assign_attrs(seed=seed)

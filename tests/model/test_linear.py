@@ -13,7 +13,7 @@ from ssmlang.model.model import Model
 
 MODELS = Path(__file__).parents[2] / "stdlib" / "models"
 LINEAR = ("nile", "ar", "arma", "var", "dynamic_factor", "tracking", "panel", "airline", "trend_cycle", "nowcast",
-          "fractional")  # fmt: skip
+          "fractional", "ou")  # fmt: skip
 
 
 def model(text: str) -> Model:

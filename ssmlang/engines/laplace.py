@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar, Self
 
 import jax
@@ -11,7 +12,7 @@ from jaxtyping import Array, Float
 
 from ssmlang.engines import _riccati as riccati
 from ssmlang.engines import _scalar_mode as scalar
-from ssmlang.engines._expansion import log_emissions, open_up, tamed
+from ssmlang.engines._expansion import Numbers, World, log_emissions, open_up, tamed
 from ssmlang.engines._gaussian_means import mean_of, moments
 from ssmlang.engines._mode import Fit, fit
 from ssmlang.engines._mode_filter import by_rows, shares
@@ -57,13 +58,10 @@ class Laplace(EngineBase):
     def log_likelihood(self, program: Nonlinear, y: Float[Array, "T m"]) -> Float[Array, ""]:
         """Laplace's approximation of the log-density of y."""
         world, numbers = open_up(program, y)
-        if self.once and scalar.fits(world):
-            emission = scalar.emission_of(world, numbers)
-            rows, _, _ = scalar.rows_of(world, numbers)
-            value = scalar.log_likelihood(emission.function, rows, emission.numbers, self.iterations)
+        if not scalar.fits(world):
+            value = _formula(world, numbers, self.iterations)
         else:
-            found = fit(world, numbers, self.iterations)
-            value = jnp.sum(found.joint - riccati.log_dets(found.f))
+            value = (_scalar_once if self.once else _scalar)(world, numbers, self.iterations)
         return jnp.where(program.exists, value, -jnp.inf)
 
     def log_likelihood_terms(self, program: Nonlinear, y: Float[Array, "T m"]) -> Float[Array, " T"]:
@@ -90,6 +88,27 @@ class Laplace(EngineBase):
         terms = terms_of(program, found, log_emissions(world, numbers, found.path.s))
         return Estimated(found.path.s[:, :n], cov[:, :n, :n], signal, spread, terms, definition_mean=lets,
                          definition_sd=_sd(lets_cov))  # fmt: skip
+
+
+def _formula(world: World, numbers: Numbers, iterations: int) -> Float[Array, ""]:
+    found = fit(world, numbers, iterations)
+    return jnp.sum(found.joint - riccati.log_dets(found.f))
+
+
+def _scalar_once(world: World, numbers: Numbers, iterations: int) -> Float[Array, ""]:
+    emission, (rows, _, _) = scalar.emission_of(world, numbers), scalar.rows_of(world, numbers)
+    return scalar.log_likelihood(emission.function, rows, emission.numbers, iterations)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 2))
+def _scalar(world: World, numbers: Numbers, iterations: int) -> Float[Array, ""]:
+    """The value by the short way, derivatives of any order by the long one."""
+    return _scalar_once(world, numbers, iterations)
+
+
+@_scalar.defjvp
+def _scalar_rule(world: World, iterations: int, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    return jax.jvp(lambda numbers: _formula(world, numbers, iterations), primals, tangents)
 
 
 def terms_of(program: Nonlinear, found: Fit, emitted: Float[Array, " T"]) -> Float[Array, " T"]:

@@ -1,0 +1,76 @@
+"""Stochastic volatility and counts through the verbs of a model, by the engines at the mode."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ssmlang
+from ssmlang.language.diagnostics import SsmError
+
+VOLATILITY = """
+param mu ~ Normal(-1, 2)
+param phi in (-1, 1) ~ Normal(0.95, 0.1)
+param sd ~ HalfNormal(0.5)
+state h
+obs r
+let volatility[t] = exp(h[t] / 2)
+init h ~ Stationary()
+h[t] ~ Normal(mu + phi * (h[t-1] - mu), sd)
+r[t] ~ Normal(0, exp(h[t] / 2))
+"""
+PARAMS = {"mu": -1.0, "phi": 0.95, "sd": 0.3}
+
+
+@pytest.fixture(scope="module")
+def model() -> ssmlang.Model:
+    return ssmlang.compile(VOLATILITY)
+
+
+@pytest.fixture(scope="module")
+def data(model: ssmlang.Model) -> dict[str, np.ndarray]:
+    r = model.simulate(steps=60, params=PARAMS, seed=2)["r"].values
+    r[10] = np.nan
+    return {"r": r}
+
+
+@pytest.mark.parametrize("engine", ["laplace", "importance"])
+def test_every_verb(engine: str, model: ssmlang.Model, data: dict[str, np.ndarray]) -> None:
+    value = float(model.log_likelihood(data, PARAMS, engine=engine))
+    filtered, smoothed = (getattr(model, verb)(data, PARAMS, engine=engine) for verb in ("filter", "smooth"))
+    assert float(filtered.log_likelihood.sum()) == pytest.approx(value, abs=1e-8)
+    h, P = smoothed["mean"].values[:, 0], smoothed["cov"].values[:, 0, 0]
+    # E exp(h/2) of a Gaussian law, and of draws within their error: not exp(E h / 2).
+    ratio = smoothed["volatility"].values / np.exp(h / 2 + P / 8)
+    np.testing.assert_allclose(ratio, 1, atol=1e-8 if engine == "laplace" else 0.1)
+    assert (smoothed["volatility_sd"].values > 0).all()
+    ahead = model.forecast(data, PARAMS, 3, engine=engine)
+    m, v = ahead["mean"].values[:, 0], ahead["cov"].values[:, 0, 0]
+    np.testing.assert_allclose(ahead["observed_cov"].values[:, 0, 0], np.exp(m + v / 2), rtol=1e-6)
+    np.testing.assert_allclose(ahead["observed_mean"].values, 0, atol=1e-12)
+    if engine == "importance":
+        assert 1 < float(smoothed["ess"][-1]) <= 128
+
+
+def test_auto_takes_laplace(model: ssmlang.Model) -> None:
+    assert model.why().chosen == "laplace"
+
+
+def test_the_methods_of_fit_agree(model: ssmlang.Model, data: dict[str, np.ndarray]) -> None:
+    best = model.fit(data, "map", engine="laplace").params
+    drawn = model.fit(data, "nuts", engine="laplace", draws=150, warmup=150, chains=2)
+    sds = {name: float(drawn.posterior[name].std()) for name in best}
+    for name, value in best.items():
+        assert abs(float(value) - float(drawn.posterior[name].mean())) < 2 * sds[name]
+
+
+def test_what_has_no_density_is_refused() -> None:
+    start = "state x\nobs y\ninit x ~ Normal(0, 1)\n"
+    exact = ssmlang.compile(start + "x[t] ~ Normal(x[t-1]^2, 1)\ny[t] = exp(x[t])")
+    for engine in ("laplace", "importance"):
+        with pytest.raises(SsmError, match="density"):
+            exact.log_likelihood({"y": [1.0, 2.0]}, {}, engine=engine)
+    heavy = ssmlang.compile(start + "x[t] ~ StudentT(4, x[t-1], 1)\ny[t] ~ Poisson(exp(x[t]))")
+    with pytest.raises(SsmError, match="normal numbers"):
+        heavy.log_likelihood({"y": [1.0, 2.0]}, {}, engine="importance")
+    assert np.isfinite(float(heavy.log_likelihood({"y": [1.0, 2.0]}, {}, engine="laplace")))

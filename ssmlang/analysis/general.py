@@ -47,7 +47,7 @@ def lacking(model: Model, requires: Requirements, able: Iterable[str] = ()) -> l
                 bar("works with means and variances", law.span, f"{law.name} has none")
     size = sum(v.size for v in model.states.values()) + sum(p.size for p in model.parameters.values() if p.augment)
     if requires.few and size > requires.few:
-        bar(f"sets a grid of points: {requires.few} entries of the states at most, here are {size}", None, "")
+        bar(f"needs few entries of the states for its grid of points: {requires.few} at most, not {size}", None, "")
     if requires.augmented and not any(p.augment for p in model.parameters.values()):
         why = "none is augmented: write `augment param ...`, or compile(..., augment={...})"
         found.append(Obstacle("E306", "engine 'kalman' needs an augmented parameter", None, "", "", why, by))

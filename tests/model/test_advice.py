@@ -132,7 +132,9 @@ def test_help_names_engines_of_this_version_alone() -> None:
     with pytest.raises(SsmError) as caught:
         choose(model, "square_root", form)
     assert "engine 'square_root' needs an emission that is affine" in str(caught.value)
-    assert "particle" not in str(caught.value) and "model.simulate can" in str(caught.value)
+    assert 'use engine="particle"' in str(caught.value) and "amortized" not in str(caught.value)
+    without = str(SsmError([form[0].diagnostic("square_root", ("kalman",))]))
+    assert "particle" not in without and "model.simulate can" in without
     assert 'use engine="particle"' in str(SsmError([form[0].diagnostic("ekf", ("particle",))]))
 
 

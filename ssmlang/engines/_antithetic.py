@@ -34,12 +34,16 @@ def normals(key: Key[Array, ""], size: int, draws: int, balance: Balance) -> Flo
 
 def flipped(x: Float[Array, " k"], a: float) -> Float[Array, " k"]:
     """The quantile of Gamma(a, 1) at the probability that what is drawn lies above x."""
-    above = gammaincc(a, x)
-    # Wilson & Hilferty's cube root is nearly normal: its mirror image is where Newton's method starts.
+    below, above = gammainc(a, x), gammaincc(a, x)
+    # Wilson & Hilferty's cube root is nearly normal: its mirror image is where Newton's method starts. It solves for
+    # the logarithm of the smaller tail, which is nearly straight in that of y.
     centre = 1 - 1 / (9 * a)
-    root = jnp.maximum(2 * centre - jnp.cbrt(x / a), 0.02)
-    y = a * root**3
+    y = a * jnp.maximum(2 * centre - jnp.cbrt(x / a), 0.02) ** 3
     for _ in range(NEWTON):
-        log_density = (a - 1) * jnp.log(y) - y - gammaln(a)
-        y = jnp.maximum(y - (gammainc(a, y) - above) * jnp.exp(-log_density), 0.1 * y)
+        slope = jnp.exp(a * jnp.log(y) - y - gammaln(a))
+        lower, upper = gammainc(a, y), gammaincc(a, y)
+        small = above < below
+        tail, wanted = jnp.where(small, lower, upper), jnp.where(small, above, below)
+        step = (jnp.log(tail) - jnp.log(wanted)) * tail / jnp.where(small, slope, -slope)
+        y = y * jnp.exp(-jnp.clip(step, -3.0, 3.0))
     return y

@@ -63,27 +63,27 @@ REQUIRES = {
     "dual_ekf": Requirements(
         linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True, augmented=True,
         smooths=False,
-    ),  # fmt: skip
+    ),
     "laplace": Requirements(
         linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True,
         emission_density=True,
-    ),  # fmt: skip
+    ),
     "importance": Requirements(
         linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True,
         emission_density=True, random=True, normal_noise=True,
-    ),  # fmt: skip
+    ),
     "particle": Requirements(
         linear=False, gaussian=False, finite_order=True, gradients=False, exact=False, emission_density=True,
         random=True,
-    ),  # fmt: skip
+    ),
     "rao_blackwell": Requirements(
         linear=False, gaussian=False, finite_order=True, gradients=False, exact=False, emission_density=True,
         random=True, part_linear=True,
-    ),  # fmt: skip
+    ),
     "latent": Requirements(
         linear=False, gaussian=False, finite_order=True, continuous=True, emission_density=True, normal_noise=True,
         joint=True,
-    ),  # fmt: skip
+    ),
 }
 """The engines of this version with what they need, the same that their classes say; `auto` falls back in this order."""
 

@@ -24,7 +24,8 @@ _softplus = lambda x: sp.log(1 + sp.exp(x))
 _UNARY: dict[str, Callable[[Any], Any]] = {
     "neg": lambda x: -x, "abs": sp.Abs, "exp": sp.exp, "log": sp.log, "log1p": lambda x: sp.log(1 + x),
     "expm1": lambda x: sp.exp(x) - 1, "exprel": lambda x: (sp.exp(x) - 1) / x if x != 0 else sp.S.One,
-    "sqrt": sp.sqrt, "sin": sp.sin, "cos": sp.cos, "tan": sp.tan, "asin": sp.asin, "acos": sp.acos, "atan": sp.atan, "tanh": sp.tanh, "relu": lambda x: sp.Max(x, 0),
+    "sqrt": sp.sqrt, "sin": sp.sin, "cos": sp.cos, "tan": sp.tan, "asin": sp.asin, "acos": sp.acos,
+    "atan": sp.atan, "tanh": sp.tanh, "relu": lambda x: sp.Max(x, 0),
     "sigmoid": lambda x: 1 / (1 + sp.exp(-x)), "softplus": _softplus, "logit": lambda x: sp.log(x / (1 - x)),
     "lgamma": sp.loggamma, "gamma": sp.gamma, "normal_cdf": lambda x: (1 + sp.erf(x / sp.sqrt(2))) / 2,
     "not": sp.Not,

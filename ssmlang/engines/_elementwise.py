@@ -47,7 +47,9 @@ def _run(jaxpr: Any, consts: Sequence[Any], args: Sequence[Value]) -> list[Value
     values: dict[Any, Value] = {}
 
     def get(atom: Any) -> Value:
-        return np.asarray(atom.val, atom.aval.dtype) if isinstance(atom, Literal) else values[atom]
+        if not isinstance(atom, Literal):
+            return values[atom]
+        return np.asarray(atom.val, atom.aval.dtype)  # type: ignore[attr-defined]
 
     values.update(zip(jaxpr.constvars, consts, strict=True))
     values.update(zip(jaxpr.invars, args, strict=True))

@@ -34,7 +34,7 @@ def moments(
     """Mean and covariance of function(s), s ~ N(mean, root root')."""
     at, weight = rule(root.shape[1])
     values = jax.vmap(lambda u: function(mean + root @ u))(jnp.asarray(at, mean.dtype))
-    centre = weight @ values
+    centre = jnp.asarray(weight) @ values
     away = values - centre
     return centre, (away * weight[:, None]).T @ away
 

@@ -110,7 +110,7 @@ class Sigma:
         return Affine(A, found.mean - product(A, law.mean[:, None], fused)[:, 0], symmetric(Omega))
 
     def _covariance(self, found: Carried, fused: bool) -> Float[Array, "k k"]:
-        cov = product_transposed(found.weights * found.off, found.off, fused)
+        cov = product_transposed(jnp.asarray(found.weights * found.off), found.off, fused)
         return cov if found.spread is None else cov + found.spread
 
 

@@ -86,7 +86,7 @@ def newton(world: World, numbers: Numbers, iterations: int) -> Noises:
         # A line along which nothing gains leaves the path where it is.
         new = jax.tree.map(lambda a, b: jnp.where(jnp.isfinite(value), a, b), new, path)
         return _State(new, jnp.where(jnp.isfinite(value), value, now.value), jnp.where(positive, step.gain, jnp.inf),
-                      now.done + 1, tries > HALVINGS, ~positive)  # fmt: skip
+                      now.done + 1, jnp.asarray(tries > HALVINGS), ~positive)  # fmt: skip
 
     start = _State(Path(e, s), jnp.sum(log_joint(world, numbers, Path(e, s))), jnp.full((), jnp.inf, s.dtype),
                    jnp.zeros((), int), jnp.zeros((), bool), jnp.zeros((), bool))  # fmt: skip
@@ -99,7 +99,7 @@ def newton(world: World, numbers: Numbers, iterations: int) -> Noises:
 
 def _without(x: Expansion) -> Expansion:
     """`tamed`, with a C of zeros where there is one."""
-    bent = {} if x.C is None else {"C0": jnp.zeros_like(x.C0), "C": jnp.zeros_like(x.C)}
+    bent = {} if x.C is None or x.C0 is None else {"C0": jnp.zeros_like(x.C0), "C": jnp.zeros_like(x.C)}
     return x._replace(W=tamed(x).W, **bent)
 
 

@@ -77,8 +77,8 @@ def passed(rows: Rows, taken: Update, y: Float[Array, "T m"]) -> Passed:
         return jax.lax.scan(body, start, (jnp.arange(len(y)), y, z))[1]
 
     found = one_kernel(run, rows.fused)(start, y, z)
-    laws = (jax.vmap(rows.covariance)(law) for law in (found.after, found.ahead, found.at))
-    return Passed(*laws, found.terms)
+    after, ahead, at = (jax.vmap(rows.covariance)(law) for law in (found.after, found.ahead, found.at))
+    return Passed(after, ahead, at, found.terms)
 
 
 def terms(rows: Rows, found: Passed) -> Float[Array, " T"]:

@@ -121,7 +121,7 @@ class Forward:
             judged, log_sum = normalised(pool.logs + first)
 
         def chosen() -> tuple[Array, Array, Array]:
-            at = parents(self.scheme, choose, judged.weights)
+            at = parents(self.scheme, choose, judged.weights)  # type: ignore[arg-type]
             even = jnp.full(P, log_sum - jnp.log(float(P)))
             return s[:, at], even if first is None else even - first[at], at
 
@@ -130,7 +130,7 @@ class Forward:
 
         s, logs, at = jax.lax.cond(judged.ess < self.threshold * P, chosen, left)
         if guides is None:
-            now, more = moved(program, move, t, s), 0.0
+            now, more = moved(program, move, t, s), jnp.zeros(())
         else:
             mine = jax.tree.map(lambda a: a[at], guides)
             e, more = jax.vmap(drawn, (0, 1), (1, 0))(mine, normals(move, program.facts.noises, P))

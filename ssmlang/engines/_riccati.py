@@ -11,7 +11,7 @@ rank will do.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +62,7 @@ def factor(x: Expansion) -> Factor:
         before = 0.5 * (before + before.T)
         return before, (root, solve_triangular(root, half, lower=True, trans=1), before)
 
-    rows = (x.F, x.G, x.W[:-1], *([x.C] if bent else []))
+    rows: tuple[Any, ...] = (x.F, x.G, x.W[:-1], *([x.C] if bent else []))
     first, (root, K, Pi) = jax.lax.scan(back, x.W[-1], rows, reverse=True)
     J0 = jnp.eye(x.G0.shape[1]) + x.G0.T @ first @ x.G0
     root0 = jnp.linalg.cholesky(J0 if x.C0 is None else J0 + x.C0)

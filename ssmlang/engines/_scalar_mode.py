@@ -164,7 +164,8 @@ def newton(rows: Rows, emission: Emission, iterations: int) -> tuple[Array, Arra
         a = jnp.where(positive, a, 0.0)
         keep = lambda old, move: jnp.where(positive, old + a * move, old)
         return _State(keep(now.s, ds), keep(now.u, du), jnp.where(positive, value, now.value),
-                      jnp.where(positive, gain, jnp.inf), now.done + 1, tries > HALVINGS, ~positive)  # fmt: skip
+                      jnp.where(positive, gain, jnp.inf), now.done + 1, jnp.asarray(tries > HALVINGS),
+                      ~positive)  # fmt: skip
 
     s = _along(rows.m, rows.F, rows.c)
     u = jnp.zeros_like(s)

@@ -105,7 +105,7 @@ class NonlinearLowering:
             m=self.emissions.m, k=self.emissions.k,
             definitions=sum(d.size for d in self.lets),
             additive=all(_additive(e) for e in self.moved),
-            linear=all(self._linear(e) for e in (*self.moved, *self.initials))
+            linear=all(map(self._linear, self.moved)) and all(map(self._linear, self.initials))
             and all(self._linear_law(v.law) for v in self.noises if v.law is not None),
             gaussian_transition=exact, gaussian_emission=self.emissions.gaussian,
             gaussian_step=all(law.name in EXACT for law in laws) and not self.memory.whole,

@@ -115,7 +115,7 @@ def evaluate(op: str, attrs: tuple[Any, ...], args: Sequence[np.ndarray]) -> np.
         case "interp":
             return np.interp(args[0], args[1], args[2])
         case "diffuse":
-            return diffuse(*args, _semidefinite_root)
+            return diffuse(args[0], args[1], args[2], _semidefinite_root)
         case "matrix_power":
             return np.linalg.matrix_power(args[0], int(args[1]))
         case "solve":

@@ -98,15 +98,15 @@ def _diffused(A: np.ndarray, L: np.ndarray) -> np.ndarray:
 
 def _paths(A: np.ndarray) -> np.ndarray:
     """What reaches what along entries, itself included."""
-    paths = A | np.eye(A.shape[-1], dtype=bool)
+    paths: np.ndarray = A | np.eye(A.shape[-1], dtype=bool)
     for _ in range(A.shape[-1].bit_length()):
-        paths = paths.astype(float) @ paths.astype(float) > 0
+        paths = np.asarray(paths.astype(float) @ paths.astype(float) > 0)
     return paths
 
 
 def _solved(mask: np.ndarray) -> np.ndarray:
     """The pattern of an inverse. Without an entry on the diagonal it may be anything."""
-    whole = np.diagonal(mask, axis1=-2, axis2=-1).all(axis=-1)[..., None, None]
+    whole = np.asarray(np.diagonal(mask, axis1=-2, axis2=-1).all(axis=-1))[..., None, None]
     return _paths(mask) | ~whole
 
 

@@ -258,9 +258,10 @@ class GeneralMoments(Moments):
                ) -> dict[str, np.ndarray]:  # fmt: skip
         """By name; `number` is that of the series among those asked for, `paths` how many are drawn."""
         function = self._function
-        engine = self.execution.engine
+        engine: Any = self.execution.engine
         if paths > getattr(engine, "trajectories", paths):
-            function = self.execution.compiled("smooth", self.setting, replace(engine, trajectories=paths))
+            execution: Any = self.execution
+            function = execution.compiled("smooth", self.setting, replace(engine, trajectories=paths))
         return self._named(function(floats(params), self.execution.seeded(self.series, seed, number)), params)
 
     def _named(self, found: Any, params: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -66,7 +66,7 @@ def gibbs(model: Model, runner: Any, bounds: Sequence[Bound], counts: Counts, tu
     ahead = lambda params, data, key: of_each(
         params, data, None, key, lambda program, y, path, key: drawn_ahead(program, len(y), key))  # fmt: skip
     make = lambda: ParticleGibbs(model.priors, joint, renew, ahead, warmup=counts.warmup, every=every)
-    sampler = kept(runner, ("pgibbs", setting.latent, extents, particles, counts.warmup, every), make)
+    sampler = kept(runner, ("pgibbs", setting.latent, setting.substeps, extents, particles, counts.warmup, every), make)
     centre = centre_by_gradients(model, runner, bounds, counts.seed)
     found = sampler.run(groups, None if centre is None else centre[0].unconstrained, draws=counts.draws,
                         chains=counts.chains, seed=counts.seed, progress=counts.progress)  # fmt: skip

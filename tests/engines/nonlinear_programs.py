@@ -20,7 +20,8 @@ def unused(*_):
 def gaussian(facts: Facts, first: Callable, transition: Callable, emission: Callable) -> Nonlinear:
     """A program of the maps alone; `emission` (t, s) gives mean and covariance of y."""
     given = dict(facts=facts, first=first, transition=transition, emission=lambda t, s, y: emission(t, s),
-                 statistic=lambda y: y, observed=emission, definitions=lambda t, s: s[:1] ** 2, exists=True)  # fmt: skip
+                 statistic=lambda y: y, observed=emission, definitions=lambda t, s: s[:1] ** 2,
+                 exists=True)  # fmt: skip
     return Nonlinear(**{f.name: given.get(f.name, unused) for f in fields(Nonlinear)})
 
 

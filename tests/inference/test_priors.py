@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpyro.distributions.transforms import biject_to
 
-from ssmlang.lowering.laws import make
 from ssmlang.inference.interval_mass import log_mass
 from ssmlang.inference.priors import Priors
 from ssmlang.inference.restricted import Truncated
 from ssmlang.language.diagnostics import SsmError
+from ssmlang.lowering.laws import make
 from ssmlang.model import expr
 from ssmlang.model.distributions import DISTRIBUTIONS
 

@@ -37,7 +37,7 @@ CODES: tuple[Code, ...] = (
         "engine-not-here",
         "an engine of the language that this version does not have",
         "`model.why()` lists the engines with what each needs, and which of them this version can run.",
-        _ask("y[t] ~ Normal(x[t], 1)", "particle"),
+        _ask("y[t] ~ Normal(x[t], 1)", "amortized"),
         _ask("y[t] ~ Normal(x[t], 1)", "auto"),
     ),
     Code(
@@ -46,7 +46,7 @@ CODES: tuple[Code, ...] = (
         "no engine of this version can run the model",
         "The model is sound: it parses, checks and simulates. What stands in the way of each engine is listed after "
         "this error, at its line.",
-        _ask("y[t] ~ Normal(0, exp(x[t] / 2))", "auto"),
+        _ask("y[t] ~ Normal(sum(tanh(x[t-k]) for k in 1..t), 1)", "auto"),
         _ask("y[t] ~ Normal(x[t], 1)", "auto"),
     ),
     Code(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from ssmlang.engines.requirements import Requirements
 from ssmlang.language.source import Span
 from ssmlang.model import expr
+from ssmlang.model.affine import Affine, Interpreter
 from ssmlang.model.conditional import parts_of
 from ssmlang.model.differentials import stepped
 from ssmlang.model.expr import Node
@@ -173,6 +174,23 @@ def gaussian_emission(model: Model) -> bool:
     return all(law.name in ("Normal", "MvNormal") for law in laws) and not blind(model)
 
 
+def moves_linearly(model: Model) -> bool:
+    """Whether states are affine in those of the rows before and in noises whose scales do not move with them."""
+    moving = lambda sort, name, lag: sort in ("state", "noise", "augment")
+    for e in model.equations:
+        if e.role != "transition":
+            continue
+        centre = e.value if e.law is None else e.law.args.get("loc")
+        rest = [] if e.law is None else [v for k, v in e.law.args.items() if k != "loc"]
+        if e.law is not None and e.law.name not in ("Normal", "MvNormal"):
+            return False
+        if any(moving(*read) for read in expr.references(rest)):
+            return False
+        if centre is not None and not isinstance(Interpreter(moving)(centre), Affine):
+            return False
+    return True
+
+
 def preferred(model: Model) -> tuple[str, ...]:
     """Engines of nonlinear programs in the order in which `auto` takes the first that the program fits."""
     augmented = any(p.augment for p in model.parameters.values())
@@ -184,7 +202,11 @@ def preferred(model: Model) -> tuple[str, ...]:
         return ("dual_ekf", "ekf")
     if gaussian_emission(model):
         return ("ukf", "ekf", "particle")
-    return ("laplace", "particle", "ukf", "ekf")
+    if moves_linearly(model):
+        return ("laplace", "particle", "ukf", "ekf")
+    if blind(model):
+        return ("particle", "laplace", "ukf", "ekf")
+    return ("ukf", "laplace", "particle", "ekf")
 
 
 def rule(model: Model) -> tuple[str, ...]:

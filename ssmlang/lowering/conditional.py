@@ -40,7 +40,7 @@ class ConditionalLowering(NonlinearLowering):
                 ) -> tuple[ConditionallyLinear, Float[Array, "T m"]]:  # fmt: skip
         """The program and the stacked data, as of `NonlinearLowering.program`."""
         whole, y = super().program(params, observations, inputs, steps)
-        data: dict[Key, Array] = {("obs", n): jnp.asarray(v, float) for n, v in observations.items()}
+        data: dict[Key, Array] = {("obs", n): jnp.nan_to_num(jnp.asarray(v, float)) for n, v in observations.items()}
         data |= {("input", n): jnp.nan_to_num(jnp.asarray(v, float)) for n, v in inputs.items()}
         given = {key: np.full(place.size, key in self.outside) for key, place in self.memory.places.items()}
 

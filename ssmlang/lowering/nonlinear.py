@@ -162,7 +162,8 @@ class NonlinearLowering:
     def program(self, params: Numbers, observations: Numbers, inputs: Numbers, steps: int
                 ) -> tuple[Nonlinear, Float[Array, "T m"]]:  # fmt: skip
         """The program and the stacked data y, NaN where missing; arguments as of `GaussianLowering.program`."""
-        data = {("obs", n): jnp.asarray(v, float) for n, v in observations.items()}
+        # What is missing is read by rows after the data alone, else it would be latent: any number will do there.
+        data = {("obs", n): jnp.nan_to_num(jnp.asarray(v, float)) for n, v in observations.items()}
         data |= {("input", n): jnp.nan_to_num(jnp.asarray(v, float)) for n, v in inputs.items()}
         _, exists = self._first(params, data, Normals(jnp.zeros(self.facts.first_noises)))
 

@@ -204,11 +204,11 @@ def test_what_cannot_run_says_why_at_the_line() -> None:
         "  --> stochastic_volatility.ssm:13:18\n"
         "13 | r[t] ~ Normal(0, exp(h[t] / 2))\n"
         "   |                  ^^^^^^^^^^^^^ the scale depends on h\n"
-        "   = help: no engine of this version can run it; model.simulate can"
+        '   = help: use engine="particle", or engine="auto"'
     )
     with pytest.raises(SsmError) as caught:
-        model.fit({"r": [0.1]})
-    assert [d.code for d in caught.value.diagnostics] == ["E303", "E304"]
+        model.fit({"r": [0.1]}, engine="kalman")
+    assert [d.code for d in caught.value.diagnostics] == ["E304"]
 
 
 def test_every_shipped_model_compiles_and_either_runs_or_says_why() -> None:
@@ -240,7 +240,7 @@ def test_reports() -> None:
     claims = {"linear and Gaussian": "proved", "stable(x)": "proved", "observable(x)": "proved", "observable": "proved"}
     assert claims.items() <= verdicts.items()
     assert report.to_dict()["engine"] == "kalman" and "kalman" in str(report)
-    assert ssmlang.compile(MODELS / "switching.ssm").why().chosen is None
+    assert ssmlang.compile(MODELS / "switching.ssm").why().chosen == "discrete"
 
 
 def test_definitions_without_a_row_come_back_too() -> None:

@@ -35,7 +35,7 @@ def test_an_engine_is_asked_for_by_name_or_with_options(nile: str, engine: str, 
         ("dual:speed=2", 2, "no option speed; its options are solver, tolerance"),
         ("dual:tolerance", 2, "write the options as dual:key=value"),
         ("dual:tolerance=7", 2, "a number between 0 and 1"),
-        ("particle:particles=10", 1, "E302"),
+        ("amortized:width=10", 1, "E302"),
         ("dua:tolerance=7", 1, "did you mean 'dual'?"),
     ],
 )
@@ -50,4 +50,4 @@ def test_check_says_how_the_engine_is_chosen(nile: str, capsys: Capture) -> None
     out = capsys.readouterr().out
     assert "auto takes kalman; square_root where dtype='float32'" in out
     usable = {line.split()[0] for line in out.splitlines() if line.split()[1:2] == ["yes"]}
-    assert {"kalman", "parallel", "dual", "banded"} <= usable and "not in this version: ekf" in out
+    assert {"kalman", "parallel", "dual", "banded"} <= usable and "not in this version: amortized" in out

@@ -117,8 +117,8 @@ def test_what_cannot_be_done_is_said(words: list[str], code: int, said: str, nil
     assert said in captured.err and "Traceback" not in captured.err
 
 
-def test_a_model_that_no_engine_runs_is_refused_with_its_line(nile: str, capsys: Capture) -> None:
+def test_a_model_that_an_engine_cannot_run_is_refused_with_its_line(nile: str, capsys: Capture) -> None:
     volatility = str(Path(nile).with_name("stochastic_volatility.ssm"))
     Path("r.csv").write_text("r\n0.1\n-0.2\n")
-    assert main(["filter", volatility, "--data", "r.csv", "--param", "mu=0"]) == 1
+    assert main(["filter", volatility, "--data", "r.csv", "--param", "mu=0", "--engine", "kalman"]) == 1
     assert "E304" in capsys.readouterr().err

@@ -10,11 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssmlang.engines import engine_class, engine_names
+import ssmlang
+from ssmlang.analysis.engines import REQUIRES
+from ssmlang.engines import engine_class
+from ssmlang.lowering.nonlinear import NonlinearLowering
 
 from .programs import Kind, make, random_data
 
 STEPS = 6
+LINEAR = [name for name, needs in REQUIRES.items() if needs.linear]
+GENERAL = ["ekf", "iekf", "ukf", "cubature", "gauss_hermite", "ipls", "laplace", "importance", "particle"]
 FORBIDDEN = re.compile(r"callback|host|geev|gees|schur|lapack|xla_python", re.IGNORECASE)
 
 
@@ -43,7 +48,7 @@ def calls(function, *arguments) -> set[str]:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize("name", engine_names())
+@pytest.mark.parametrize("name", LINEAR)
 def test_lowers_for_cuda(name, verb):
     y = random_data(Kind(seed=1), STEPS, 0.0, (3,))
     with jax.enable_x64(True):
@@ -51,7 +56,32 @@ def test_lowers_for_cuda(name, verb):
     assert not [call for call in found if FORBIDDEN.search(call)]
 
 
-@pytest.mark.parametrize("name", engine_names())
+BENT = """
+state x[2]
+obs y
+init x ~ Normal([1, 0], 0.5)
+x[t] ~ Normal([x[t-1, 1], sin(x[t-1, 0])], [0.1, 0.2])
+y[t] ~ Poisson(exp(x[t, 0]))
+"""
+
+
+@pytest.mark.parametrize("verb", ["log_likelihood", "filter", "smooth"])
+@pytest.mark.parametrize("name", GENERAL)
+def test_engines_of_nonlinear_programs_lower_for_cuda(name, verb):
+    lowering = NonlinearLowering(ssmlang.compile(BENT).spec, {})
+    engine = engine_class(name)()
+    key = [jax.random.key(0)] if engine.requires.random else []
+
+    def asked(y):
+        found, rows = lowering.program({}, {"y": y}, {}, STEPS)
+        return jax.tree.leaves(getattr(engine, verb)(found, rows, *key))
+
+    with jax.enable_x64(True):
+        found = calls(asked, np.arange(float(STEPS)))
+    assert not [call for call in found if FORBIDDEN.search(call)]
+
+
+@pytest.mark.parametrize("name", LINEAR)
 def test_one_graph_does_not_grow_with_the_series(name):
     """Rows are gone through by loops or whole-array operations: nothing is written out for each."""
     sizes = []

@@ -16,6 +16,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -103,6 +104,7 @@ Predict = Callable[[System], np.ndarray]
 """One-step predictions (N, m) of a system's measurements."""
 
 
+@cache
 def contestants(n: int, m: int) -> dict[str, Predict]:
     """What predicts, by name; the first one knows the system."""
     known, learnt = (ssmlang.compile(text, constants={"n": n, "m": m}) for text in (KNOWN, LEARNT))

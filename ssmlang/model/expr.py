@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -233,20 +234,7 @@ def binary(op: str, a: Node, b: Node, span: Span | None = None) -> Node:
     return _node(op, (a, b), (), shape, axes, _kind(op, (a, b)), span=span)
 
 
-def add(a: Node, b: Node) -> Node:
-    return binary("add", a, b)
-
-
-def sub(a: Node, b: Node) -> Node:
-    return binary("sub", a, b)
-
-
-def mul(a: Node, b: Node) -> Node:
-    return binary("mul", a, b)
-
-
-def div(a: Node, b: Node) -> Node:
-    return binary("div", a, b)
+add, sub, mul, div = (partial(binary, op) for op in ("add", "sub", "mul", "div"))
 
 
 def neg(a: Node) -> Node:

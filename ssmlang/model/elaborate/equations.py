@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ssmlang.language import syntax as syn
-from ssmlang.language.diagnostics import Edit, Fix
-from ssmlang.language.source import Span
 from ssmlang.language.suggest import respelt, suggest
 from ssmlang.model import expr
 from ssmlang.model.elaborate import laws, values
 from ssmlang.model.elaborate.declarations import Declarations
 from ssmlang.model.elaborate.expressions import Context
+from ssmlang.model.elaborate.fixes import as_law, at_row_t
 from ssmlang.model.elaborate.loops import MAX_UNROLLED
 from ssmlang.model.elaborate.scope import NOUN, Problem, Symbol
 from ssmlang.model.elaborate.series import is_row
@@ -135,7 +134,7 @@ class Equations(Declarations):
                 label,
                 help=f"write `{name}[t]` on the left, and the past on the right; a value at the "
                 f"start is `init {name} ...`",
-                fix=_at_row_t(target) if first is None else None,
+                fix=at_row_t(target) if first is None else None,
             )
         return symbol
 
@@ -190,7 +189,7 @@ class Equations(Declarations):
                 e.span,
                 "this is a law",
                 help=f"write `{'init ' if context.mode == 'init' else ''}{what} ~ {e.span.text}`",
-                fix=_as_law(target, e),
+                fix=as_law(target, e),
             )
         discrete = self.discrete_values(symbols[0])
         with self.scope.expecting(discrete.axis if discrete is not None else None):
@@ -433,21 +432,3 @@ class Equations(Declarations):
             raise self.scope.unknown(root.id, root.span)
         self.scope.symbols[root.id].used = True
         return e.span.text
-
-
-def _as_law(target: syn.Target, law: syn.Expr) -> Fix | None:
-    """`x[t] = Normal(...)` for `x[t] ~ Normal(...)`: a law is no value."""
-    source = target.span.source
-    between = source.text[target.span.end : law.span.start] if law.span.source is source else ""
-    if between.count("=") != 1 or between.strip(" \t)=") or law.span.text.count("(") != law.span.text.count(")"):
-        return None
-    at = target.span.end + between.index("=")
-    return Fix("write `~`", (Edit(Span(source, at, at + 1), "~"),), safe=True)
-
-
-def _at_row_t(target: syn.Target) -> Fix | None:
-    """`x ~ ...` for `x[t] ~ ...`: a left side can only be of row t."""
-    if target.name.span.text != target.name.id:
-        return None
-    end = target.name.span.end
-    return Fix(f"write `{target.name.id}[t]`", (Edit(Span(target.span.source, end, end), "[t]"),), safe=True)

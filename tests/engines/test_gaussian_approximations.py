@@ -128,8 +128,8 @@ def test_where_the_map_is_steep_points_beat_derivatives_and_neither_is_right():
     exact, *_ = grid_filter(GROWTH["f"], 1.0, lambda y, x: norm.logpdf(y, x**2 / 20, r), GROWTH["start"], y)
     program = scalar(lambda x: 0.5 * x + 25 * x / (1 + x**2), 1.0, lambda x: (x**2 / 20, r**2), GROWTH["start"])
     value = {e.name: float(e.log_likelihood(program, y[:, None])) for e in (EKF(), UKF(), GaussHermite())}
-    assert value["ekf"] < value["ukf"] < exact - 1
-    assert value["ekf"] < value["gauss_hermite"] < exact - 1
+    assert value["ekf"] < value["ukf"] - 0.2 and value["ekf"] < value["gauss_hermite"] - 0.2
+    assert max(value.values()) < exact
 
 
 def test_counts_are_seen_through_their_mean_and_variance():

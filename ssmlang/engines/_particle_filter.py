@@ -46,7 +46,8 @@ def plan_of(facts: Facts, proposal: str) -> Plan:
     linear = facts.gaussian_emission and facts.steady_emission
     best = facts.gaussian_step and facts.noises > 0 and linear
     if proposal == "auto":
-        proposal = "guided" if best else "bootstrap"
+        # Where the noises do not enter additively the law at the mode is a guess, and dear: a mode for each particle.
+        proposal = "guided" if best and facts.additive else "bootstrap"
     return Plan(proposal == "guided" or (proposal == "auxiliary" and best), linear, proposal == "auxiliary")
 
 

@@ -20,7 +20,7 @@ TAKEN = {
 }  # fmt: skip
 """What `auto` takes for a smoother where it is not `kalman`."""
 SMALLER: dict[str, dict[str, Any]] = {
-    "digits": {"pixels": 9, "hidden": 3, "classes": 3}, "capture": {"n": 3, "first": [0, 2, 5]},
+    "digits": {"pixels": 9, "hidden": 4, "classes": 3}, "capture": {"n": 3, "first": [0, 2, 5]},
 }  # fmt: skip
 ROWS, AHEAD = 29, 3
 

@@ -18,8 +18,15 @@ def moving_moments(context: Context, own: Sequence[int], analysis: Analysis) -> 
     names = analysis.dynamics.names
     if not isinstance(form, LinearForm):
         return _by_equation(context, {names[i].split("[")[0] for j in analysis.of(own) for i in j.block.entries})
-    for i in sorted({i for j in analysis.of(own) for i in j.block.entries}):
-        if i >= form.stacking.n:
+    entries = sorted({i for j in analysis.of(own) for i in j.block.entries if i < form.stacking.n})
+    # The exact step from row to row reads dt whatever the equation does: what moves is asked of the equation itself.
+    flowing = {d.target.name for d in context.model.differentials}
+    flows = [i for i in entries if names[i].split("[")[0] in flowing]
+    mover = _by_equation(context, {names[i].split("[")[0] for i in flows}) if flows else None
+    if mover is not None:
+        return mover
+    for i in entries:
+        if i in flows:
             continue
         mover = _mover(entry(form.transition.constant, i))
         if mover is not None:

@@ -336,6 +336,9 @@ CASES: dict[str, Case] = {
     "Ornstein-Uhlenbeck that an input moves": Case(
         sde("(u - x) * dt + q * dW", "input u\n", "stationary(x)"), "stationary(x)", "refuted", ("moves with u",),
     ),
+    "Ornstein-Uhlenbeck around a level, its steps as long as the data say": Case(
+        sde("(1 - x) * dt + q * dW", "", "stationary(x)"), "stationary(x)", "proved", (),
+    ),
     "Brownian motion": Case(
         sde("q * dW", "", "unit_root(x)"), "unit_root(x)", "proved", ("a unit root at frequency zero",),
     ),

@@ -14,8 +14,8 @@ def bootstrap(r, particles):
     y, times = jnp.asarray(r)[:, None], jnp.arange(len(r), dtype=float)
     model = dynestyx.DynamicalModel(
         initial_condition=dist.Normal(jnp.array([MU]), START).to_event(1),
-        state_evolution=lambda h, u, now, next: dist.Normal(MU + PHI * (h - MU), SD).to_event(1),
-        observation_model=lambda h, u, t: dist.Normal(jnp.zeros(1), jnp.exp(h / 2)).to_event(1),
+        state_evolution=lambda x, u, t_now, t_next: dist.Normal(MU + PHI * (x - MU), SD).to_event(1),
+        observation_model=lambda x, u, t: dist.Normal(jnp.zeros(1), jnp.exp(x / 2)).to_event(1),
     )
 
     @jax.jit

@@ -26,6 +26,7 @@ FACTS = {
     "us_macro": (203, "1959-01-01", "2009-07-01", "real_gdp", None),
     "elnino": (732, "1950-01-01", "2010-12-01", "temperature", None),
     "gnp": (135, "1951-04-01", "1984-10-01", "growth", None),
+    "pound_dollar": (946, "1981-10-01", "1985-06-28", "dollars", None),
 }
 
 
@@ -55,6 +56,13 @@ def test_facts(name: str) -> None:
 
 def test_co2_has_its_gaps() -> None:
     assert ssmlang.data.load("co2")["co2"].isna().sum() == 59
+
+
+def test_returns_are_those_of_the_rates() -> None:
+    frame = ssmlang.data.load("pound_dollar")
+    assert frame["r"].isna().tolist() == [True] + [False] * 945
+    np.testing.assert_allclose(100 * np.diff(np.log(frame["dollars"])), frame["r"].to_numpy()[1:], rtol=0, atol=6e-5)
+    assert {day.weekday() for day in frame.index} == set(range(5))
 
 
 def test_second_copies() -> None:

@@ -109,6 +109,10 @@ def test_what_nothing_reads_is_warned_of(line: str, place: str) -> None:
     assert errors_of(WALK + SEEN + line + "\n") == [("W221", place)]
 
 
+def test_a_definition_is_a_result_and_read_by_the_reader() -> None:
+    assert errors_of(WALK + SEEN + "param a ~ Normal(0, 1)\nlet twice = 2 * a\n") == []
+
+
 def test_values_that_come_late_and_values_that_never_come() -> None:
     """Without `init` a chain of lags fills up row by row; a lag of two from one first value leaves every second row."""
     chain = "state a, b, c, d\nobs y\na[t] ~ Normal(0, 1)\nb[t] = a[t-1]\nc[t] = b[t-1]\nd[t] = c[t-1]\n"

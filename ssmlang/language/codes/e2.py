@@ -199,7 +199,7 @@ CODES: tuple[Code, ...] = (
         "W221",
         "never-used",
         "something declared and read by nothing",
-        "Often a misspelt name elsewhere. Definitions with `[t]` are results and count as used.",
+        "Often a misspelt name elsewhere. Definitions (`let`) are results and count as used.",
         "param sd ~ HalfNormal(1)\n" + _SERIES + "y[t] ~ Normal(x[t], 1)\n",
         "param sd ~ HalfNormal(1)\n" + _SERIES + "y[t] ~ Normal(x[t], sd)\n",
     ),

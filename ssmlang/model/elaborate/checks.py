@@ -114,9 +114,12 @@ def note_conditioned(
 
 
 def warn_unused(scope: Scope, equations: Sequence[Equation], others: Iterable[Node]) -> None:
-    """W221 for what is declared and read by nothing; names inside parts are the component's own affair."""
+    """W221 for what is declared and read by nothing; names inside parts are the component's own affair.
+
+    Definitions are results, with a row and without: `let R0 = beta / gamma` is there to be looked at.
+    """
     for s in scope.symbols.values():
-        single = s.sort in ("const", "axis", "param", "let", "def") and not s.series and "." not in s.name
+        single = s.sort in ("const", "axis", "param", "def") and not s.series and "." not in s.name
         if not s.used and (single or s.sort in ("input", "noise")):
             noun = NOUN[s.sort].split(" ", 1)[1]
             scope.findings.add("W221", f"{noun} `{s.name}` is never used", s.span, "read by nothing")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from ssmlang.analysis import chains, general
 from ssmlang.analysis.choice import Task, preferred, rule
+from ssmlang.analysis.costs import rounded, seconds, sizes_of
 from ssmlang.analysis.engines import AVAILABLE, PURPOSE, REQUIRES
 from ssmlang.analysis.methods import in_order, objection
 from ssmlang.analysis.needs import WHOLE_PAST_MEMORY, certain, lacking
@@ -33,6 +35,13 @@ class Verdict:
     usable: bool
     reason: str
     obstacles: tuple[Obstacle, ...] = ()
+    seconds: float | None = None
+    """about what a log-likelihood of the rows asked for costs on one core (see `costs`); None: not known"""
+
+    @property
+    def cost(self) -> str:
+        """`~3 ms`; empty where it is not known."""
+        return "" if self.seconds is None else rounded(self.seconds)
 
 
 @dataclass(frozen=True)
@@ -50,21 +59,31 @@ class Advice:
             "model": self.model,
             "engine": self.chosen,
             "notes": list(self.notes),
-            "engines": [{"engine": v.engine, "usable": v.usable, "reason": v.reason} for v in self.verdicts],
+            "engines": [
+                {"engine": v.engine, "usable": v.usable, "reason": v.reason, "seconds": v.seconds, "cost": v.cost}
+                for v in self.verdicts
+            ],
         }
 
     def __str__(self) -> str:
         head = f"engine: {self.chosen}" if self.chosen else "engine: none of this version can run this model"
         notes = [f"  {note}" for note in self.notes]
         width = max(len(v.engine) for v in self.verdicts)
-        rows = [
-            f"  {v.engine:<{width}}  {'yes' if v.usable else 'no '}  {v.reason}"
-            for v in self.verdicts
-            if v.usable or v.obstacles
-        ]
-        later = [v.engine for v in self.verdicts if not v.usable and not v.obstacles]
-        rest = [f"  not in this version: {', '.join(later)}"] if later else []
-        return "\n".join([head, *notes, *rows, *rest])
+        cost = max(len(v.cost) for v in self.verdicts)
+        told = lambda v: f"{v.cost:<{cost}}  {v.reason}" if cost else v.reason
+        rows = [f"  {v.engine:<{width}}  yes  {told(v)}" for v in self.verdicts if v.usable]
+        against: dict[str, list[str]] = {}
+        for v in self.verdicts:
+            if not v.usable:
+                against.setdefault(v.reason, []).append(v.engine)
+        indent = " " * (width + 7)
+        for reason, names in against.items():
+            if len(names) == 1:
+                rows.append(f"  {names[0]:<{width}}  no   {reason}")
+            else:
+                rows += [f"  {'not these':<{width}}  no   {reason}", *wrap(", ".join(names), 110, initial_indent=indent,
+                         subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)]  # fmt: skip
+        return "\n".join([head, *notes, *rows])
 
     __repr__ = __str__
 
@@ -73,8 +92,16 @@ def advise(model: Model, form: Form | None = None, task: Task = Task()) -> Advic
     """Judge every engine for a model and what is asked of it."""
     form = linear_form(model) if form is None else form
     verdicts = [_verdict(name, model, form, task.steps) for name in AVAILABLE]
+    if task.steps is not None:
+        # What runs in a lift is not of the model's own size.
+        sizes = sizes_of(model, form) if not model.lifts else ()
+        verdicts = [replace(v, seconds=seconds(v.engine, sizes, task.steps)) if v.usable and sizes else v
+                    for v in verdicts]  # fmt: skip
     later = [Verdict(name, False, "not in this version") for name in PURPOSE if name not in AVAILABLE]
     notes = _notes(model, form)
+    if any(v.seconds is not None for v in verdicts):
+        notes += (f"times are of a log-likelihood of {task.steps:,} rows on one core, to an order of magnitude; "
+                  "the first call compiles besides",)  # fmt: skip
     return Advice(model.name, _first(model, form, task), (*verdicts, *later), notes)
 
 
@@ -166,12 +193,12 @@ def _order(model: Model, form: Form, task: Task) -> list[str]:
 
 def _first(model: Model, form: Form, task: Task) -> str | None:
     fits = (n for n in _order(model, form, task) if not obstacles(n, model, form, task.steps))
-    return next((n for n in fits if unfit(n, task) is None), None)
+    return next((n for n in fits if unfit(n, task, model) is None), None)
 
 
-def unfit(name: str, task: Task) -> str | None:
+def unfit(name: str, task: Task, model: Model) -> str | None:
     """Why an engine that runs a model cannot do what is asked, in words that follow its name; None where it can."""
-    if task.unseen and REQUIRES[name].emission_density:
+    if task.unseen and not all(general.holds(model, REQUIRES[name], o) for o in general.read_back(model)):
         return "needs as a number what a later row reads, and some of that is missing or still to come"
     if task.verb == "fit":
         return objection(name, REQUIRES[name], task.method)
@@ -187,7 +214,7 @@ def _short(obstacle: Obstacle) -> str:
     if obstacle.span is not None:
         line, _ = obstacle.span.source.position(obstacle.span.start)
         place = f"line {line}: "
-    return place + (obstacle.label or obstacle.message)
+    return place + (obstacle.label or obstacle.message.removeprefix("engine 'kalman' "))
 
 
 def check_name(engine: str) -> None:
@@ -224,7 +251,7 @@ def choose(model: Model, engine: str, form: Form, task: Task = Task()) -> str:  
     against: dict[str, list[str]] = {}
     for name in AVAILABLE:
         verdict = _verdict(name, model, form, task.steps)
-        against.setdefault((verdict.usable and unfit(name, task)) or verdict.reason, []).append(name)
+        against.setdefault((verdict.usable and unfit(name, task, model)) or verdict.reason, []).append(name)
     head = Diagnostic(
         "E303",
         f"no engine of this version can run model '{model.name}'",
@@ -242,8 +269,8 @@ def refuse(model: Model, engine: str, form: Form, task: Task = Task()) -> None: 
     if found:
         raise SsmError([o.diagnostic(engine, able or AVAILABLE) for o in
                         obstacles(engine, model, form, task.steps, able)])  # fmt: skip
-    why = unfit(engine, task)
+    why = unfit(engine, task, model)
     if why is not None:
-        better = [n for n in able if unfit(n, task) is None]
+        better = [n for n in able if unfit(n, task, model) is None]
         raise SsmError(Diagnostic("E306", f"engine '{engine}' {why}",
                                   help=(f'use engine="{better[0]}"',) if better else ()))  # fmt: skip

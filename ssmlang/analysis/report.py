@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from ssmlang.analysis.advice import Advice, advise
+from ssmlang.analysis.choice import Task
 from ssmlang.analysis.findings import Finding, Outcome
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.source import Source
@@ -132,7 +133,8 @@ def report(
     known = {(d.code, d.span) for d in diagnostics}
     found = [d for d in results.diagnostics if (d.code, d.span) not in known]
     found += [] if source is None else idle(source, results)
-    return Report(model.name, tuple(facts), results.findings, advise(model, form), (*diagnostics, *found),
+    return Report(model.name, tuple(facts), results.findings, advise(model, form, Task(steps=rows)),
+                  (*diagnostics, *found),
                   context)  # fmt: skip
 
 

@@ -151,7 +151,8 @@ def matrices_block(matrices: Mapping[str, Any]) -> str:
 def engine_block(
     engine: str | None, engines: Sequence[Mapping[str, Any]] = (), notes: Sequence[str] = ()
 ) -> str:  # fmt: skip
-    """The engine taken with notes on it, and a row for each other with its reason: `engine`, `usable`, `reason`."""
+    """The engine taken with notes on it, and a row for each with its reason: `engine`, `usable`, `reason`, `cost`."""
+    costs = any(e.get("cost") for e in engines)
     head = f"<p>engine <b>{escape(engine)}</b></p>" if engine else "<p>no engine of this version can run this model</p>"
     said = "".join(f"<li>{escape(note)}</li>" for note in notes)
     head += f"<ul>{said}</ul>" if said else ""
@@ -159,11 +160,13 @@ def engine_block(
         [
             Html(f"<code>{escape(str(e['engine']))}</code>"),
             Html('<span class="good">yes</span>' if e.get("usable") else '<span class="dim">no</span>'),
+            *([e.get("cost") or ""] if costs else []),
             e.get("reason", ""),
         ]
         for e in engines
     ]
-    return head + section("every engine", table(["engine", "usable", "why"], rows), open_=False)
+    columns = ["engine", "usable", *(["takes about"] if costs else []), "why"]
+    return head + section("every engine", table(columns, rows), open_=False)
 
 
 def diagnostics_block(diagnostics: Sequence[Mapping[str, Any]]) -> str:

@@ -41,7 +41,7 @@ def cells(program: str, rows: int, engines: Sequence[str]) -> list[tuple[str, fl
     """(engine, seconds said, seconds measured)."""
     model = ssmlang.compile(MODELS / f"{program}.ssm")
     drawn = model.simulate(rows, seed=1)
-    params = drawn.attrs["params"] if "params" in drawn.attrs else model.typical
+    params = drawn.attrs.get("params", model.typical)
     data = {name: drawn[name].values for name in model.spec.observations}
     said = model.check(data).to_dict()["engines"]
     found = []

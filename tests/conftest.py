@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -17,6 +18,15 @@ CACHE = Path(__file__).resolve().parent.parent / ".cache" / "jax"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Most of a test's time is XLA's, compiling programs that run for milliseconds: compiled simply they are ready three
+# times as fast. `XLA_FLAGS= pytest` compiles them as a user's are. XLA ends the process at a flag that it does not
+# know, and its flags come and go, hence the version.
+if importlib.metadata.version("jaxlib").startswith("0.10."):
+    os.environ.setdefault(
+        "XLA_FLAGS",
+        "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+        " --xla_cpu_parallel_codegen_split_count=1",
+    )
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Threads of several test processes wait for each other in loops: a small Cholesky factor takes 400 times as long.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

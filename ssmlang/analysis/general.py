@@ -156,6 +156,17 @@ def nodes_of(item: Equation | InitialEquation) -> list[Node]:
     )
 
 
+def holds(model: Model, requires: Requirements, name: str) -> bool:
+    """Whether an engine takes an observation that later rows read where it is missing, or still to come: as a part of
+    the state that is seen exactly, or, where it asks for densities, that its law draws."""
+    if not requires.emission_density:
+        return True
+    draws = requires.random and not requires.normal_noise and not requires.part_linear
+    laws = [e.law for e in model.equations if any(t.name == name for t in e.targets) and e.role == "emission"]
+    normal = all(law is not None and law.name in ("Normal", "MvNormal") for law in laws)
+    return not requires.part_linear and all(law is not None for law in laws) and (draws or normal)
+
+
 def blind(model: Model) -> bool:
     """Whether a scale or shape of an observation moves with the state, which a linearisation of its mean misses."""
     states = {("state", n) for n in model.states}

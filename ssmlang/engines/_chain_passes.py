@@ -53,6 +53,15 @@ def forward(chain: MarkovChain) -> Forward:
     return Forward(join(chain.log_initial, p), join(filtered, f), join(total, values))
 
 
+def row(chain: MarkovChain, before: Float[Array, " N"] | None = None) -> Forward:
+    """`forward` of one row, which is all that the chain has: row 0, or the row after that with `before` filtered."""
+    predicted = chain.log_initial
+    if before is not None:
+        moves = chain.log_transition[0] if chain.varies else chain.log_transition
+        predicted = chain.memory.gather(before[:, None] + moves, log_sum)
+    return Forward(predicted, *_updated(predicted, chain.log_emission[0]))
+
+
 def terms(chain: MarkovChain) -> Float[Array, " T"]:
     """The log-density of each row given those before."""
     filtered, total = _updated(chain.log_initial, chain.log_emission[0])

@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
 
 from ssmlang.engines import _moment_filter as forward
 from ssmlang.engines import _moment_smooth as backward
@@ -16,8 +17,9 @@ from ssmlang.engines._linearise import Linearisation
 from ssmlang.engines._moment_factor import FactorRows
 from ssmlang.engines._moment_rows import Rows
 from ssmlang.engines.base import EngineBase
-from ssmlang.engines.nonlinear import Estimated, Law, Nonlinear
+from ssmlang.engines.nonlinear import Estimated, Facts, Law, Nonlinear
 from ssmlang.engines.requirements import Requirements
+from ssmlang.engines.stepwise import Probe
 
 Covariance = Literal["full", "factor"]
 
@@ -62,6 +64,32 @@ class MomentEngine(EngineBase):
         """Filtered and one-step-ahead moments of each row."""
         rows = self._rows(program)
         return forward.estimated(rows, forward.passed(rows, self._update(rows), y))
+
+    def begin(self, program: Nonlinear, key: None = None, probe: Probe | None = None) -> Law:
+        """Row 0 before its observations, as `step` takes it."""
+        del key, probe
+        return self._rows(program).first()
+
+    def step(self, program: Nonlinear, t: Int[Array, ""], y: Float[Array, " m"], before: Law, key: None = None, *,
+             first: bool = False) -> tuple[Law, Estimated]:  # fmt: skip
+        """Row t of `filter` from the law that the row before it left; `first`: from that of `begin`."""
+        del key
+        rows = self._rows(program)
+        ahead = before if first else rows.moved(t, before)
+        after, at, term = self._update(rows)(t, ahead, y, program.statistic(y))
+        lead = lambda law: jax.tree.map(lambda a: a[None], rows.covariance(law))
+        found = forward.Passed(lead(after), lead(ahead), lead(at), term[None])
+        return after, jax.tree.map(lambda a: a[0], forward.estimated(rows, found, t[None]))
+
+    def widened(self, carried: Law, at: Int[np.ndarray, " N"], values: Float[Array, " N"],
+                facts: tuple[Facts, Facts]) -> Law:  # fmt: skip
+        """What is carried over a memory whose entry i was entry at[i] before; where that is -1, the known values[i]."""
+        del facts
+        known = at < 0
+        cov = jnp.where(known[:, None], 0.0, carried.cov[at])
+        if self.covariance == "factor":  # rows of a factor; the memory only grows
+            return Law(jnp.where(known, values, carried.mean[at]), jnp.pad(cov, ((0, 0), (0, len(at) - cov.shape[1]))))
+        return Law(jnp.where(known, values, carried.mean[at]), jnp.where(known, 0.0, cov[:, at]))
 
     def smooth(self, program: Nonlinear, y: Float[Array, "T m"]) -> Estimated:
         """Moments of each row given all of y."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ssmlang.engines._kernel import one_kernel
 from ssmlang.engines._linearise import Map
@@ -86,10 +86,10 @@ def terms(rows: Rows, found: Passed) -> Float[Array, " T"]:
     return jnp.where(rows.program.exists, found.terms, -jnp.inf)
 
 
-def estimated(rows: Rows, found: Passed) -> Estimated:
-    """Filtered and one-step-ahead moments, of observations and definitions too."""
+def estimated(rows: Rows, found: Passed, t: Int[Array, " T"] | None = None) -> Estimated:
+    """Filtered and one-step-ahead moments, of observations and definitions too; `t`: the rows, all if left out."""
     n = rows.program.facts.n
-    t = jnp.arange(len(found.terms))
+    t = jnp.arange(len(found.terms)) if t is None else t
     seen = jax.vmap(lambda t, law: observed(rows, t, law, noise=True))(t, found.ahead)
     lets = jax.vmap(lambda t, law: definitions(rows, t, law))(t, found.after)
     return Estimated(

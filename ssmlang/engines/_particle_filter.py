@@ -101,6 +101,24 @@ class Forward:
         joined = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), kept, later)
         return terms, *joined
 
+    def step(self, t: Array, y: Float[Array, " m"], before: tuple[Array, Weighted] | Array, key: Key[Array, ""],
+             first: bool) -> tuple[tuple[Array, Weighted], Array, Row]:  # fmt: skip
+        """One row of `run`: the particles that it leaves, its log-density, its moments. `first`: row 0, from
+        particles that have seen nothing."""
+        own = jax.random.fold_in(key, t)
+        if first:
+            assert isinstance(before, jax.Array)
+            s, even = before, jnp.full(self.particles, -jnp.log(float(self.particles)))
+            pool, term = normalised(even + log_emission(self.program, t, s, y))
+            row, _ = self._kept(t, s, jnp.exp(even), s, pool, jnp.arange(self.particles), True, False)
+        else:
+            assert isinstance(before, tuple)
+            choose, move, ahead = jax.random.split(own, 3)
+            drawing = [choose, seeds(self.program, move), seeds(self.program, ahead)]
+            s, pool, term, (row, _) = self._row(t, y, drawing, *before, True, False)
+        assert row is not None
+        return (s, pool), jnp.where(self.program.exists, term, -jnp.inf), row
+
     def _keys(self, key: Array, T: int) -> tuple[Array, Array, Array, Array]:
         """What row 0 is drawn with; parents, moves and predictions of the later rows. The same for any length."""
         keys = jax.vmap(lambda t: jax.random.fold_in(key, t))(jnp.arange(T))

@@ -112,6 +112,18 @@ class Discrete(EngineBase):
         paths = tuple(g.each(lambda c: _chain_passes.best_path(c, last)) for g in groups)
         return ChainsSmoothed(tuple(p for p, _ in found), paths, _added([v for _, v in found]))
 
+    def step(self, program: Chains, before: Sequence[Float[Array, "B N"]] | None
+             ) -> tuple[tuple[Float[Array, "B N"], ...], ChainsFiltered]:  # fmt: skip
+        """One row of `filter`, which is the one row of the program; `before`: what the row before it left, log-
+        probabilities of the memory."""
+        given = [None] * len(program.groups) if before is None else before
+        found = [g.each(_chain_passes.row) if b is None else g.each(_chain_passes.row, b)
+                 for g, b in zip(program.groups, given)]  # fmt: skip
+        exp = lambda logs: tuple(jnp.exp(x)[:, None] for x in logs)
+        value = _added([f.log_likelihood[:, None] for f in found])
+        return (tuple(f.filtered for f in found),
+                ChainsFiltered(exp(f.predicted for f in found), exp(f.filtered for f in found), value))  # fmt: skip
+
     def draw_paths(
         self, program: Chains | MarkovChain, keys: Key[Array, " draws"]
     ) -> tuple[Int[Array, "draws B T"], ...]:

@@ -23,11 +23,13 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from ssmlang.engines._evidence import laplace_term
 from ssmlang.engines.base import EngineBase, register
-from ssmlang.engines.nonlinear import Estimated, Nonlinear
+from ssmlang.engines.nonlinear import Estimated, Facts, Nonlinear
 from ssmlang.engines.requirements import Requirements
+from ssmlang.engines.stepwise import Probe
 
 PROBED = 8
 """Rows in which it is looked for what depends on a parameter: data that equations read can be zero in one."""
@@ -79,18 +81,48 @@ class DualEKF(EngineBase):
         facts, split = program.facts, _Split.of(program)
         full = len(y) * facts.n**2 <= COVARIANCE_LIMIT
 
-        def body(carried: tuple[_Carried, Array], row: tuple[Array, Array]) -> tuple[Any, dict[str, Array]]:
+        def body(carried: tuple[_Carried, Array], row: tuple[Array, Array]) -> tuple[Any, Estimated]:
             (ahead, Q), (t, y) = carried, row
-            after, seen = self._updated(split, ahead, Q, t, y)
-            found = {"predicted_" + k: v for k, v in self._moments(split, ahead, full).items()}
-            later = split.moved(after, t + 1, static=self.derivative == "static")
-            return later, {**self._moments(split, after, full), **found, **seen, **split.definitions(after, t)}
+            after, found = self._row(split, ahead, Q, t, y, full)
+            return split.moved(after, t + 1, static=self.derivative == "static"), found
 
-        start = split.unstuck(split.start(), jax.random.key(self.seed), min(len(y), PROBED))
-        still = jnp.zeros((len(split.own), len(split.own)))
-        _, found = jax.lax.scan(body, (start, still), (jnp.arange(len(y)), y))
-        found["log_likelihood"] = jnp.where(program.exists, found["log_likelihood"], -jnp.inf)
-        return Estimated(cov=found.pop("cov", None), **found)
+        start = split.unstuck(split.start(), jax.random.key(self.seed), program, jnp.arange(min(len(y), PROBED)))
+        found: Estimated = jax.lax.scan(body, (start, split.still), (jnp.arange(len(y)), y))[1]
+        return found
+
+    def _row(self, split: _Split, ahead: _Carried, Q: Array, t: Array, y: Array, full: bool
+             ) -> tuple[_Carried, Estimated]:  # fmt: skip
+        after, seen = self._updated(split, ahead, Q, t, y)
+        seen["log_likelihood"] = jnp.where(split.program.exists, seen["log_likelihood"], -jnp.inf)
+        found = {"predicted_" + k: v for k, v in self._moments(split, ahead, full).items()}
+        found |= {"cov": None, **self._moments(split, after, full)}
+        return after, Estimated(**found, **seen, **split.definitions(after, t))
+
+    def begin(self, program: Nonlinear, key: None = None, probe: Probe | None = None) -> _Carried:
+        """Row 0 before its observations, as `step` takes it; what depends on a parameter is looked for in `probe`."""
+        del key
+        split = _Split.of(program)
+        whole, times = (program, jnp.zeros(1, int)) if probe is None else probe
+        return split.unstuck(split.start(), jax.random.key(self.seed), whole, times)
+
+    def step(self, program: Nonlinear, t: Int[Array, ""], y: Float[Array, " m"], before: _Carried, key: None = None, *,
+             first: bool = False) -> tuple[_Carried, Estimated]:  # fmt: skip
+        """Row t of `filter` from what the row before it left; `first`: from that of `begin`."""
+        del key
+        split = _Split.of(program)
+        moved = (before, split.still) if first else split.moved(before, t, static=self.derivative == "static")
+        return self._row(split, *moved, t, y, program.facts.n**2 <= COVARIANCE_LIMIT)
+
+    def widened(self, carried: _Carried, at: Int[np.ndarray, " N"], values: Float[Array, " N"],
+                facts: tuple[Facts, Facts]) -> _Carried:  # fmt: skip
+        """What is carried over a memory whose entry i was entry at[i] before; where that is -1, the known values[i]."""
+        before, now = (np.setdiff1d(np.arange(f.N), f.augmented) for f in facts)
+        place = np.searchsorted(before, at[now])
+        known = at[now] < 0
+        place[known] = 0
+        Pi = jnp.where(known[:, None] | known[None, :], 0.0, carried.Pi[place[:, None], place[None, :]])
+        x, D = jnp.where(known, values[now], carried.x[place]), jnp.where(known[:, None], 0.0, carried.D[place])
+        return carried._replace(x=x, Pi=Pi, D=D)
 
     def _updated(self, split: _Split, ahead: _Carried, Q: Array, t: Array, y: Array
                  ) -> tuple[_Carried, dict[str, Array]]:  # fmt: skip
@@ -174,13 +206,18 @@ class _Split:
         D = jnp.linalg.lstsq(P, cross.T)[0].T if len(self.own) else jnp.zeros((0, len(self.shared)))
         return _Carried(s[self.own], s[self.shared], Jx @ Jx.T - D @ cross.T, P, D)
 
-    def unstuck(self, law: _Carried, key: Array, rows: int) -> _Carried:
+    @property
+    def still(self) -> Array:
+        """No noise of the states."""
+        return jnp.zeros((len(self.own), len(self.own)))
+
+    def unstuck(self, law: _Carried, key: Array, program: Nonlinear, times: Int[Array, " rows"]) -> _Carried:
         """The law of row 0 with parameters drawn on which neither the transition nor the emission depends at the means.
 
         Where hidden units can change places or signs the posterior mean of their weights is zero whatever the data are:
         a draw says which of the equal modes is meant. States are drawn for the test, so that no chance zero counts.
         """
-        program, facts = self.program, self.program.facts
+        facts = self.program.facts
         key_x, key_w = jax.random.split(key)
         x = law.x + jnp.sqrt(jnp.diagonal(law.Pi)) * jax.random.normal(key_x, law.x.shape)
         at = law._replace(x=x + 0.1 * jax.random.normal(jax.random.fold_in(key_x, 1), x.shape))
@@ -192,7 +229,7 @@ class _Split:
             _, X = self.slopes(lambda s: program.transition(t + 1, s, still)[self.own], at)
             return jnp.any(C != 0, axis=0) | jnp.any(X != 0, axis=0)
 
-        blind = ~jnp.any(jax.lax.map(moves, jnp.arange(rows)), axis=0)
+        blind = ~jnp.any(jax.lax.map(moves, times), axis=0)
         drawn = law.w + jnp.sqrt(jnp.diagonal(law.P)) * jax.random.normal(key_w, law.w.shape)
         return law._replace(w=jnp.where(blind, drawn, law.w))
 
@@ -226,21 +263,6 @@ class _Split:
 
 def _gain(S: Float[Array, "k k"], HP: Float[Array, "k n"]) -> Float[Array, "n k"]:
     return jax.scipy.linalg.cho_solve((jnp.linalg.cholesky(S), True), HP).T
-
-
-def laplace_term(e: Array, S: Array, R: Array, there: Array) -> Array:
-    """log p(s+ | before) - log p(s+ | y) at the updated mean s+, for a linearised update with innovation e.
-
-    S and R are the innovation's covariance and the emission's part of it. With the log-density of y at s+ this is
-    log p(y | before) by Bayes' rule at that point: of the law itself, where the Gaussian density of a statistic (of an
-    indicator, say) is no probability. Exact for a Gaussian emission.
-    """
-    both = there[:, None] & there[None, :]
-    L = jnp.linalg.cholesky(jnp.where(both, S, jnp.eye(len(e))))
-    L_R = jnp.linalg.cholesky(jnp.where(both, R, jnp.eye(len(e))))
-    u = jax.scipy.linalg.cho_solve((L, True), e)
-    moved = u @ jnp.where(both, S - R, 0.0) @ u
-    return jnp.sum(jnp.log(jnp.diagonal(L_R)) - jnp.log(jnp.diagonal(L))) - 0.5 * moved
 
 
 def _log_density(e: Array, S: Array, there: Array) -> Array:

@@ -37,6 +37,10 @@ class _Row(NamedTuple):
     value: Array
 
 
+Carried = tuple[Array, Laws]
+"""Log-probabilities of the memory, and the law of the states for each value of it."""
+
+
 @register
 @dataclass(frozen=True)
 class IMM(EngineBase):
@@ -60,15 +64,7 @@ class IMM(EngineBase):
 
     def filter(self, program: Switching, y: Float[Array, "T m"]) -> SwitchingFiltered:
         """Probabilities of the regimes and moments of the states, filtered and one step ahead."""
-        n = program.n
-
-        def told(row: _Row) -> tuple[Any, ...]:
-            p, q = jnp.exp(row.log_predicted), jnp.exp(row.log_filtered)
-            ahead, now = whole(p, row.predicted), whole(q, row.filtered)
-            return (p, q, now.mean[:n], now.cov[:n, :n], ahead.mean[:n], ahead.cov[:n, :n], row.observed.mean,
-                    row.observed.cov, row.value)  # fmt: skip
-
-        return SwitchingFiltered(*self._run(program, y, told))
+        return SwitchingFiltered(*self._run(program, y, lambda row: _told(row, program.n)))
 
     def smooth(self, program: Switching, y: Float[Array, "T m"], last: Any = None) -> SwitchingSmoothed:
         """Kim's smoother: the probabilities and the laws of each row from those of the row after it.
@@ -121,43 +117,64 @@ class IMM(EngineBase):
         mean, cov, signal_mean, signal_cov = jax.vmap(told)(p, laws, moving)
         return SwitchingSmoothed(p, mean, cov, signal_mean, signal_cov, values)
 
+    def step(self, program: Switching, y: Float[Array, " m"], before: Carried | None
+             ) -> tuple[Carried, SwitchingFiltered]:  # fmt: skip
+        """One row of `filter`, which is the one row of the program; `before` is what the row before it left."""
+        M = {k: v[0] if moves else v for k, (v, moves) in program.matrices.items()}
+        chain = program.chain
+        if before is None:
+            found = _finish(chain.log_initial, Laws(program.mean, program.cov), y, chain.log_emission[0], M)
+        else:
+            moves = chain.log_transition[0] if chain.varies else chain.log_transition
+            found = self._next(program, before, y, chain.log_emission[0], moves, M)
+        return (found.log_filtered, found.filtered), SwitchingFiltered(*_told(found, program.n))
+
     def _run(self, program: Switching, y: Array, told: Any) -> Any:
         """`told` of each row, stacked."""
-        chain, memory = program.chain, program.chain.memory
-        succ, before_update = memory.successors, self.method == "imm"
+        chain = program.chain
         still, moving = _split(program)
         at = lambda changing: {**still, **changing}
 
-        def first(y: Array, emission: Array, M: dict[str, Array]) -> _Row:
-            laws = Laws(program.mean, program.cov)
-            return _finish(chain.log_initial, laws, y, emission, M)
-
-        def step(last: tuple[Array, Laws], row: Any) -> tuple[tuple[Array, Laws], Any]:
-            log_last, laws = last
+        def step(last: Carried, row: Any) -> tuple[Carried, Any]:
             y, emission, transition, changing = row
-            M = at(changing)
-            joint = log_last[:, None] + (chain.log_transition if transition is None else transition)
-            start = Laws(*(jnp.broadcast_to(v[:, None], (*succ.shape, *v.shape[1:])) for v in laws))
-            if before_update:
-                log_p, mixed = collapsed(joint, start, memory)
-                found = _finish(log_p, predicted(mixed, M["A"], M["a"], M["Q"]), y, emission, M)
-                return (found.log_filtered, found.filtered), told(found)
-            ahead = predicted(start, M["A"][succ], M["a"][succ], M["Q"][succ])
-            after, density = updated(ahead, y, M["Z"][succ], M["d"][succ], M["R"][succ])
-            weights = joint + density + emission[succ]
-            value = log_sum(weights)
-            weights = jnp.where(jnp.isfinite(value), weights - jnp.where(jnp.isfinite(value), value, 0.0), weights)
-            log_now, now = collapsed(weights, after, memory)
-            log_p, laws_ahead = collapsed(joint, ahead, memory)
-            flat = lambda laws: Laws(*(v.reshape(-1, *v.shape[2:]) for v in laws))
-            observed = whole(jnp.exp(joint).reshape(-1), flat(seen(ahead, M["Z"][succ], M["d"][succ], M["R"][succ])))
-            found = _Row(log_p, log_now, laws_ahead, now, observed, value)
-            return (log_now, now), told(found)
+            moves = chain.log_transition if transition is None else transition
+            found = self._next(program, last, y, emission, moves, at(changing))
+            return (found.log_filtered, found.filtered), told(found)
 
-        start = first(y[0], chain.log_emission[0], at({k: v[0] for k, v in moving.items()}))
+        first = at({k: v[0] for k, v in moving.items()})
+        start = _finish(chain.log_initial, Laws(program.mean, program.cov), y[0], chain.log_emission[0], first)
         rows = (y[1:], chain.log_emission[1:], _moves(program), _later(moving))
         _, rest = jax.lax.scan(step, (start.log_filtered, start.filtered), rows)
         return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), told(start), rest)
+
+    def _next(self, program: Switching, last: Carried, y: Array, emission: Array, moves: Array, M: dict[str, Array]
+              ) -> _Row:  # fmt: skip
+        """A row from the one before it."""
+        memory, (log_last, laws) = program.chain.memory, last
+        succ = memory.successors
+        joint = log_last[:, None] + moves
+        start = Laws(*(jnp.broadcast_to(v[:, None], (*succ.shape, *v.shape[1:])) for v in laws))
+        if self.method == "imm":
+            log_p, mixed = collapsed(joint, start, memory)
+            return _finish(log_p, predicted(mixed, M["A"], M["a"], M["Q"]), y, emission, M)
+        ahead = predicted(start, M["A"][succ], M["a"][succ], M["Q"][succ])
+        after, density = updated(ahead, y, M["Z"][succ], M["d"][succ], M["R"][succ])
+        weights = joint + density + emission[succ]
+        value = log_sum(weights)
+        weights = jnp.where(jnp.isfinite(value), weights - jnp.where(jnp.isfinite(value), value, 0.0), weights)
+        log_now, now = collapsed(weights, after, memory)
+        log_p, laws_ahead = collapsed(joint, ahead, memory)
+        flat = lambda laws: Laws(*(v.reshape(-1, *v.shape[2:]) for v in laws))
+        observed = whole(jnp.exp(joint).reshape(-1), flat(seen(ahead, M["Z"][succ], M["d"][succ], M["R"][succ])))
+        return _Row(log_p, log_now, laws_ahead, now, observed, value)
+
+
+def _told(row: _Row, n: int) -> tuple[Any, ...]:
+    """The fields of `SwitchingFiltered`."""
+    p, q = jnp.exp(row.log_predicted), jnp.exp(row.log_filtered)
+    ahead, now = whole(p, row.predicted), whole(q, row.filtered)
+    return (p, q, now.mean[:n], now.cov[:n, :n], ahead.mean[:n], ahead.cov[:n, :n], row.observed.mean,
+            row.observed.cov, row.value)  # fmt: skip
 
 
 def _finish(log_p: Array, laws: Laws, y: Array, emission: Array, M: dict[str, Array]) -> _Row:

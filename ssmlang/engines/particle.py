@@ -7,15 +7,17 @@ from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
 
 from ssmlang.engines._backward import ancestral, backward
-from ssmlang.engines._particle_filter import Forward, plan_of
-from ssmlang.engines._swarm import deviations, seen, spread
+from ssmlang.engines._particle_filter import Forward, Row, plan_of
+from ssmlang.engines._swarm import Weighted, begun, deviations, seen, spread
 from ssmlang.engines.base import EngineBase, register
 from ssmlang.engines.nonlinear import Estimated, Facts, Nonlinear
 from ssmlang.engines.requirements import Requirements
 from ssmlang.engines.resampling import SCHEMES, Scheme
+from ssmlang.engines.stepwise import Probe
 
 PROPOSALS = ("auto", "bootstrap", "guided", "auxiliary")
 
@@ -83,10 +85,26 @@ class Particle(EngineBase):
         """Filtered and one-step-ahead moments of each row, and the effective number of particles."""
         terms, rows, _ = self._forward(program).run(y, key, rows=True)
         assert rows is not None
-        return Estimated(
-            rows.after.mean, rows.after.cov, rows.observed.mean, rows.observed.cov, terms, rows.before.mean,
-            rows.before.cov, rows.definition_mean, rows.definition_sd, rows.ess,
-        )  # fmt: skip
+        return _estimated(terms, rows)
+
+    def begin(self, program: Nonlinear, key: Key[Array, ""], probe: Probe | None = None) -> Float[Array, "N P"]:
+        """Row 0 before its observations, as `step` takes it."""
+        del probe
+        return begun(program, jax.random.fold_in(key, 0), self.particles)
+
+    def step(self, program: Nonlinear, t: Int[Array, ""], y: Float[Array, " m"],
+             before: Array | tuple[Array, Weighted], key: Key[Array, ""], *, first: bool = False
+             ) -> tuple[tuple[Array, Weighted], Estimated]:  # fmt: skip
+        """Row t of `filter` from the particles that the row before it left; `first`: from those of `begin`."""
+        after, term, row = self._forward(program).step(t, y, before, key, first)
+        return after, _estimated(term, row)
+
+    def widened(self, carried: tuple[Array, Weighted], at: Int[np.ndarray, " N"], values: Float[Array, " N"],
+                facts: tuple[Facts, Facts]) -> tuple[Array, Weighted]:  # fmt: skip
+        """What is carried over a memory whose entry i was entry at[i] before; where that is -1, the known values[i]."""
+        del facts
+        s, pool = carried
+        return jnp.where((at < 0)[:, None], values[:, None], s[at]), pool
 
     def smooth(self, program: Nonlinear, y: Float[Array, "T m"], key: Key[Array, ""]) -> Estimated:
         """Moments of each row given all of y, and paths drawn."""
@@ -114,3 +132,10 @@ class Particle(EngineBase):
     def _forward(self, program: Nonlinear) -> Forward:
         plan = plan_of(program.facts, self.proposal)
         return Forward(program, self.particles, plan, self.resampling, self.threshold)
+
+
+def _estimated(terms: Array, rows: Row) -> Estimated:
+    return Estimated(
+        rows.after.mean, rows.after.cov, rows.observed.mean, rows.observed.cov, terms, rows.before.mean,
+        rows.before.cov, rows.definition_mean, rows.definition_sd, rows.ess,
+    )  # fmt: skip

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 from ssmlang.engines._backward import drawn_from
-from ssmlang.engines._conditional_kalman import Particle, begun, moved, spread_through, updated
+from ssmlang.engines._conditional_filter import Carried, Forward, estimated, mixture
+from ssmlang.engines._conditional_kalman import Particle
 from ssmlang.engines._conditional_smooth import along
-from ssmlang.engines._swarm import Weighted, deviations, normalised, spread
+from ssmlang.engines._swarm import deviations
 from ssmlang.engines.base import EngineBase, register
 from ssmlang.engines.conditionally_linear import ConditionallyLinear
 from ssmlang.engines.nonlinear import Estimated, Law
 from ssmlang.engines.requirements import Requirements
-from ssmlang.engines.resampling import SCHEMES, Scheme, parents
-
-
-class _Row(NamedTuple):
-    """What a row leaves: its term, effective number of particles, and moments of x, y and definitions."""
-
-    term: Array
-    ess: Array
-    after: Law
-    before: Law
-    observed: Law
-    definitions: Law
+from ssmlang.engines.resampling import SCHEMES, Scheme
 
 
 class _Line(NamedTuple):
@@ -76,7 +65,7 @@ class RaoBlackwell(EngineBase):
         self, program: ConditionallyLinear, y: Float[Array, "T m"], key: Key[Array, ""]
     ) -> Float[Array, " T"]:
         """Log-density of each row given the rows before it."""
-        return self._run(program, y, key, lambda row, line: row().term)
+        return self._forward(program).run(y, key, lambda row: row.term)
 
     def log_likelihood(  # type: ignore[override]
         self, program: ConditionallyLinear, y: Float[Array, "T m"], key: Key[Array, ""]
@@ -86,13 +75,13 @@ class RaoBlackwell(EngineBase):
 
     def filter(self, program: ConditionallyLinear, y: Float[Array, "T m"], key: Key[Array, ""]) -> Estimated:
         """Filtered and one-step-ahead moments of each row, and the effective number of particles."""
-        row = self._run(program, y, key, lambda row, line: row(True))
-        return Estimated(row.after.mean, row.after.cov, row.observed.mean, row.observed.cov, row.term, row.before.mean,
-                         row.before.cov, row.definitions.mean, deviations(row.definitions.cov), row.ess)  # fmt: skip
+        found: Estimated = self._forward(program).run(y, key, lambda row: estimated(program, row))
+        return found
 
     def smooth(self, program: ConditionallyLinear, y: Float[Array, "T m"], key: Key[Array, ""]) -> Estimated:
         """Moments of each row given all of y, and paths drawn."""
-        terms, lines = self._run(program, y, key, lambda row, line: (row().term, line))
+        line = lambda row: (row.term, _Line(row.after.s, row.parents, row.pool.logs))
+        terms, lines = self._forward(program).run(y, key, line)
         choose, draw = jax.random.split(jax.random.fold_in(key, len(y)))
         last = drawn_from(choose, jnp.exp(lines.logs[-1]), self.trajectories)
         _, paths = jax.lax.scan(lambda at, row: (row.parents[at], row.s[at]), last, lines, reverse=True)
@@ -101,9 +90,9 @@ class RaoBlackwell(EngineBase):
         n, alike, whole = program.program.facts.n, jnp.full(self.trajectories, 1 / self.trajectories), program.program
 
         def row(t: Array, particles: Particle) -> tuple[Law, Law, Law]:
-            return (_mixture(program, lambda s: s[:n], particles, alike),
-                    _mixture(program, lambda s: whole.observed(t, s).mean, particles, alike),
-                    _mixture(program, lambda s: whole.definitions(t, s), particles, alike))  # fmt: skip
+            return (mixture(program, lambda s: s[:n], particles, alike),
+                    mixture(program, lambda s: whole.observed(t, s).mean, particles, alike),
+                    mixture(program, lambda s: whole.definitions(t, s), particles, alike))  # fmt: skip
 
         state, signal, lets = jax.vmap(row)(jnp.arange(len(y)), found.particles)
         return Estimated(
@@ -111,63 +100,23 @@ class RaoBlackwell(EngineBase):
             definition_sd=deviations(lets.cov), paths=jnp.moveaxis(found.drawn[..., :n], 1, 0),
         )  # fmt: skip
 
-    # ------------------------------------------------------------------------------------------------ forward
+    # -------------------------------------------------------------------------------------------- row by row
 
-    def _run(self, given: ConditionallyLinear, y: Array, key: Array, told: Callable[..., Any]) -> Any:
-        """The pass forward; what is `told` of each row, stacked."""
-        program, count = given.program, self.particles
-        keys = jax.vmap(lambda t: jax.random.split(jax.random.fold_in(key, t)))(jnp.arange(len(y)))
-        even = jnp.full(count, -jnp.log(float(count)))
+    def begin(self, program: ConditionallyLinear, key: Key[Array, ""], probe: Any = None) -> Particle:
+        """Row 0 before its observations, as `step` takes it."""
+        del probe
+        return self._forward(program).begin(key)
 
-        def told_of(t: Array, ahead: Particle, prior: Array, pool: Weighted, after: Particle, term: Array, at: Array
-                    ) -> Any:  # fmt: skip
-            def row(moments: bool = False) -> _Row:
-                blank = Law(jnp.zeros(0), jnp.zeros((0, 0)))
-                if not moments:
-                    return _Row(term, pool.ess, blank, blank, blank, blank)
-                n, weights = program.facts.n, normalised(prior)[0].weights
-                state = lambda s: s[:n]
-                seen = _mixture(given, lambda s: program.observed(t, s).mean, ahead, weights)
-                noise = jax.vmap(lambda s: program.observed(t, s).cov)(ahead.s)
-                return _Row(term, pool.ess, _mixture(given, state, after, pool.weights),
-                            _mixture(given, state, ahead, weights),
-                            Law(seen.mean, seen.cov + jnp.einsum("pij,p->ij", noise, weights)),
-                            _mixture(given, lambda s: program.definitions(t, s), after, pool.weights))  # fmt: skip
+    def step(self, program: ConditionallyLinear, t: Int[Array, ""], y: Float[Array, " m"], before: Particle | Carried,
+             key: Key[Array, ""], *, first: bool = False) -> tuple[Carried, Estimated]:  # fmt: skip
+        """Row t of `filter` from the particles that the row before it left; `first`: from those of `begin`."""
+        forward = self._forward(program)
+        if isinstance(before, Particle):
+            assert first
+            row = forward.first(y, before)
+        else:
+            row = forward.row(t, y, before, key)
+        return (row.after, row.pool), estimated(program, row)
 
-            return told(row, _Line(after.s, at, pool.logs))
-
-        def weighed(t: Array, y: Array, ahead: Particle, logs: Array) -> tuple[Particle, Weighted, Array]:
-            after, more = jax.vmap(lambda p: updated(given, t, p, y))(ahead)
-            pool, term = normalised(logs + more)
-            return after, pool, jnp.where(program.exists, term, -jnp.inf)
-
-        zero = jnp.asarray(0)
-        ahead = jax.vmap(lambda key: begun(given, program.sample_first(key)))(jax.random.split(keys[0, 1], count))
-        after, pool, term = weighed(zero, y[0], ahead, even)
-        first = told_of(zero, ahead, even, pool, after, term, jnp.arange(count, dtype=jnp.int32))
-
-        def body(carry: tuple[Particle, Weighted], row: tuple[Array, Array, Array]) -> tuple[Any, Any]:
-            (before, pool), (t, y, keys) = carry, row
-
-            def chosen() -> tuple[Particle, Array, Array]:
-                at = parents(self.resampling, keys[0], pool.weights)
-                return jax.tree.map(lambda a: a[at], before), even, at
-
-            def left() -> tuple[Particle, Array, Array]:
-                return before, pool.logs, jnp.arange(count, dtype=jnp.int32)
-
-            before, logs, at = jax.lax.cond(pool.ess < self.threshold * count, chosen, left)
-            ahead = jax.vmap(lambda key, p: moved(given, t, p, program.sample(key, t, p.s)).ahead)(
-                jax.random.split(keys[1], count), before)  # fmt: skip
-            after, pool, term = weighed(t, y, ahead, logs)
-            return (after, pool), told_of(t, ahead, logs, pool, after, term, at)
-
-        _, later = jax.lax.scan(body, (after, pool), (jnp.arange(1, len(y)), y[1:], keys[1:]))
-        return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, later)
-
-
-def _mixture(given: ConditionallyLinear, f: Any, particles: Particle, weights: Array) -> Law:
-    """Moments of a function of the memory over weighted particles."""
-    each = jax.vmap(lambda p: spread_through(given, f, p))(particles)
-    between = spread(each.mean.T, weights)
-    return Law(between.mean, between.cov + jnp.einsum("pij,p->ij", each.cov, weights))
+    def _forward(self, program: ConditionallyLinear) -> Forward:
+        return Forward(program, self.particles, self.resampling, self.threshold)

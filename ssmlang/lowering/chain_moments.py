@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ssmlang.lowering.densities import number_moments
-from ssmlang.lowering.discrete import ChainLowering, Numbers
+from ssmlang.lowering.discrete import ChainLowering, Numbers, Rows
 from ssmlang.lowering.evaluate import evaluate
+from ssmlang.lowering.window import marked
 from ssmlang.model import expr
 from ssmlang.model.additive import Additive
 from ssmlang.model.chains import nodes_of
@@ -82,9 +83,9 @@ class Observed:
             out[places] |= any(sort == "obs" and lag == 0 for sort, _, lag in expr.references(nodes_of(e)))
         return out
 
-    def moments(self, params: Numbers, observations: Numbers, inputs: Numbers, found: Probabilities, noise: bool
-                ) -> Moment:  # fmt: skip
-        """(T, m) and (T, m, m); `noise`: with that of the observations themselves."""
+    def moments(self, params: Numbers, observations: Rows, inputs: Rows, found: Probabilities, noise: bool,
+                first: Any = 0) -> Moment:  # fmt: skip
+        """(T, m) and (T, m, m); `noise`: with that of the observations themselves; `first`: the first row's number."""
         low = self.lowering
         at = low.environments(params, observations, inputs)
         memories = {k: jnp.asarray(v) for k, v in low.memories.items()}
@@ -120,19 +121,11 @@ class Observed:
                 cov = cov + jnp.einsum("cj,cjk->jk", weights, jnp.where(weights[:, :, None] > 0, covs, 0.0))
             return Moment(mean, jnp.where(self._together, cov, 0.0))
 
-        steps = found[0].shape[1]
-        rows = tuple(jnp.swapaxes(p, 0, 1) for p in found)
-        mean, cov = jax.lax.map(row, (jnp.arange(steps), rows))
-        blank = self.unknown[None, :] | self._blank(steps)
+        times = first + jnp.arange(found[0].shape[1])
+        mean, cov = jax.lax.map(row, (times, tuple(jnp.swapaxes(p, 0, 1) for p in found)))
+        blank = self.unknown[None, :] | marked(low.form.conditioned | low.form.unavailable, times)
         mean = jnp.where(blank, jnp.nan, mean)
         return Moment(mean, jnp.where(blank[:, :, None] | blank[:, None, :], jnp.nan, cov))
-
-    def _blank(self, steps: int) -> np.ndarray:
-        form = self.lowering.form
-        out = np.zeros((steps, form.m), bool)
-        first = (form.conditioned | form.unavailable)[:steps]
-        out[: len(first)] = first
-        return out
 
 
 def _of_law(e: Equation, env: Any, low: ChainLowering) -> tuple[Array, Array]:
@@ -159,17 +152,18 @@ class Definitions:
                 continue  # the memory holds too few rows: there would be too many values
             self.lets.append((d, Additive.of(d.value, form)))
 
-    def moments(self, params: Numbers, observations: Numbers, inputs: Numbers, found: Probabilities
+    def moments(self, params: Numbers, observations: Rows, inputs: Rows, found: Probabilities, first: Any = 0
                 ) -> dict[str, tuple[Array, Array]]:  # fmt: skip
-        """Mean and sd, (T, *shape), of each definition by name."""
+        """Mean and sd, (T, *shape), of each definition by name; `first`: the first row's number."""
         low = self.lowering
         at = low.environments(params, observations, inputs, lambda x: x)
         steps = found[0].shape[1]
+        times = first + jnp.arange(steps)
         out = {}
         for d, additive in self.lets:
             made = self._added if additive is not None else self._drawn
             mean, sd = jax.lax.map(lambda given, d=d, a=additive, made=made: made(d, a, at, *given),
-                                   (jnp.arange(steps), tuple(jnp.swapaxes(p, 0, 1) for p in found)))  # fmt: skip
+                                   (times, tuple(jnp.swapaxes(p, 0, 1) for p in found)))  # fmt: skip
             out[d.name] = (mean.reshape(steps, *d.shape), sd.reshape(steps, *d.shape))
         return out
 

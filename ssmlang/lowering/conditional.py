@@ -9,11 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float
 
 from ssmlang.engines.conditionally_linear import ConditionallyLinear
-from ssmlang.lowering.memory import Key
-from ssmlang.lowering.nonlinear import NonlinearLowering, Numbers, Walk, _Counter
+from ssmlang.lowering.nonlinear import Data, NonlinearLowering, Numbers, Walk, _Counter
 from ssmlang.lowering.sources import Normals, Source
 from ssmlang.model.conditional import Parts
 from ssmlang.model.model import Model
@@ -36,12 +34,9 @@ class ConditionalLowering(NonlinearLowering):
             self.gaussian[s.at] = True
             self.statistic[s.first : s.first + s.size] = True
 
-    def program(self, params: Numbers, observations: Numbers, inputs: Numbers, steps: int  # type: ignore[override]
-                ) -> tuple[ConditionallyLinear, Float[Array, "T m"]]:  # fmt: skip
-        """The program and the stacked data, as of `NonlinearLowering.program`."""
-        whole, y = super().program(params, observations, inputs, steps)
-        data: dict[Key, Array] = {("obs", n): jnp.nan_to_num(jnp.asarray(v, float)) for n, v in observations.items()}
-        data |= {("input", n): jnp.nan_to_num(jnp.asarray(v, float)) for n, v in inputs.items()}
+    def over(self, params: Numbers, data: Data) -> ConditionallyLinear:
+        """The program over some data."""
+        whole = super().over(params, data)
         given = {key: np.full(place.size, key in self.outside) for key, place in self.memory.places.items()}
 
         def moved(t: Array, s: Array, after: Array, source: Source) -> Array:
@@ -57,14 +52,13 @@ class ConditionalLowering(NonlinearLowering):
 
         blank = jnp.zeros(self.memory.size)
         zero = jnp.asarray(0)
-        found = ConditionallyLinear(
+        return ConditionallyLinear(
             program=whole, linear=self.linear, noises=_count(lambda source: moved(zero, blank, blank, source)),
             first_noises=_count(lambda source: begun(blank, source)),
             begun=lambda s, e: begun(s, Normals(e)),
             moved=lambda t, s, after, e: moved(t, s, after, Normals(e)),
             gaussian=self.gaussian, statistic=self.statistic,
         )  # fmt: skip
-        return found, y
 
 
 def _count(ask: Any) -> int:

@@ -12,18 +12,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from ssmlang.engines.discrete import ChainGroup, Chains
 from ssmlang.engines.markov_chain import MarkovChain, Memory, log_sum, stationary_log_law
 from ssmlang.lowering.chain_laws import entry_log_density
 from ssmlang.lowering.configurations import Own, remembered, rows
 from ssmlang.lowering.evaluate import Environment, evaluate
+from ssmlang.lowering.window import Series, cleaned
 from ssmlang.model import expr
 from ssmlang.model.chains import ChainForm, nodes_of
 from ssmlang.model.model import Equation, InitialEquation, Model, Values
 
 Numbers = Mapping[str, Array]
+Rows = Mapping[str, Series]
 Clean = Callable[[Array], Array]
 """What missing numbers of the data count as where they are read."""
 Now = Callable[[int], Array]
@@ -59,7 +61,7 @@ class ChainLowering:
 
     # ------------------------------------------------------------------------------------------------ program
 
-    def program(self, params: Numbers, observations: Numbers, inputs: Numbers, steps: int
+    def program(self, params: Numbers, observations: Rows, inputs: Rows, steps: int
                 ) -> tuple[Chains, Float[Array, "T m"]]:  # fmt: skip
         """The chains and the stacked data as they are scored, NaN where missing.
 
@@ -67,8 +69,13 @@ class ChainLowering:
         equation reads of them where they are NaN counts as zero; `undefined` tells where that matters.
         """
         y = self.data(observations, steps)
-        parts = self._parts(params, observations, inputs, y, steps)
-        return Chains(tuple(self._group(i, *parts) for i in range(len(self.groups)))), y
+        return self.over(params, observations, inputs, y, jnp.arange(steps)), y
+
+    def over(self, params: Numbers, observations: Rows, inputs: Rows, y: Float[Array, "T m"], times: Int[Array, " T"]
+             ) -> Chains:  # fmt: skip
+        """The chains over some rows, whose data as they are scored are y."""
+        parts = self._parts(params, observations, inputs, y, times)
+        return Chains(tuple(self._group(i, *parts) for i in range(len(self.groups))))
 
     def data(self, observations: Numbers, steps: int) -> Float[Array, "T m"]:
         """The stacked data as they are scored."""
@@ -83,16 +90,18 @@ class ChainLowering:
 
     def undefined(self, params: Numbers, observations: Numbers, inputs: Numbers, steps: int) -> np.ndarray:
         """(T,): rows in which an input or an observation that is missing leaves something needed without a value."""
-        y = self.data(observations, steps)
-        keep = lambda x: x
-        first, _, moving, emission = self._parts(params, observations, inputs, y, steps, keep)
-        bad = np.array(jnp.isnan(emission).any(axis=(1, 2)))
-        if moving is not None:
-            bad[1:] |= np.array(jnp.isnan(moving).any(axis=(1, 2, 3)))[1:]
-        bad[0] |= bool(jnp.isnan(first).any())
-        return bad
+        return np.array(self.lacking(params, observations, inputs, self.data(observations, steps), jnp.arange(steps)))
 
-    def _parts(self, params: Numbers, observations: Numbers, inputs: Numbers, y: Array, steps: int, clean: Clean
+    def lacking(self, params: Numbers, observations: Rows, inputs: Rows, y: Float[Array, "T m"],
+                times: Int[Array, " T"]) -> Bool[Array, " T"]:  # fmt: skip
+        """`undefined` over some rows."""
+        first, _, moving, emission = self._parts(params, observations, inputs, y, times, lambda x: x)
+        bad = jnp.isnan(emission).any(axis=(1, 2))
+        if moving is not None:
+            bad |= jnp.isnan(moving).any(axis=(1, 2, 3)) & (times > 0)
+        return bad | (jnp.isnan(first).any() & (times == 0))
+
+    def _parts(self, params: Numbers, observations: Rows, inputs: Rows, y: Array, times: Array, clean: Clean
                = jnp.nan_to_num) -> tuple[Array, Array, Array | None, Array]:  # fmt: skip
         """Of every entry: initial log-laws (C0, n) at their own lags summed, log-transitions (C, K, n) that do not
         change and (T, C, K, n) that do, log-densities of observations (T, C, m)."""
@@ -101,15 +110,15 @@ class ChainLowering:
         fixed = self._transitions(self._fixed, at, jnp.asarray(1), old, new)
         moving = None
         if self._moving:
-            moving = jax.vmap(lambda t: self._transitions(self._moving, at, t, old, new))(jnp.arange(steps))
-        emission = jax.vmap(lambda t, seen: self._emitted(at, t, seen, old))(jnp.arange(steps), y)
+            moving = jax.vmap(lambda t: self._transitions(self._moving, at, t, old, new))(times)
+        emission = jax.vmap(lambda t, seen: self._emitted(at, t, seen, old))(times, y)
         return self._initial(at), fixed, moving, emission
 
-    def environments(self, params: Numbers, observations: Numbers, inputs: Numbers, clean: Clean = jnp.nan_to_num
+    def environments(self, params: Numbers, observations: Rows, inputs: Rows, clean: Clean = jnp.nan_to_num
                      ) -> Callable[[Any, Now], Environment]:  # fmt: skip
         """What the leaves of expressions are at row t, where states have given values."""
-        series = {("obs", k): clean(jnp.asarray(v, float)) for k, v in observations.items()}
-        series |= {("input", k): clean(jnp.asarray(v, float)) for k, v in inputs.items()}
+        series = {("obs", k): cleaned(v, clean) for k, v in observations.items()}
+        series |= {("input", k): cleaned(v, clean) for k, v in inputs.items()}
         kinds = {**self.model.states, **self.model.observations}
 
         def make(t: Any, now: Now) -> Environment:

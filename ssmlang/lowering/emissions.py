@@ -44,12 +44,14 @@ class _Seen:
 class Emissions:
     """The emission equations of a model, over the memory of a row.
 
-    `latent` observations are in the memory: they are seen there exactly. A named noise that only observations of its
-    row read is integrated out, where they are affine in it.
+    `latent` observations are in the memory: they are seen there exactly; or, where they are `drawn`, the memory holds
+    what was seen, and a draw of what was not, and they are scored by their laws like others. A named noise that only
+    observations of its row read is integrated out, where they are affine in it.
     """
 
-    def __init__(self, model: Model, memory: Memory, own_noises: Sequence[str], latent: Sequence[str]) -> None:
-        self.model, self.memory, self.latent = model, memory, tuple(latent)
+    def __init__(self, model: Model, memory: Memory, own_noises: Sequence[str], latent: Sequence[str],
+                 drawn: bool = False) -> None:  # fmt: skip
+        self.model, self.memory, self.latent, self.drawn = model, memory, tuple(latent), drawn
         self.noises = [model.noises[n] for n in own_noises]
         offsets, at = {}, 0
         for o in model.observations.values():
@@ -62,7 +64,7 @@ class Emissions:
             if e.role != "emission":
                 continue
             places = np.concatenate([offsets[t.name] + np.asarray(t.entries, int) for t in e.targets])
-            exact = e.law is None or any(t.name in self.latent for t in e.targets)
+            exact = e.law is None or (not drawn and any(t.name in self.latent for t in e.targets))
             values = model.observations[e.targets[0].name].values
             extent = _extent(e)
             size = len(places) if exact or e.law is None else statistic_size(e.law, extent, values)
@@ -127,7 +129,7 @@ class Emissions:
         return law is not None and not self._exact(s) and law.name in ("Categorical", "Multinomial", "VonMises")
 
     def _exact(self, s: _Seen) -> bool:
-        return any(t.name in self.latent for t in s.equation.targets)
+        return not self.drawn and self._is_latent(s)
 
     # ---------------------------------------------------------------------------------------------- moments
 
@@ -211,7 +213,11 @@ class Emissions:
             own = y[s.at.astype(np.int32)]
             now = self._reading(env, y, self._still(env))
             law = s.equation.law
-            if law is not None and not self._loaded(s):
+            if law is not None and law.name == "MvNormal" and self.drawn and self._is_latent(s):
+                # What is missing was drawn without regard to what was seen beside it.
+                x, args = self._in_memory(s, env), _arguments(law, now)
+                total += log_density(law, args, x) - log_density(law, args, jnp.where(jnp.isnan(own), x, jnp.nan))
+            elif law is not None and not self._loaded(s):
                 total += log_density(law, _arguments(law, now), own, s.values)
             else:
                 plain.append(s)
@@ -222,6 +228,9 @@ class Emissions:
         mean, cov = self.moments(env, y)
         rows = np.concatenate([np.arange(s.first, s.first + s.size) for s in plain]).astype(np.int32)
         return total + gaussian_density(y[places] - mean[rows], cov[rows[:, None], rows[None, :]])
+
+    def _is_latent(self, s: _Seen) -> bool:
+        return any(t.name in self.latent for t in s.equation.targets)
 
     def _loaded(self, s: _Seen) -> bool:
         own = {n.name for n in self.noises}

@@ -13,12 +13,13 @@ from functools import cached_property
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ssmlang.engines.program import Initial, LinearGaussian, Structure
 from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.lowering.start import Start
 from ssmlang.lowering.whole_past import WholePast
+from ssmlang.lowering.window import Series, cleaned
 from ssmlang.model import expr, sparse
 from ssmlang.model.affine import PAST
 from ssmlang.model.expr import Node
@@ -146,7 +147,7 @@ class GaussianLowering:
         missing; an input that is NaN counts as zero here, and `undefined` tells where that matters. Observations that
         are conditioned on are missing in y.
         """
-        arrays, initial = self._arrays(params, observations, inputs, steps)
+        arrays, initial = self._arrays(params, observations, inputs, jnp.arange(steps))
         structure, _ = self.deep(steps)
         return LinearGaussian(**arrays, initial=initial, structure=structure), self.data(observations, steps)
 
@@ -210,12 +211,12 @@ class GaussianLowering:
                 first[at[at < n]] = True
         return first, np.array(whole or group)
 
-    def environments(self, params: Values, observations: Values, inputs: Values,
+    def environments(self, params: Values, observations: Mapping[str, Series], inputs: Mapping[str, Series],
                      clean: Callable[[Array], Array] | None = None) -> Callable[[Array], Environment]:  # fmt: skip
         """What the leaves of the form's expressions are, by row; `clean` says what an input that is NaN counts as."""
         clean = clean or _zero_for_nan
-        series = {("obs", k): clean(jnp.asarray(v, float)) for k, v in observations.items()}
-        series |= {("input", k): clean(jnp.asarray(v, float)) for k, v in inputs.items()}
+        series = {("obs", k): cleaned(v, clean) for k, v in observations.items()}
+        series |= {("input", k): cleaned(v, clean) for k, v in inputs.items()}
         horizon = max((len(v) for v in series.values()), default=1) - 1
 
         def at(t: Array) -> Environment:
@@ -233,9 +234,15 @@ class GaussianLowering:
         """What the leaves of expressions that are the same in every row are."""
         return Environment(params)
 
-    def _arrays(self, params: Values, observations: Values, inputs: Values, steps: int
+    def over(self, params: Values, observations: Mapping[str, Series], inputs: Mapping[str, Series],
+             times: Int[Array, " T"]) -> LinearGaussian:  # fmt: skip
+        """The program over some rows; not for sums over the whole past."""
+        arrays, initial = self._arrays(params, observations, inputs, times)
+        return LinearGaussian(**arrays, initial=initial, structure=self.structure)
+
+    def _arrays(self, params: Values, observations: Mapping[str, Series], inputs: Mapping[str, Series], times: Array
                 ) -> tuple[dict[str, Array], Initial]:  # fmt: skip
-        at = self.environments(params, observations, inputs)
+        steps, at = len(times), self.environments(params, observations, inputs)
         plans = list(self.plans.items())
         fixed = evaluate([p.fixed for _, p in plans], self.still(params))
         base = {name: _scatter(p.shape, p.fixed_at, v) for (name, p), v in zip(plans, fixed)}
@@ -243,7 +250,7 @@ class GaussianLowering:
         arrays = dict(base)
         if moving:
             one = lambda t: evaluate([p.varying for _, p in moving], at(t))
-            for (name, p), values in zip(moving, jax.vmap(one)(jnp.arange(steps))):
+            for (name, p), values in zip(moving, jax.vmap(one)(times)):
                 if not _every(p.shape, p.varying_at):
                     whole = jnp.broadcast_to(base[name].reshape(-1), (steps, base[name].size))
                     values = whole.at[:, p.varying_at.astype(np.int32)].set(values, unique_indices=True)

@@ -93,12 +93,13 @@ def nodes_of(item: Equation | InitialEquation) -> list[Node]:
     )
 
 
-def memory_of(model: Model, sizes: Mapping[str, int], latent: Sequence[str] = (), *, definitions: bool = True
-              ) -> tuple[Memory, tuple[str, ...]]:  # fmt: skip
+def memory_of(model: Model, sizes: Mapping[str, int], latent: Sequence[str] = (), *, definitions: bool = True,
+              scored: bool = False) -> tuple[Memory, tuple[str, ...]]:  # fmt: skip
     """The memory of a model, and the named noises outside of it that only observations of their own row read.
 
     `sizes`: of augmented parameters on their unconstrained scale. `latent`: observations that are part of the state.
-    Without `definitions`, what these alone read is left out.
+    Without `definitions`, what these alone read is left out. `scored`: the laws of these observations are asked for
+    their densities too, given the memory of the row itself.
     """
     depth: dict[Key, int] = {}
     readers: dict[str, set[str]] = {name: set() for name in model.noises}
@@ -114,7 +115,10 @@ def memory_of(model: Model, sizes: Mapping[str, int], latent: Sequence[str] = ()
 
     for e in model.equations:
         moved = e.role == "transition" or any(t.name in latent for t in e.targets)
-        reads(nodes_of(e), "transition" if moved else "emission")
+        if moved:
+            reads(nodes_of(e), "transition")
+        if e.role == "emission" and (scored or not moved):
+            reads(nodes_of(e), "emission")
     for d in model.differentials:
         reads([d.value], "transition")
     for let in model.definitions.values() if definitions else ():

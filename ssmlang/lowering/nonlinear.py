@@ -25,11 +25,13 @@ from ssmlang.lowering.first_density import has_first_density, log_first
 from ssmlang.lowering.memory import Key, memory_of, nodes_of, whole
 from ssmlang.lowering.sources import EXACT, Draws, Normals, Source
 from ssmlang.lowering.stationary_start import GaussianStart
+from ssmlang.lowering.window import Series, cleaned, marked
 from ssmlang.model import expr
 from ssmlang.model.affine import Affine, Interpreter
 from ssmlang.model.model import Definition, Dist, Equation, InitialEquation, Model, Values
 
 Numbers = Mapping[str, Array]
+Data = Mapping[Key, Series]
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,18 @@ class Walk:
 class NonlinearLowering:
     """The road from parameters and data to a `Nonlinear` program.
 
-    `latent`: observations that are read at a lag and missing somewhere, or still to come: part of the state.
+    `latent`: observations that are read at a lag and missing somewhere, or still to come: part of the state. For
+    engines that ask how dense observations are given the state (`drawn`) it holds what was seen of them as it is, and
+    what was not as their laws give it.
     """
 
-    def __init__(self, model: Model, walks: Mapping[str, Walk], latent: Sequence[str] = ()) -> None:
-        self.model, self.walks, self.latent = model, dict(walks), tuple(latent)
-        self.memory, self.own_noises = memory_of(model, {n: w.size for n, w in walks.items()}, self.latent)
+    def __init__(self, model: Model, walks: Mapping[str, Walk], latent: Sequence[str] = (), *, drawn: bool = False
+                 ) -> None:  # fmt: skip
+        self.model, self.walks, self.latent, self.drawn = model, dict(walks), tuple(latent), drawn
+        sizes = {n: w.size for n, w in walks.items()}
+        self.memory, self.own_noises = memory_of(model, sizes, self.latent, scored=drawn)
         self.moved = tuple(e for e in model.equations if e.role == "transition" or self._is_latent(e))
-        self.emissions = Emissions(model, self.memory, self.own_noises, self.latent)
+        self.emissions = Emissions(model, self.memory, self.own_noises, self.latent, drawn)
         read = {n for e in self.moved for sort, n, lag in expr.references(nodes_of(e)) if sort == "noise" and lag == 0}
         self.noises = [v for v in model.noises.values() if v.name in read or ("noise", v.name) in self.memory.places]
         self.lets = [d for d in model.definitions.values() if d.series and d.value is not None]
@@ -108,6 +114,7 @@ class NonlinearLowering:
             linear=all(map(self._linear, self.moved)) and all(map(self._linear, self.initials))
             and all(self._linear_law(v.law) for v in self.noises if v.law is not None),
             gaussian_transition=exact, gaussian_emission=self.emissions.gaussian,
+            emission_density=not self.latent and not self.emissions.singular,
             gaussian_step=all(law.name in EXACT for law in laws) and not self.memory.whole,
             steady_emission=self.emissions.gaussian and not self.emissions.noises and self._steady(),
             density=self._density(),
@@ -123,7 +130,8 @@ class NonlinearLowering:
         return not any(self._moving(*r) or (r[0] == "obs" and r[2] == 0) for r in reads)
 
     def _density(self) -> bool:
-        core, _ = memory_of(self.model, {n: w.size for n, w in self.walks.items()}, self.latent, definitions=False)
+        core, _ = memory_of(self.model, {n: w.size for n, w in self.walks.items()}, self.latent, definitions=False,
+                            scored=self.drawn)  # fmt: skip
         laws = all(e.law is not None for e in self.moved) and not self.noises and not self.model.differentials
         return not core.deep and laws and all(w.step is not None for w in self.walks.values())
 
@@ -153,7 +161,8 @@ class NonlinearLowering:
         with jax.ensure_compile_time_eval():
             params: Any = {n: jnp.full(p.shape, 0.5) for n, p in self.model.parameters.items()}
             data: Any = {("input", n): jnp.zeros((1, *v.shape)) for n, v in self.model.inputs.items()}
-            data |= {("obs", n): jnp.zeros((1, *v.shape)) for n, v in self.model.observations.items()}
+            data |= {(sort, n): jnp.zeros((1, *v.shape)) for n, v in self.model.observations.items()
+                     for sort in ("obs", "seen")}  # fmt: skip
         jax.eval_shape(lambda: self._first(params, data, counter)[0])
         return counter.count
 
@@ -162,10 +171,20 @@ class NonlinearLowering:
     def program(self, params: Numbers, observations: Numbers, inputs: Numbers, steps: int
                 ) -> tuple[Nonlinear, Float[Array, "T m"]]:  # fmt: skip
         """The program and the stacked data y, NaN where missing; arguments as of `GaussianLowering.program`."""
+        return self.over(params, self.series(observations, inputs)), self.data(observations, steps)
+
+    def series(self, observations: Mapping[str, Series], inputs: Mapping[str, Series]) -> Data:
+        """What equations read of the data, for `over`: all rows, or a window of them."""
         # What is missing is read by rows after the data alone, else it would be latent: any number will do there.
-        data = {("obs", n): jnp.nan_to_num(jnp.asarray(v, float)) for n, v in observations.items()}
-        data |= {("input", n): jnp.nan_to_num(jnp.asarray(v, float)) for n, v in inputs.items()}
-        _, exists = self._first(params, data, Normals(jnp.zeros(self.facts.first_noises)))
+        data = {("obs", n): cleaned(v, jnp.nan_to_num) for n, v in observations.items()}
+        data |= {("input", n): cleaned(v, jnp.nan_to_num) for n, v in inputs.items()}
+        return data | {("seen", n): cleaned(observations[n], lambda v: v) for n in self.latent}
+
+    def over(self, params: Numbers, data: Data) -> Any:
+        """The program over some data."""
+        exists: Any = True
+        if self.start is not None:
+            _, exists = self._first(params, data, Normals(jnp.zeros(self.facts.first_noises)))
 
         def transition(t: Array, s: Array, source: Source) -> Array:
             return self._moved(params, data, t, s, source)
@@ -175,7 +194,7 @@ class NonlinearLowering:
 
         row = lambda t, s: self.environment(params, data, t, s)
         E = self.emissions
-        program = Nonlinear(
+        return Nonlinear(
             facts=self.facts,
             first=lambda e: first(Normals(e)),
             transition=lambda t, s, e: transition(t, s, Normals(e)),
@@ -192,7 +211,6 @@ class NonlinearLowering:
             exists=exists,
             log_first=(lambda s: log_first(self, params, data, s)) if self.first_density else None,
         )
-        return program, self.data(observations, steps)
 
     def data(self, observations: Numbers, steps: int) -> Float[Array, "T m"]:
         """The stacked data as they are scored."""
@@ -205,7 +223,7 @@ class NonlinearLowering:
 
     # --------------------------------------------------------------------------------------------- equations
 
-    def environment(self, params: Numbers, data: Mapping[Key, Array], t: Any, s: Array, now: dict[Key, Array] | None
+    def environment(self, params: Numbers, data: Data, t: Any, s: Array, now: dict[Key, Array] | None
                     = None) -> Environment:  # fmt: skip
         """What expressions read at row t, from the memory of that row; or of the row before, where `now` holds what is
         known of row t already."""
@@ -218,7 +236,7 @@ class NonlinearLowering:
 
         return self._environment(params, data, t, series)
 
-    def _environment(self, params: Numbers, data: Mapping[Key, Array], t: Any, series: Callable[[str, str, int], Array]
+    def _environment(self, params: Numbers, data: Data, t: Any, series: Callable[[str, str, int], Array]
                      ) -> Environment:  # fmt: skip
         model = self.model
 
@@ -234,7 +252,7 @@ class NonlinearLowering:
         augmented = _Augmented(lambda name, lag: self.walks[name].transform(series("augment", name, lag), params))
         return Environment(params=params, read=read, t=t, augmented=augmented)
 
-    def _moved(self, params: Numbers, data: Mapping[Key, Array], t: Any, s: Array, source: Source) -> Array:
+    def _moved(self, params: Numbers, data: Data, t: Any, s: Array, source: Source) -> Array:
         """The memory of row t from that of the row before."""
         now: dict[Key, Array] = {}
         env = self.environment(params, data, t, s, now)
@@ -243,8 +261,21 @@ class NonlinearLowering:
             now["augment", name] = before if walk.step is None else before + walk.step(params) * source.normals(
                 walk.size)  # fmt: skip
         self._noises(env, source, now)
-        self._row(env, source, now)
+        self._row(env, source, now, told=self._told(data, t))
         return self.memory.pushed(s, now)
+
+    def _told(self, data: Data, t: Any) -> Callable[[str], Array]:
+        """What is known of an observation's row beforehand, flat, NaN where nothing is: all that was seen where
+        missing values are drawn; else what is seen of rows that are conditioned on."""
+        def told(name: str) -> Array:
+            values = data["seen", name][t].ravel()
+            if self.drawn:
+                return values
+            first = self.emissions.offsets[name]
+            own = self.emissions.conditioned[:, first : first + len(values)]
+            return jnp.where(marked(own, jnp.asarray(t)), values, jnp.nan)
+
+        return told
 
     def _noises(self, env: Environment, source: Source, now: dict[Key, Array]) -> None:
         for v in self.noises:
@@ -252,8 +283,9 @@ class NonlinearLowering:
             now["noise", v.name] = source.law(v.law, _arguments(v.law.args, env))
 
     def _row(self, env: Environment, source: Source, now: dict[Key, Array],
-             given: Mapping[Key, np.ndarray] | None = None) -> None:  # fmt: skip
-        """What the equations give at a row, written into `now`; entries that are `given` stay."""
+             given: Mapping[Key, np.ndarray] | None = None, told: Callable[[str], Array] | None = None) -> None:
+        """What the equations give at a row, written into `now`; entries that are `given` stay, observations that are
+        `told` are what they are."""
         for e in self.moved:
             if given is not None and all(given[self._key(t.name)][list(t.entries)].all() for t in e.targets):
                 continue
@@ -268,6 +300,12 @@ class NonlinearLowering:
                 part = jnp.broadcast_to(values, (sum(len(t.entries) for t in e.targets),))[first : first + len(at)]
                 first += len(at)
                 place = self.memory.places[key]
+                if told is not None and key[0] == "obs":
+                    known = told(target.name)[at.astype(np.int32)]
+                    # Of what is drawn jointly a part means something only where the law can be asked about the rest.
+                    parted = e.law is None or not e.law.event_ndim or e.law.name == "MvNormal"
+                    lacking = jnp.isnan(known) if parted else jnp.isnan(known).any()
+                    part = jnp.where(lacking, part, known)
                 old = now.get(key, jnp.zeros(place.size))
                 if given is not None and given[key][at].any():
                     part = jnp.where(given[key][at], old[at.astype(np.int32)], part)
@@ -283,7 +321,7 @@ class NonlinearLowering:
     def _joined(self, before: Array, after: Array) -> Array:
         return self.memory.pushed(before, {key: self.memory.get(after, *key, 0) for key in self.memory.places})
 
-    def _log_transition(self, params: Numbers, data: Mapping[Key, Array], t: Any, s: Array, after: Array) -> Array:
+    def _log_transition(self, params: Numbers, data: Data, t: Any, s: Array, after: Array) -> Array:
         from ssmlang.lowering.densities import log_density
 
         now = {(sort, name): self.memory.get(after, sort, name, 0) for sort, name in self.memory.places}
@@ -305,7 +343,7 @@ class NonlinearLowering:
 
     # ----------------------------------------------------------------------------------------------- row 0
 
-    def _first(self, params: Numbers, data: Mapping[Key, Array], source: Source,
+    def _first(self, params: Numbers, data: Data, source: Source,
                kept: Mapping[tuple[str, str, int], Array] | None = None) -> tuple[Array, Any]:  # fmt: skip
         """The memory of row 0, and whether it has a law; what is `kept` is not drawn."""
         kept = kept or {}
@@ -363,7 +401,8 @@ class NonlinearLowering:
                     given[key][at] = True
         now = {(sort, name): v for (sort, name, lag), v in rows.items() if lag == 0}
         moving = lambda sort, name, lag: now[sort, name] if lag == 0 else series(sort, name, lag)
-        self._row(self._environment(params, data, jnp.asarray(0), moving), source, now, given)
+        told = self._told(data, jnp.asarray(0))
+        self._row(self._environment(params, data, jnp.asarray(0), moving), source, now, given, told)
         rows |= {(*key, 0): v for key, v in now.items()}
         return self.memory.made(rows), exists
 

@@ -10,15 +10,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ssmlang.engines.companion import companion, memory_transition
+from ssmlang.engines.discrete import Chains
 from ssmlang.engines.layout import Layout
 from ssmlang.engines.markov_chain import MarkovChain, Memory
 from ssmlang.engines.switching import Switching
-from ssmlang.lowering.discrete import ChainLowering
+from ssmlang.lowering.discrete import ChainLowering, Rows
 from ssmlang.lowering.evaluate import Environment
 from ssmlang.lowering.gaussian import GaussianLowering, Values
+from ssmlang.lowering.window import Series
 from ssmlang.model.model import Model
 from ssmlang.model.switching import REGIME, SwitchingForm
 
@@ -48,7 +50,7 @@ class RegimeLowering(GaussianLowering):
     def still(self, params: Values) -> Environment:
         return Environment(params, lambda sort, name, lag: self._regime(name, lag))
 
-    def environments(self, params: Values, observations: Values, inputs: Values,
+    def environments(self, params: Values, observations: Mapping[str, Series], inputs: Mapping[str, Series],
                      clean: Callable[[Array], Array] | None = None) -> Callable[[Array], Environment]:  # fmt: skip
         outer = super().environments(params, observations, inputs, clean)
 
@@ -77,15 +79,20 @@ class SwitchingLowering:
     def program(self, params: Values, observations: Values, inputs: Values, steps: int
                 ) -> tuple[Switching, Float[Array, "T m"]]:  # fmt: skip
         """The program and the data of its linear part; arguments as of `GaussianLowering.program`."""
-        one = lambda memory: self._matrices(memory, params, observations, inputs, steps)
+        scored = self.chains.data(observations, steps)
+        return self.over(params, observations, inputs, scored, jnp.arange(steps)), self.data(observations, steps)
+
+    def over(self, params: Values, observations: Rows, inputs: Rows, scored: Float[Array, "T k"],
+             times: Int[Array, " T"]) -> Switching:  # fmt: skip
+        """The program over some rows; `scored`: the data of the chain."""
+        one = lambda memory: self._matrices(memory, params, observations, inputs, times)
         regimes = {k: jnp.asarray(v) for k, v in self.chains.memories.items()}
         found = jax.vmap(one)(regimes)
         ndim = {"A": 2, "a": 1, "Q": 2, "Z": 2, "d": 1, "R": 2, "mean": 1, "cov": 2}
         # The axis of rows comes before that of regimes.
         arrays = {k: jnp.swapaxes(v, 0, 1) if v.ndim > ndim[k] + 1 else v for k, v in found.items()}
-        chain = self._chain(params, observations, inputs, steps)
-        program = Switching(chain=chain, **arrays, n=self.linear.n)
-        return program, self.data(observations, steps)
+        chain = self._chain(self.chains.over(params, observations, inputs, scored, times))
+        return Switching(chain=chain, **arrays, n=self.linear.n)
 
     def data(self, observations: Values, steps: int) -> Float[Array, "T m"]:
         """The stacked data of the linear part as they are scored."""
@@ -107,8 +114,7 @@ class SwitchingLowering:
             bad[0] |= bool(found["initial"])
         return bad
 
-    def _chain(self, params: Values, observations: Values, inputs: Values, steps: int) -> MarkovChain:
-        chains, _ = self.chains.program(params, observations, inputs, steps)
+    def _chain(self, chains: Chains) -> MarkovChain:
         whole: MarkovChain | None = None
         alone: Any = 0.0
         for own, group in zip(self.chains.groups, chains.groups):
@@ -120,9 +126,9 @@ class SwitchingLowering:
         assert whole is not None
         return replace(whole, log_emission=whole.log_emission + alone)
 
-    def _matrices(self, regimes: _Regimes, params: Values, observations: Values, inputs: Values, steps: int
+    def _matrices(self, regimes: _Regimes, params: Values, observations: Rows, inputs: Rows, times: Array
                   ) -> dict[str, Array]:  # fmt: skip
-        program, _ = self.linear.given(regimes).program(params, observations, inputs, steps)
+        program = self.linear.given(regimes).over(params, observations, inputs, times)
         A, a, B = memory_transition(program)
         markov = companion(program, self.layout)
         R = markov.R[..., None] * jnp.eye(self.linear.m)

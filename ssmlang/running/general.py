@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ssmlang.analysis.general import read_back
+from ssmlang.analysis.general import holds, read_back
 from ssmlang.data import Bound, check_inputs
 from ssmlang.engines.base import Engine, Known
 from ssmlang.inference.augmented import walks_of
@@ -60,7 +60,7 @@ class GeneralExecution(Execution):
 
     def lowered(self, model: Model, latent: tuple[str, ...]) -> NonlinearLowering:
         """The road from a model to the programs that the engine runs."""
-        return NonlinearLowering(model, walks_of(model), latent)
+        return NonlinearLowering(model, walks_of(model), latent, drawn=self.engine.requires.emission_density)
 
     def general(self, latent: tuple[str, ...] = (), substeps: int = 1) -> NonlinearLowering:
         """The lowering with some observations as part of the state, and so many steps a row where time is continuous
@@ -89,19 +89,25 @@ class GeneralExecution(Execution):
     def setting(self, bounds: Sequence[Bound], *, ahead: bool = False) -> Setting:
         missing = lambda name: any(np.isnan(b.observations[name][:-1]).any() for b in bounds)
         latent = tuple(n for n in self._read_back if ahead or missing(n))
-        if latent and self.engine.requires.emission_density:
-            raise SsmError(_latent(latent[0], self.engine.name, bounds, self.model))
+        self._check_latent(latent)
         substeps = self._substeps(bounds) if self._spec.differentials else 1
         misfit = getattr(self.engine, "misfit", lambda facts: None)(self.general(latent, substeps).facts)
         if misfit is not None:
             raise SsmError(Diagnostic("E306", misfit, help=('proposal="bootstrap" takes any program',)))
         return Setting(latent, Known(), substeps)
 
+    def _check_latent(self, latent: Sequence[str]) -> None:
+        """E413: an observation that is to be part of the state, which the engine cannot have."""
+        for name in latent:
+            if not holds(self.model, self.engine.requires, name):
+                raise SsmError(_latent(name, self.engine.name, self.model))
+
     def series(self, bounds: Sequence[Bound], seed: int = 0) -> tuple[Series, ...]:
         groups: dict[int, list[int]] = {}
         for i, b in enumerate(bounds):
             self._check_inputs(b)
             self._check_row_reads(b)
+            self._check_conditioned(b)
             groups.setdefault(padded_length(b.steps), []).append(i)
         made = []
         for length, group in groups.items():
@@ -117,6 +123,16 @@ class GeneralExecution(Execution):
             return {**data, "draw": {**data["draw"], "key": key_of(seed, number)}}
         keys = lambda group: np.stack([np.asarray(key_of(seed, int(i))) for i in np.asarray(group["draw"]["number"])])
         return tuple({**group, "draw": {**group["draw"], "key": keys(group)}} for group in data)
+
+    def _check_conditioned(self, bound: Bound) -> None:
+        """E413: an observation that later rows read is missing where nothing gives its law."""
+        form = self.general().emissions
+        for name in self._read_back:
+            first, values = form.offsets[name], bound.observations[name].reshape(bound.steps, -1)
+            early = form.conditioned[: bound.steps, first : first + values.shape[1]]
+            bad = np.flatnonzero((early & np.isnan(values[: len(early)])).any(axis=1))
+            if len(bad):
+                raise SsmError(lawless(name, bound.time.label(int(bad[0]))))
 
     def _check_inputs(self, bound: Bound) -> None:
         gaps = {n: np.isnan(v).reshape(bound.steps, -1).any(axis=1) for n, v in bound.inputs.items()}
@@ -221,12 +237,19 @@ def _seen(e: Equation, bound: Bound) -> np.ndarray:
     return rows
 
 
-def _latent(name: str, engine: str, bounds: Sequence[Bound], model: Model) -> Diagnostic:
+def _latent(name: str, engine: str, model: Model) -> Diagnostic:
     return Diagnostic(
         "E413", f"`{name}` is read at a later row, and engine '{engine}' needs it as a number there",
         model.observations[name].span, "is missing in a row, or still to come",
-        help=('engine="ekf" or engine="ukf" takes it as part of the state',),
+        help=('engine="ekf" or engine="particle" takes it as part of the state',),
     )  # fmt: skip
+
+
+def lawless(name: str, row: str) -> Diagnostic:
+    """E413: an observation is missing in a row that is conditioned on."""
+    why = "its equation reaches before the data, so that nothing gives its law there"
+    help = (f"add `init {name} ~ ...`, or start the data where it was seen",)
+    return Diagnostic("E413", f"`{name}` is missing at {row}, and is needed as a number", why=(why,), help=help)
 
 
 class GeneralMoments(Moments):

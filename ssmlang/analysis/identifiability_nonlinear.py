@@ -8,16 +8,18 @@ told by the laws of noises or of first values alone if at all, stays unknown.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ssmlang.analysis import identifiability_words as words
-from ssmlang.analysis.budget import OutOfTime
+from ssmlang.analysis.budget import Budget, OutOfTime
 from ssmlang.analysis.context import Context
 from ssmlang.analysis.findings import Finding, asserted
+from ssmlang.analysis.identifiability_covariances import Covariances
 from ssmlang.analysis.identifiability_held import Held
 from ssmlang.analysis.identifiability_invariants import Invariant, invariants
-from ssmlang.analysis.identifiability_point import Coordinate
+from ssmlang.analysis.identifiability_point import Coordinate, coordinates
 from ssmlang.analysis.identifiability_rank import null_space
 from ssmlang.analysis.identifiability_rings import NoRoot, P, Unsupported
 from ssmlang.analysis.identifiability_skeleton import Path
@@ -78,6 +80,14 @@ def _findings(context: Context, path: Path, steps: int, null: np.ndarray) -> lis
         made.append(Finding(PROPERTY, "proved", f"{who}: told apart by the laws of {steps} rows{already}"))
         verdicts.update(dict.fromkeys(seen, made[0]))
     made += lost
+    open_ = [k for k in path.coords if k not in verdicts]
+    open_ += coordinates(model, sorted(path.read - path.followed - {k.parameter for k in verdicts}))
+    together = _moving_together(path, steps, open_)
+    if together:
+        who = words.listed(words.names(model, together))
+        how = "told apart by how the states' noise moves the laws of different rows together, in double precision"
+        made.append(Finding(PROPERTY, "proved", f"{who}: {how}"))
+        verdicts.update(dict.fromkeys(together, made[-1]))
     sample = _within(path.at, steps, len(path.coords))
     for group in _components(null):
         coords = [path.coords[i] for i in group]
@@ -114,6 +124,16 @@ def _held(path: Path, hidden: Sequence[Coordinate]) -> Held | None:
     except (Unsupported, OutOfTime, NoRoot, np.linalg.LinAlgError):
         return None
     return None if numeric is not None and numeric > exact else held
+
+
+def _moving_together(path: Path, steps: int, coords: Sequence[Coordinate]) -> list[Coordinate]:
+    """Those that covariances between rows tell."""
+    # What is left to say must not want for time.
+    apart = replace(path, budget=Budget(path.budget.left / 2))
+    try:
+        return Covariances(apart, steps).told(coords) if coords else []
+    except (Unsupported, OutOfTime, NoRoot, np.linalg.LinAlgError):
+        return []
 
 
 def _agrees(path: Path, steps: int, rank: int) -> bool:

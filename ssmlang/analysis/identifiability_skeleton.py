@@ -226,8 +226,7 @@ class Rows:
             own, floats = self.known.setdefault((name, row), self._blank(variable.size))
             near = self.random.normal(0.5, 0.5) if row != 1 else path._floats[name].reshape(-1)[entry]
             own.value[entry] = self.random.integers(2, 2**31 - 3) if self.ring.exact else near
-            assert own.tangent is not None
-            own.tangent[offset + i, entry] = 1
+            self._mark(own, offset + i, entry)
             floats[entry] = near
         for initial in model.initials:
             node = initial.value
@@ -249,6 +248,11 @@ class Rows:
                 at = list(t.entries)
                 near[at] += JITTER * (np.abs(near[at]) + 0.5) * self.random.normal(size=len(at))
                 self.known[t.name, t.row] = own if self.ring.exact else Dual(near, own.tangent), near
+
+    def _mark(self, own: Dual, which: int, entry: int) -> None:
+        """Give an unknown first value its direction."""
+        assert own.tangent is not None
+        own.tangent[which, entry] = 1
 
     def _blank(self, size: int) -> tuple[Dual, Array]:
         kind = self.ring.number(0).dtype

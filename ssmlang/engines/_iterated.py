@@ -44,7 +44,7 @@ class IteratedEngine(MomentEngine):
             at = ahead
             if self.iterations > 1:
                 at = jax.lax.scan(again, ahead, None, length=self.iterations - 1)[0]
-            after, term = rows.updated(ahead, sight(at), z)
+            after, term = rows.scored(t, ahead, sight(at), y, z)
             return after, at, term
 
         return taken

@@ -195,13 +195,13 @@ def _written_out(P: Float[Array, "N N"]) -> Float[Array, "N N"]:
 
 def _right_divided(B: Float[Array, "k N"], L: Float[Array, "N N"]) -> Float[Array, "k N"]:
     """A with A L = B for a lower triangular L, zero where L has a column of zeros."""
-    n = len(L)
+    n, at = len(L), np.arange(len(L))
 
     def column(A: Array, j: Array) -> tuple[Array, None]:
         pivot = L[j, j]
-        left = B[:, j] - A @ L[:, j]
+        left = B[:, j] - jnp.sum(A * L[:, j], axis=1)
         found = jnp.where(pivot > 0, left / jnp.where(pivot > 0, pivot, 1.0), 0.0)
-        return A.at[:, j].set(found), None
+        return jnp.where(at == j, found[:, None], A), None
 
     return jax.lax.scan(column, jnp.zeros_like(B), jnp.arange(n), reverse=True)[0]
 

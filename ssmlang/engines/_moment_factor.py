@@ -37,7 +37,7 @@ class FactorRows(Rows):
         mean, B, C = columns(self._moving, self.transition(t), law)
         return Law(mean, self._narrowed(jnp.concatenate([B, C], axis=1)))
 
-    def taken(self, t: Array, ahead: Law, y: Array, z: Array) -> tuple[Law, Float[Array, ""]]:
+    def _taken(self, t: Array, ahead: Law, y: Array, z: Array) -> tuple[Law, Float[Array, ""]]:
         return self._updated(ahead, *columns(self.way, self.emission(t, y), ahead), z)
 
     def updated(self, ahead: Law, sight: Affine, z: Array) -> tuple[Law, Float[Array, ""]]:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ssmlang.engines._elementwise import elementwise
+from ssmlang.engines._evidence import evidence
 from ssmlang.engines._kernel import one_kernel
 from ssmlang.engines._linearise import Affine, Linearisation, Map, Moments, Taylor, value_and_jacobian
 from ssmlang.engines._products import FUSED_LIMIT, product, product_transposed, symmetric
@@ -33,6 +34,8 @@ class Rows:
         self._transition = elementwise(lambda t, s, e: program.transition(t, s, e), self.fused)
         self._mean = elementwise(lambda t, s, y: program.emission(t, s, y).mean, self.fused)
         self._cov = elementwise(lambda t, s, y: program.emission(t, s, y).cov, self.fused)
+        self._log_emission = elementwise(lambda t, s, y: program.log_emission(t, s, y), self.fused)
+        self._by_ratio = facts.emission_density and not facts.gaussian_emission
         # What moves linearly is carried exactly by its derivatives, whatever the way.
         self._moving: Linearisation = Taylor() if facts.linear else way
 
@@ -78,11 +81,24 @@ class Rows:
 
     def taken(self, t: Array, ahead: Law, y: Array, z: Array) -> tuple[Law, Float[Array, ""]]:
         """The law after a row's observations, linearised at the law ahead, and their log-density."""
-        return update(ahead, self.emission_moments(t, ahead, y), z, self.fused)
+        if self._by_ratio:
+            return self.scored(t, ahead, self.emission_affine(t, self.covariance(ahead), y), y, z)
+        return self._taken(t, ahead, y, z)
+
+    def scored(self, t: Array, ahead: Law, sight: Affine, y: Array, z: Array) -> tuple[Law, Float[Array, ""]]:
+        """The same by an affine emission that is given; where observations are not Gaussian, see `evidence`."""
+        after, term = self.updated(ahead, sight, z)
+        if self._by_ratio:
+            before, now = self.covariance(ahead), self.covariance(after)
+            term = evidence(lambda s: self._log_emission(t, s, y), before, now, sight, z, self.fused)
+        return after, term
 
     def updated(self, ahead: Law, sight: Affine, z: Array) -> tuple[Law, Float[Array, ""]]:
-        """The same by an affine emission that is given."""
+        """The law after a row's observations by an affine emission, and its density of their statistic."""
         return update(ahead, moments_of(ahead, sight, self.fused), z, self.fused)
+
+    def _taken(self, t: Array, ahead: Law, y: Array, z: Array) -> tuple[Law, Float[Array, ""]]:
+        return update(ahead, self.emission_moments(t, ahead, y), z, self.fused)
 
     def covariance(self, law: Law) -> Law:
         """A law as it is carried, with its covariance."""

@@ -57,6 +57,8 @@ class Facts(NamedTuple):
     """as `gaussian_transition`, of s_t given s_{t-1} alone"""
     gaussian_emission: bool = False
     """y_t given s_t is Gaussian"""
+    emission_density: bool = False
+    """y_t given s_t has the density `log_emission`: none of it is exact"""
     steady_emission: bool = False
     """the covariance of the statistic of y_t given s_t does not depend on s_t"""
     density: bool = False

@@ -182,7 +182,7 @@ def test_the_recursive_derivative_is_that_of_the_filter_with_its_gains_held() ->
 
 
 def test_bayes_rule_at_the_updated_mean_is_exact_for_a_gaussian_emission() -> None:
-    from ssmlang.engines.dual_ekf import laplace_term
+    from ssmlang.engines._evidence import laplace_term
 
     rng = np.random.default_rng(3)
     H, A, B = rng.normal(size=(2, 3)), rng.normal(size=(3, 3)), rng.normal(size=(2, 2))

@@ -18,9 +18,9 @@ def params(theta):
 
 WAYS = {
     "ekf": lambda theta, y: extended_kalman_filter(params(theta), y, output_fields=[]).marginal_loglik,
-    "ukf": lambda theta, y: unscented_kalman_filter(
-        params(theta), y, UKFHyperParams(), output_fields=[]
-    ).marginal_loglik,
+    "ukf": lambda theta, y: (
+        unscented_kalman_filter(params(theta), y, UKFHyperParams(), output_fields=[]).marginal_loglik
+    ),
 }
 
 if __name__ == "__main__":

@@ -280,13 +280,14 @@ class Model:
         """Innovations one step ahead, and the noises given all data; of a list of data sets, a list.
 
         `innovation`, `innovation_sd`, `standardized` (time, obs); `noise_mean`, `noise_sd`, `auxiliary` (time, noise),
-        noises on their own scale, by their names or those of the entries they drive: see `docs/residuals.md`.
+        noises on their own scale, by their names or those of the entries they drive: see `docs/residuals.md`. Of a
+        program that is not linear and Gaussian the innovations alone, `standardized` by quantile residuals.
         """
         from ssmlang.running.residuals import residuals
 
-        del seed
-        bounds, values = self.bind(data, time=time), self.params_of(params)
-        found = residuals(self, engine, self._task("filter", bounds, dtype, device), bounds, values, dtype, device)
+        bounds, values, seed = self.bind(data, time=time), self.params_of(params), seed_of(seed)
+        found = residuals(self, engine, self._task("filter", bounds, dtype, device), bounds, values, dtype, device,
+                          seed)  # fmt: skip
         return found if isinstance(data, (list, tuple)) else found[0]
 
     def diagnose(
@@ -380,8 +381,7 @@ class Model:
         """What is known before any row, for `step`; see `docs/streams.md`."""
         from ssmlang.running.stream import initial_state
 
-        del seed
-        return initial_state(self, params, engine, dtype, device)
+        return initial_state(self, params, engine, seed_of(seed), dtype, device)
 
     def step(self, state: Stream, row: Mapping[str, Any]) -> Stream:
         """What is known after one more row, a dict by name: the moments of `filter`, in constant time and memory."""

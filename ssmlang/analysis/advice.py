@@ -202,6 +202,8 @@ def unfit(name: str, task: Task, model: Model) -> str | None:
         return "needs as a number what a later row reads, and some of that is missing or still to come"
     if task.verb == "fit":
         return objection(name, REQUIRES[name], task.method)
+    if task.verb == "step" and not REQUIRES[name].by_row:
+        return "does not take rows one at a time"
     if task.verb == "smooth" and not REQUIRES[name].smooths:
         return "filters alone: it gives no law of a row given all data"
     if REQUIRES[name].joint:
@@ -272,5 +274,5 @@ def refuse(model: Model, engine: str, form: Form, task: Task = Task()) -> None: 
     why = unfit(engine, task, model)
     if why is not None:
         better = [n for n in able if unfit(n, task, model) is None]
-        raise SsmError(Diagnostic("E306", f"engine '{engine}' {why}",
+        raise SsmError(Diagnostic("E312" if task.verb == "step" else "E306", f"engine '{engine}' {why}",
                                   help=(f'use engine="{better[0]}"',) if better else ()))  # fmt: skip

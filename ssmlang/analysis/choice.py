@@ -7,7 +7,7 @@ from typing import Literal
 
 from ssmlang.model.linear import LinearForm
 
-Verb = Literal["likelihood", "filter", "smooth", "forecast", "fit"]
+Verb = Literal["likelihood", "filter", "smooth", "forecast", "fit", "step"]
 
 PARALLEL_ROWS = 100
 """From so many rows on `parallel` is quicker than `kalman` on a GPU, whatever is asked: measured up to ten

@@ -32,8 +32,8 @@ PURPOSE = {
 """Every engine of the language by name, with what it is for."""
 
 REQUIRES = {
-    "kalman": Requirements(linear=True, gaussian=True, finite_order=True),
-    "square_root": Requirements(linear=True, gaussian=True, finite_order=True),
+    "kalman": Requirements(linear=True, gaussian=True, finite_order=True, by_row=True),
+    "square_root": Requirements(linear=True, gaussian=True, finite_order=True, by_row=True),
     "parallel": Requirements(linear=True, gaussian=True, finite_order=True, surprises=True),
     "batch": Requirements(linear=True, gaussian=True, finite_order=False, proper_start=True),
     "wiener_hopf": Requirements(linear=True, gaussian=True, finite_order=False, proper_start=True),
@@ -48,21 +48,30 @@ REQUIRES = {
         fresh_noise=True,
     ),
     "growing": Requirements(linear=True, gaussian=True, finite_order=False, proper_start=True),
-    "discrete": Requirements(linear=False, gaussian=False, finite_order=True, discrete=True),
-    "imm": Requirements(linear=False, gaussian=True, finite_order=True, exact=False, switching=True),
-    "ekf": Requirements(linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True),
-    "iekf": Requirements(linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True),
-    "ukf": Requirements(linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True),
+    "discrete": Requirements(linear=False, gaussian=False, finite_order=True, discrete=True, by_row=True),
+    "imm": Requirements(linear=False, gaussian=True, finite_order=True, exact=False, switching=True, by_row=True),
+    "ekf": Requirements(
+        linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True, by_row=True
+    ),
+    "iekf": Requirements(
+        linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True, by_row=True
+    ),
+    "ukf": Requirements(
+        linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True, by_row=True
+    ),
     "cubature": Requirements(
-        linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True
+        linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True, by_row=True
     ),
     "gauss_hermite": Requirements(
-        linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True, few=8
+        linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True, few=8,
+        by_row=True,
     ),
-    "ipls": Requirements(linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True),
+    "ipls": Requirements(
+        linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True, by_row=True
+    ),
     "dual_ekf": Requirements(
         linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True, augmented=True,
-        smooths=False,
+        smooths=False, by_row=True,
     ),
     "laplace": Requirements(
         linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True,
@@ -74,11 +83,11 @@ REQUIRES = {
     ),
     "particle": Requirements(
         linear=False, gaussian=False, finite_order=True, gradients=False, exact=False, emission_density=True,
-        random=True,
+        random=True, by_row=True,
     ),
     "rao_blackwell": Requirements(
         linear=False, gaussian=False, finite_order=True, gradients=False, exact=False, emission_density=True,
-        random=True, part_linear=True,
+        random=True, part_linear=True, by_row=True,
     ),
     "latent": Requirements(
         linear=False, gaussian=False, finite_order=True, continuous=True, emission_density=True, normal_noise=True,

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from ssmlang.data.steps import bad_step
+from ssmlang.data.values import to_codes
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.suggest import suggest
-from ssmlang.model.model import Model, Variable
+from ssmlang.model.model import Model, Observation, Values, Variable
 
 
 class RowReader:
@@ -27,7 +28,7 @@ class RowReader:
         """Every observation and input in its own shape; what is absent or None is NaN.
 
         Raises E402 for what is no dict, E415 for a name that the model does not have, E403 for a wrong shape, E404 for
-        what is no number, E405 for what is infinite.
+        what is no number, E405 for what is infinite, E406 for what is no value of a discrete observation.
         """
         if not isinstance(row, Mapping):
             raise SsmError(Diagnostic("E402", f"a row of type `{type(row).__name__}` has no names",
@@ -38,7 +39,7 @@ class RowReader:
                 found[key] = self._value(key, value)
             elif key in self.entries:
                 name, at = self.entries[key]
-                found[name].reshape(-1)[at] = _number(key, value)
+                found[name].reshape(-1)[at] = self._one(name, value, key)
             else:
                 raise SsmError(self._unknown(str(key)))
         for name, value in found.items():
@@ -53,8 +54,10 @@ class RowReader:
         if isinstance(value, Mapping):
             return self._labelled(name, value)
         if not variable.shape:
-            return np.array(_number(name, value))
+            return np.array(self._one(name, value, name))
         array = np.asarray(value)
+        if _values(variable) is not None and array.shape == variable.shape:
+            return np.array([self._one(name, v, name) for v in array.reshape(-1)], float).reshape(array.shape)
         if array.dtype.kind not in "fiuO" or array.dtype.kind == "O":
             flat = [_number(name, v) for v in array.reshape(-1)]
             array = np.array(flat, float).reshape(array.shape)
@@ -74,8 +77,17 @@ class RowReader:
             if label not in labels:
                 known = ", ".join(str(x) for x in labels)
                 raise SsmError(Diagnostic("E415", f"`{name}` has no entry {label!r}", help=(f"one of {known}",)))
-            out[labels.index(label)] = _number(name, number)
+            out[labels.index(label)] = self._one(name, number, name)
         return out
+
+    def _one(self, name: str, value: Any, key: str) -> float:
+        """A number; of a discrete observation its position or integer. Raises E406 for a value that is none of them."""
+        values = _values(self.variables[name])
+        if values is None or value is None:
+            return _number(key, value)
+        if np.ndim(value) > 0:
+            raise SsmError(_shape(key, np.shape(value), ()))
+        return float(to_codes(np.asarray([value], object), key, values, lambda _: "this row")[0])
 
     def _unknown(self, key: str) -> Diagnostic:
         names = [*self.variables, *self.entries]
@@ -83,6 +95,10 @@ class RowReader:
         known = ", ".join(f"`{n}`" for n in self.variables)
         help = (f"did you mean `{close}`?",) if close else (f"a row may have {known}",)
         return Diagnostic("E415", f"the model has no observation and no input `{key}`", help=help)
+
+
+def _values(variable: Variable) -> Values | None:
+    return variable.values if isinstance(variable, Observation) else None
 
 
 def _number(name: str, value: Any) -> float:

@@ -24,7 +24,7 @@ from ssmlang.engines.stepwise import Probe
 Covariance = Literal["full", "factor"]
 
 APPROXIMATE = Requirements(
-    linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True
+    linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True, by_row=True
 )  # fmt: skip
 
 

@@ -76,7 +76,8 @@ class Discrete(EngineBase):
     """
 
     name: ClassVar[str] = "discrete"
-    requires: ClassVar[Requirements] = Requirements(linear=False, gaussian=False, finite_order=True, discrete=True)
+    requires: ClassVar[Requirements] = Requirements(linear=False, gaussian=False, finite_order=True, discrete=True,
+                                                    by_row=True)  # fmt: skip
 
     parallel: bool = False
     once: bool = False

@@ -59,7 +59,7 @@ class DualEKF(EngineBase):
     name: ClassVar[str] = "dual_ekf"
     requires: ClassVar[Requirements] = Requirements(
         linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True, augmented=True,
-        smooths=False,
+        smooths=False, by_row=True,
     )  # fmt: skip
 
     def __post_init__(self) -> None:

@@ -52,7 +52,7 @@ class IMM(EngineBase):
 
     name: ClassVar[str] = "imm"
     requires: ClassVar[Requirements] = Requirements(
-        linear=False, gaussian=True, finite_order=True, exact=False, switching=True
+        linear=False, gaussian=True, finite_order=True, exact=False, switching=True, by_row=True
     )
 
     method: Literal["kim", "imm"] = "kim"
@@ -128,6 +128,20 @@ class IMM(EngineBase):
             moves = chain.log_transition[0] if chain.varies else chain.log_transition
             found = self._next(program, before, y, chain.log_emission[0], moves, M)
         return (found.log_filtered, found.filtered), SwitchingFiltered(*_told(found, program.n))
+
+    def cumulative(self, program: Switching, y: Float[Array, "T m"]) -> Float[Array, "T m"]:
+        """How probable values up to those in y are given the rows before, entry by entry: of the mixture kept."""
+        log_p, laws = self._run(program, y, lambda row: (row.log_predicted, row.predicted))
+        still, moving = _split(program)
+
+        def row(p: Array, laws: Laws, y: Array, changing: dict[str, Array]) -> Array:
+            M = {**still, **changing}
+            each = seen(laws, M["Z"], M["d"], M["R"])
+            variance = jnp.diagonal(each.cov, axis1=-2, axis2=-1)
+            sd = jnp.sqrt(jnp.where(variance > 0, variance, jnp.nan))
+            return jnp.exp(p) @ jax.scipy.special.ndtr((y - each.mean) / sd)
+
+        return jax.vmap(row)(log_p, laws, y, moving)
 
     def _run(self, program: Switching, y: Array, told: Any) -> Any:
         """`told` of each row, stacked."""

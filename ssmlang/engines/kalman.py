@@ -48,7 +48,7 @@ class Kalman(EngineBase):
     in time, the gain then settles for good. Must be true where it is said; see `routes`."""
 
     name: ClassVar[str] = "kalman"
-    requires: ClassVar[Requirements] = Requirements(linear=True, gaussian=True, finite_order=True)
+    requires: ClassVar[Requirements] = Requirements(linear=True, gaussian=True, finite_order=True, by_row=True)
 
     def for_data(self, known: Known, *, adjoint: bool = False) -> Self:
         """With the length of the diffuse phase where it is known, and whether anything is missing."""

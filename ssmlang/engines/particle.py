@@ -46,7 +46,7 @@ class Particle(EngineBase):
     name: ClassVar[str] = "particle"
     requires: ClassVar[Requirements] = Requirements(
         linear=False, gaussian=False, finite_order=True, gradients=False, exact=False, emission_density=True,
-        random=True,
+        random=True, by_row=True,
     )  # fmt: skip
 
     def __post_init__(self) -> None:

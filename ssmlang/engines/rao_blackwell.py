@@ -49,7 +49,7 @@ class RaoBlackwell(EngineBase):
     name: ClassVar[str] = "rao_blackwell"
     requires: ClassVar[Requirements] = Requirements(
         linear=False, gaussian=False, finite_order=True, gradients=False, exact=False, emission_density=True,
-        random=True, part_linear=True,
+        random=True, part_linear=True, by_row=True,
     )  # fmt: skip
 
     def __post_init__(self) -> None:

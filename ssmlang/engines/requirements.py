@@ -51,3 +51,5 @@ class Requirements(NamedTuple):
     """Whether it gives the law of a row given all data."""
     few: int = 0
     """Of a nonlinear program: how many entries its states and augmented parameters may have together; 0: any number"""
+    by_row: bool = False
+    """Whether it takes rows one at a time, for streams"""

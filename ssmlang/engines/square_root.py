@@ -44,7 +44,7 @@ class SquareRoot(EngineBase):
     out from the program and from y, where y is a concrete array. Changes no result unless `certain` is untrue."""
 
     name: ClassVar[str] = "square_root"
-    requires: ClassVar[Requirements] = Requirements(linear=True, gaussian=True, finite_order=True)
+    requires: ClassVar[Requirements] = Requirements(linear=True, gaussian=True, finite_order=True, by_row=True)
 
     def for_data(self, known: Known, *, adjoint: bool = False) -> Self:
         """With the length of the diffuse phase where it is known."""

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ssmlang.lowering.cumulative import cumulative
 from ssmlang.lowering.densities import number_moments
 from ssmlang.lowering.discrete import ChainLowering, Numbers, Rows
 from ssmlang.lowering.evaluate import evaluate
@@ -89,7 +90,6 @@ class Observed:
         low = self.lowering
         at = low.environments(params, observations, inputs)
         memories = {k: jnp.asarray(v) for k, v in low.memories.items()}
-        count = len(low.memories[0])
         equations = [e for e in low.model.equations if e.role == "emission"]
 
         def one(t: Any, memory: Mapping[int, Array]) -> Moment:
@@ -105,12 +105,7 @@ class Observed:
 
         def row(given: tuple[Array, Sequence[Array]]) -> Moment:
             t, each = given
-            weights = jnp.zeros((count, low.form.m))
-            for own, group, p in zip(low.groups, low.form.groups, each):
-                seen = group.observations.astype(np.int32)
-                if seen.shape[1]:
-                    wide = jnp.broadcast_to(p.T[:, :, None], (own.memory.size, *seen.shape))
-                    weights = weights.at[: own.memory.size, seen].set(wide)
+            weights = self._weights(each)
             means, covs = jax.vmap(one, in_axes=(None, 0))(t, memories)
             # What is not possible has no say, infinite as it may be.
             means = jnp.where(weights > 0, means, 0.0)
@@ -126,6 +121,43 @@ class Observed:
         blank = self.unknown[None, :] | marked(low.form.conditioned | low.form.unavailable, times)
         mean = jnp.where(blank, jnp.nan, mean)
         return Moment(mean, jnp.where(blank[:, :, None] | blank[:, None, :], jnp.nan, cov))
+
+
+    def cumulative(self, params: Numbers, observations: Rows, inputs: Rows, found: Probabilities,
+                   y: Float[Array, "T m"]) -> Float[Array, "T 2 m"]:  # fmt: skip
+        """How probable values below those in y are, and values up to them; NaN where there is no such probability."""
+        low = self.lowering
+        at = low.environments(params, observations, inputs)
+        memories = {k: jnp.asarray(v) for k, v in low.memories.items()}
+
+        def one(t: Any, seen: Array, memory: Mapping[int, Array]) -> Array:
+            env, out = at(t, lambda lag: memory[lag]), jnp.full((2, low.form.m), jnp.nan)
+            for e in low._emissions:
+                places = low._seen_places(e)
+                if e.law is not None:
+                    args = dict(zip(e.law.args, evaluate(list(e.law.args.values()), env)))
+                    own = jnp.stack(cumulative(e.law, args, seen[places], low._values(e)))
+                    out = out.at[:, places].set(own)
+            return out
+
+        def row(given: tuple[Array, Array, Sequence[Array]]) -> Array:
+            t, seen, each = given
+            weights = self._weights(each)[:, None, :]
+            values = jax.vmap(one, in_axes=(None, None, 0))(t, seen, memories)
+            return jnp.sum(jnp.where(weights > 0, weights * values, 0.0), axis=0)
+
+        return jax.lax.map(row, (jnp.arange(len(y)), y, tuple(jnp.swapaxes(p, 0, 1) for p in found)))
+
+    def _weights(self, each: Sequence[Array]) -> Float[Array, "C m"]:
+        """The probability, for each observation, of each configuration of what it depends on; each: (B, N)."""
+        low = self.lowering
+        weights = jnp.zeros((len(low.memories[0]), low.form.m))
+        for own, group, p in zip(low.groups, low.form.groups, each):
+            seen = group.observations.astype(np.int32)
+            if seen.shape[1]:
+                wide = jnp.broadcast_to(p.T[:, :, None], (own.memory.size, *seen.shape))
+                weights = weights.at[: own.memory.size, seen].set(wide)
+        return weights
 
 
 def _of_law(e: Equation, env: Any, low: ChainLowering) -> tuple[Array, Array]:

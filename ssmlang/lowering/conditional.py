@@ -21,7 +21,7 @@ class ConditionalLowering(NonlinearLowering):
     """The road from parameters and data to a `ConditionallyLinear` program."""
 
     def __init__(self, model: Model, walks: Mapping[str, Walk], parts: Parts, latent: Sequence[str] = ()) -> None:
-        super().__init__(model, walks, latent)
+        super().__init__(model, walks, latent, told=False)
         self.parts = parts
         inside = {("state", n) for n in parts.linear} | {("noise", n) for n in parts.noises}
         self.outside = {key for key in self.memory.places if key not in inside}

@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.scipy.special import ndtr
 
 from ssmlang.engines.nonlinear import Law
+from ssmlang.lowering.cumulative import cumulative
 from ssmlang.lowering.densities import (
     gaussian_density,
     log_density,
@@ -45,8 +47,8 @@ class Emissions:
     """The emission equations of a model, over the memory of a row.
 
     `latent` observations are in the memory: they are seen there exactly; or, where they are `drawn`, the memory holds
-    what was seen, and a draw of what was not, and they are scored by their laws like others. A named noise that only
-    observations of its row read is integrated out, where they are affine in it.
+    what was seen, and a draw of what was not, and they are scored by their laws like others. A named noise that no
+    state of its row reads is integrated out, where they are affine in it.
     """
 
     def __init__(self, model: Model, memory: Memory, own_noises: Sequence[str], latent: Sequence[str],
@@ -135,13 +137,14 @@ class Emissions:
 
     def moments(self, env: Environment, y: Array) -> Law:
         """Mean and covariance of the statistic; what equations read of their own row is taken from y where seen."""
-        mean, cov = self._given(env, y, self._still(env))
+        mean, cov = self.given(env, y, self._still(env))
         if self.noises:
-            J = jax.jacfwd(lambda w: self._given(env, y, self._drawn(env, Normals(w)))[0])(jnp.zeros(self._width))
+            J = jax.jacfwd(lambda w: self.given(env, y, self._drawn(env, Normals(w)))[0])(jnp.zeros(self.width))
             cov = cov + J @ J.T
         return Law(mean, cov)
 
-    def _given(self, env: Environment, y: Array, noises: Mapping[str, Array]) -> tuple[Array, Array]:
+    def given(self, env: Environment, y: Array, noises: Mapping[str, Array]) -> tuple[Array, Array]:
+        """Mean and covariance of the statistic given the own noises too."""
         seen = y
         means, covs = [], []
         for s in self.seen:
@@ -184,7 +187,7 @@ class Emissions:
             return self._placed(env, self._still(env))
         # What reads others of its row varies with them: standard normal numbers stand for each entry's own part.
         chain = lambda e: self._drawn_row(env, Normals(e))
-        size = sum(len(s.at) for s in self.seen) + self._width
+        size = sum(len(s.at) for s in self.seen) + self.width
         J = jax.jacfwd(chain)(jnp.zeros(size))
         return Law(chain(jnp.zeros(size)), J @ J.T)
 
@@ -200,7 +203,7 @@ class Emissions:
 
         mean, cov = means(noises)
         if self.noises:
-            J = jax.jacfwd(lambda w: means(self._drawn(env, Normals(w)))[0])(jnp.zeros(self._width))
+            J = jax.jacfwd(lambda w: means(self._drawn(env, Normals(w)))[0])(jnp.zeros(self.width))
             cov = cov + J @ J.T
         return Law(mean, cov)
 
@@ -229,6 +232,25 @@ class Emissions:
         rows = np.concatenate([np.arange(s.first, s.first + s.size) for s in plain]).astype(np.int32)
         return total + gaussian_density(y[places] - mean[rows], cov[rows[:, None], rows[None, :]])
 
+    def cumulative(self, env: Environment, y: Array) -> Array:
+        """(2, m): how probable it is that each entry is below what is there in y, and that it is not above; see
+        `ssmlang.lowering.cumulative`. Others of their row are read from y."""
+        found = jnp.full((2, self.m), jnp.nan)
+        whole = self.moments(env, y) if any(s.equation.law is None or self._loaded(s) for s in self.seen) else None
+        for s in self.seen:
+            at = s.at.astype(np.int32)
+            law, now = s.equation.law, self._reading(env, y, self._still(env))
+            if whole is None or (law is not None and not self._loaded(s)):
+                assert law is not None
+                own = jnp.stack(cumulative(law, _arguments(law, now), y[at], s.values))
+            else:
+                rows = np.arange(s.first, s.first + s.size)
+                variance = jnp.diagonal(whole.cov)[rows]
+                sd = jnp.sqrt(jnp.where(variance > 0, variance, jnp.nan))
+                own = jnp.broadcast_to(ndtr((y[at] - whole.mean[rows]) / sd), (2, len(at)))
+            found = found.at[:, at].set(own)
+        return found
+
     def _is_latent(self, s: _Seen) -> bool:
         return any(t.name in self.latent for t in s.equation.targets)
 
@@ -255,12 +277,17 @@ class Emissions:
     # --------------------------------------------------------------------------------------------- reading
 
     @property
-    def _width(self) -> int:
+    def width(self) -> int:
+        """How many standard normal numbers the own noises take."""
         return sum(int(np.prod(n.law.shape)) for n in self.noises if n.law is not None)
 
     def _still(self, env: Environment) -> dict[str, Array]:
         """The own noises at their means."""
-        return self._drawn(env, Normals(jnp.zeros(self._width)))
+        return self._drawn(env, Normals(jnp.zeros(self.width)))
+
+    def noises_at(self, env: Environment, e: Array) -> dict[str, Array]:
+        """The own noises that standard normal numbers give, in their shapes."""
+        return self._drawn(env, Normals(e))
 
     def _drawn(self, env: Environment, source: Source) -> dict[str, Array]:
         laws = {n.name: n.law for n in self.noises if n.law is not None}

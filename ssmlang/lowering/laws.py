@@ -48,6 +48,11 @@ def complete_arguments(name: str, args: Mapping[str, Any]) -> dict[str, Any]:
             if a in args or a in signature.defaults}  # fmt: skip
 
 
+def make_alone(name: str, given: Mapping[str, Any]) -> dist.Distribution:
+    """The law `name` with its arguments, of the shape that these have together."""
+    return _MAKE[name](**given)
+
+
 def make(name: str, args: Mapping[str, Any], shape: tuple[int, ...]) -> dist.Distribution:
     """The law `name` of a value of `shape`: batch dimensions first, then the law's own event dimensions."""
     event_ndim = DISTRIBUTIONS[name].event_ndim

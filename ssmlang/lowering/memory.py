@@ -94,8 +94,9 @@ def nodes_of(item: Equation | InitialEquation) -> list[Node]:
 
 
 def memory_of(model: Model, sizes: Mapping[str, int], latent: Sequence[str] = (), *, definitions: bool = True,
-              scored: bool = False) -> tuple[Memory, tuple[str, ...]]:  # fmt: skip
-    """The memory of a model, and the named noises outside of it that only observations of their own row read.
+              scored: bool = False, told: Sequence[str] = ()) -> tuple[Memory, tuple[str, ...]]:  # fmt: skip
+    """The memory of a model, and the named noises outside of it that observations of their own row read, and nothing
+    else but states of the next row, of those that are `told`.
 
     `sizes`: of augmented parameters on their unconstrained scale. `latent`: observations that are part of the state.
     Without `definitions`, what these alone read is left out. `scored`: the laws of these observations are asked for
@@ -134,9 +135,9 @@ def memory_of(model: Model, sizes: Mapping[str, int], latent: Sequence[str] = ()
         o = model.observations[name]
         places["obs", name] = Place(o.size, max(1, depth.get(("obs", name), 1)), o.shape, o.values is not None)
     for v in model.noises.values():
-        if readers[v.name] not in (set(), {"transition"}, {"emission"}):
+        if v.name not in told and readers[v.name] not in (set(), {"transition"}, {"emission"}):
             places["noise", v.name] = Place(v.size, max(1, depth["noise", v.name]), v.shape)
-    return Memory(places), tuple(n for n, by in readers.items() if by == {"emission"})
+    return Memory(places), tuple(n for n, by in readers.items() if by == {"emission"} or n in told)
 
 
 def whole(at: np.ndarray, size: int) -> bool:

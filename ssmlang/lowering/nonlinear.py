@@ -25,10 +25,12 @@ from ssmlang.lowering.first_density import has_first_density, log_first
 from ssmlang.lowering.memory import Key, memory_of, nodes_of, whole
 from ssmlang.lowering.sources import EXACT, Draws, Normals, Source
 from ssmlang.lowering.stationary_start import GaussianStart
+from ssmlang.lowering.told_noises import ToldNoises
 from ssmlang.lowering.window import Series, cleaned, marked
 from ssmlang.model import expr
 from ssmlang.model.affine import Affine, Interpreter
 from ssmlang.model.model import Definition, Dist, Equation, InitialEquation, Model, Values
+from ssmlang.model.told_noises import told_noises
 
 Numbers = Mapping[str, Array]
 Data = Mapping[Key, Series]
@@ -57,13 +59,15 @@ class NonlinearLowering:
     what was not as their laws give it.
     """
 
-    def __init__(self, model: Model, walks: Mapping[str, Walk], latent: Sequence[str] = (), *, drawn: bool = False
-                 ) -> None:  # fmt: skip
+    def __init__(self, model: Model, walks: Mapping[str, Walk], latent: Sequence[str] = (), *, drawn: bool = False,
+                 told: bool = True) -> None:  # fmt: skip
         self.model, self.walks, self.latent, self.drawn = model, dict(walks), tuple(latent), drawn
         sizes = {n: w.size for n, w in walks.items()}
-        self.memory, self.own_noises = memory_of(model, sizes, self.latent, scored=drawn)
+        shared = told_noises(model) if told else ()
+        self.memory, self.own_noises = memory_of(model, sizes, self.latent, scored=drawn, told=shared)
         self.moved = tuple(e for e in model.equations if e.role == "transition" or self._is_latent(e))
         self.emissions = Emissions(model, self.memory, self.own_noises, self.latent, drawn)
+        self.told = ToldNoises(self.emissions, shared) if shared else None
         read = {n for e in self.moved for sort, n, lag in expr.references(nodes_of(e)) if sort == "noise" and lag == 0}
         self.noises = [v for v in model.noises.values() if v.name in read or ("noise", v.name) in self.memory.places]
         self.lets = [d for d in model.definitions.values() if d.series and d.value is not None]
@@ -106,12 +110,13 @@ class NonlinearLowering:
         first = [i.law for i in self.initials if i.law is not None]
         exact = all(law.name in EXACT for law in (*laws, *first)) and not self.memory.whole and not self.walks
         noises = sum(int(np.prod(law.shape)) for law in laws) + sum(w.size for w in self.walks.values() if w.step)
+        noises += self.told.count if self.told else 0
         return Facts(
             n=self.memory.n, N=self.memory.size, first_noises=self._count_first(), noises=noises,
             m=self.emissions.m, k=self.emissions.k,
             definitions=sum(d.size for d in self.lets),
-            additive=all(_additive(e) for e in self.moved),
-            linear=all(map(self._linear, self.moved)) and all(map(self._linear, self.initials))
+            additive=all(_additive(e, self.told.names if self.told else ()) for e in self.moved),
+            linear=self.told is None and all(map(self._linear, self.moved)) and all(map(self._linear, self.initials))
             and all(self._linear_law(v.law) for v in self.noises if v.law is not None),
             gaussian_transition=exact, gaussian_emission=self.emissions.gaussian,
             emission_density=not self.latent and not self.emissions.singular,
@@ -133,7 +138,7 @@ class NonlinearLowering:
         core, _ = memory_of(self.model, {n: w.size for n, w in self.walks.items()}, self.latent, definitions=False,
                             scored=self.drawn)  # fmt: skip
         laws = all(e.law is not None for e in self.moved) and not self.noises and not self.model.differentials
-        return not core.deep and laws and all(w.step is not None for w in self.walks.values())
+        return not core.deep and laws and self.told is None and all(w.step is not None for w in self.walks.values())
 
     def _linear(self, e: Equation | InitialEquation) -> bool:
         """Whether what an equation gives is affine in the states and noises that it reads."""
@@ -178,7 +183,8 @@ class NonlinearLowering:
         # What is missing is read by rows after the data alone, else it would be latent: any number will do there.
         data = {("obs", n): cleaned(v, jnp.nan_to_num) for n, v in observations.items()}
         data |= {("input", n): cleaned(v, jnp.nan_to_num) for n, v in inputs.items()}
-        return data | {("seen", n): cleaned(observations[n], lambda v: v) for n in self.latent}
+        read = self.model.observations if self.told else self.latent
+        return data | {("seen", n): cleaned(observations[n], lambda v: v) for n in read}
 
     def over(self, params: Numbers, data: Data) -> Any:
         """The program over some data."""
@@ -224,14 +230,16 @@ class NonlinearLowering:
     # --------------------------------------------------------------------------------------------- equations
 
     def environment(self, params: Numbers, data: Data, t: Any, s: Array, now: dict[Key, Array] | None
-                    = None) -> Environment:  # fmt: skip
+                    = None, told: Mapping[str, Array] | None = None) -> Environment:  # fmt: skip
         """What expressions read at row t, from the memory of that row; or of the row before, where `now` holds what is
-        known of row t already."""
+        known of row t already, and `told` noises of the row before."""
         base = 0 if now is None else 1
 
         def series(sort: str, name: str, lag: int) -> Array:
             if now is not None and lag == 0:
                 return now[sort, name]
+            if sort == "noise" and told is not None and name in told:
+                return told[name]
             return self.memory.get(s, sort, name, lag - base)
 
         return self._environment(params, data, t, series)
@@ -255,7 +263,11 @@ class NonlinearLowering:
     def _moved(self, params: Numbers, data: Data, t: Any, s: Array, source: Source) -> Array:
         """The memory of row t from that of the row before."""
         now: dict[Key, Array] = {}
-        env = self.environment(params, data, t, s, now)
+        shared: dict[str, Array] = {}
+        if self.told is not None:
+            y = jnp.concatenate([data["seen", n][t - 1].ravel() for n in self.model.observations])
+            shared = self.told.drawn(self.environment(params, data, t - 1, s), y, source)
+        env = self.environment(params, data, t, s, now, shared)
         for name, walk in self.walks.items():
             before = self.memory.get(s, "augment", name, 0)
             now["augment", name] = before if walk.step is None else before + walk.step(params) * source.normals(
@@ -445,9 +457,9 @@ def _arguments(args: Mapping[str, expr.Node], env: Environment) -> dict[str, Arr
     return dict(zip(args, evaluate(list(args.values()), env)))
 
 
-def _additive(e: Equation) -> bool:
+def _additive(e: Equation, told: Sequence[str] = ()) -> bool:
     """Whether an equation is affine in what is random in its row, with a scale that does not read that."""
-    now = lambda sort, name, lag: lag == 0 and sort in ("state", "noise")
+    now = lambda sort, name, lag: (lag == 0 and sort in ("state", "noise")) or (sort == "noise" and name in told)
     reads_now = lambda nodes: any(now(*r) for r in expr.references(nodes))
     if e.law is not None and e.law.name == "LogNormal":
         return False

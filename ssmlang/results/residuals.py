@@ -56,29 +56,26 @@ def standardized(
 
 def residuals(
     innovations: Innovations,
-    smoothed: Any,
+    smoothed: Any = None,
     *,
     observations: Sequence[str],
-    noises: Sequence[str],
+    noises: Sequence[str] = (),
     time: TimeBase,
     attrs: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """`innovation`, `innovation_sd`, `standardized` (time, obs); `noise`, `noise_sd`, `auxiliary` (time, noise).
 
-    `smoothed`: anything with `mean`, `sd` and `auxiliary`, of shape (T, noises).
+    `smoothed`: anything with `mean`, `sd` and `auxiliary`, of shape (T, noises); without, the innovations alone.
     """
-    data = {
+    data: dict[str, Any] = {
         "innovation": (("time", "obs"), innovations.innovation),
         "innovation_sd": (("time", "obs"), innovations.sd),
         "standardized": (("time", "obs"), innovations.standardized),
+    }
+    coords: dict[str, Any] = {"time": time.coordinate(), "obs": ("obs", np.asarray(observations, dtype=object))}
+    if smoothed is not None:
         # A variable that bore the name of its dimension would be taken for the coordinate.
-        "noise_mean": (("time", "noise"), smoothed.mean),
-        "noise_sd": (("time", "noise"), smoothed.sd),
-        "auxiliary": (("time", "noise"), smoothed.auxiliary),
-    }
-    coords = {
-        "time": time.coordinate(),
-        "obs": ("obs", np.asarray(observations, dtype=object)),
-        "noise": ("noise", np.asarray(noises, dtype=object)),
-    }
+        of = {"noise_mean": smoothed.mean, "noise_sd": smoothed.sd, "auxiliary": smoothed.auxiliary}
+        data |= {name: (("time", "noise"), values) for name, values in of.items()}
+        coords["noise"] = ("noise", np.asarray(noises, dtype=object))
     return xr.Dataset(data, coords, plain(dict(attrs or {})))

@@ -15,6 +15,7 @@ from jax import Array
 
 from ssmlang.data import Bound, check_inputs
 from ssmlang.engines.base import Engine, Known
+from ssmlang.engines.discrete import ChainsFiltered
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.chain_moments import Definitions, Observed, state_moments, state_probabilities
 from ssmlang.lowering.discrete import ChainLowering
@@ -193,33 +194,57 @@ class ChainExecution(Execution):
         """Probabilities, moments and definitions by name."""
         del setting
         lowering, engine, smooth = self.wide, self.engine, what == "smooth"
-        observed, lets = Observed(lowering), Definitions(lowering)
-        numbers = [s.name for s in self.model.states.values() if s.values is not None and s.values.axis is None]
 
         def told(params: Params, series: Series) -> dict[str, Any]:
             data = (series["observations"], series["inputs"])
             program, y = lowering.program(params, *data, steps_of(series))
-            out: dict[str, Any] = {}
-            if smooth:
-                found: Any = engine.smooth(program, y, series["rows"]["count"] - 1)  # type: ignore[call-arg]
-                now, ahead = found.smoothed, found.smoothed
-                out |= {f"{PATH}{n}": p for n, p in _paths(lowering, found.path).items()}
-            else:
-                found = engine.filter(program, y)
-                now, ahead = found.filtered, found.predicted
-                out |= {f"{n}_predicted_probability": p for n, p in state_probabilities(lowering, ahead).items()}
-            out |= {f"{n}_probability": p for n, p in state_probabilities(lowering, now).items()}
-            out["log_likelihood"] = found.log_likelihood
-            if numbers:
-                out["mean"], out["cov"] = state_moments(lowering, now)
-                if not smooth:
-                    out["predicted_mean"], out["predicted_cov"] = state_moments(lowering, ahead)
-            out["observed_mean"], out["observed_cov"] = observed.moments(params, *data, ahead, noise=not smooth)
-            for name, (mean, sd) in lets.moments(params, *data, now).items():
-                out[name], out[f"{name}_sd"] = mean, sd
-            return out
+            if not smooth:
+                return self.named(params, data, engine.filter(program, y))
+            found: Any = engine.smooth(program, y, series["rows"]["count"] - 1)  # type: ignore[call-arg]
+            return self.named(params, data, found) | {f"{PATH}{n}": p for n, p in _paths(lowering, found.path).items()}
 
         return told
+
+    def cumulative(self, setting: Setting) -> Callable[..., Array]:
+        """(T, 2, m) for one series: how probable values below those that were seen are given the rows before, and
+        values up to them."""
+        key = ("cumulative", self.key(setting))
+        if key not in self._compiled:
+            self._compiled[key] = jax.jit(self._cumulative(setting))
+        return self._compiled[key]
+
+    def _cumulative(self, setting: Setting) -> Callable[..., Array]:
+        del setting
+
+        def found(params: Params, series: Series) -> Array:
+            data = (series["observations"], series["inputs"])
+            program, y = self.wide.program(params, *data, steps_of(series))
+            ahead = self.engine.filter(program, y).predicted  # type: ignore[attr-defined]
+            return self._by_moments[0].cumulative(params, *data, ahead, y)
+
+        return found
+
+    @cached_property
+    def _by_moments(self) -> tuple[Observed, Definitions]:
+        return Observed(self.wide), Definitions(self.wide)
+
+    def named(self, params: Params, data: tuple[Any, Any], found: Any, first: Any = 0) -> dict[str, Any]:
+        """What the engine finds of rows from `first` on, by name; `data`: observations and inputs."""
+        lowering, (observed, lets) = self.wide, self._by_moments
+        smooth = not isinstance(found, ChainsFiltered)
+        now, ahead = (found.smoothed, found.smoothed) if smooth else (found.filtered, found.predicted)
+        out: dict[str, Any] = {"log_likelihood": found.log_likelihood}
+        if not smooth:
+            out |= {f"{n}_predicted_probability": p for n, p in state_probabilities(lowering, ahead).items()}
+        out |= {f"{n}_probability": p for n, p in state_probabilities(lowering, now).items()}
+        if any(s.values is not None and s.values.axis is None for s in self.model.states.values()):
+            out["mean"], out["cov"] = state_moments(lowering, now)
+            if not smooth:
+                out["predicted_mean"], out["predicted_cov"] = state_moments(lowering, ahead)
+        out["observed_mean"], out["observed_cov"] = observed.moments(params, *data, ahead, not smooth, first)
+        for name, (mean, sd) in lets.moments(params, *data, now, first).items():
+            out[name], out[f"{name}_sd"] = mean, sd
+        return out
 
 
 def steps_of(series: Series) -> int:
@@ -289,7 +314,7 @@ class ChainMoments(Moments):
             out[name] = values[self.first :]
         if np.isneginf(out["log_likelihood"]).any():
             row = self.bound.time.label(self.first + int(np.flatnonzero(np.isneginf(out["log_likelihood"]))[0]))
-            raise SsmError(_impossible(row))
+            raise SsmError(impossible(row))
         if self.first:
             for name in [n for n in out if n == "log_likelihood" or "predicted" in n]:
                 out.pop(name)
@@ -352,7 +377,7 @@ class ChainMoments(Moments):
         return np.concatenate(out).astype(float)
 
 
-def _impossible(row: str) -> Diagnostic:
+def impossible(row: str) -> Diagnostic:
     return Diagnostic("E721", f"the log-likelihood is minus infinity at {row}",
                       why=("what was seen there cannot be, with these parameters and what was seen before",),
                       help=("look at probabilities that are exactly zero, and at the values of this row",))  # fmt: skip

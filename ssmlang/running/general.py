@@ -15,19 +15,18 @@ from jax import Array
 from ssmlang.analysis.general import holds, read_back
 from ssmlang.data import Bound, check_inputs
 from ssmlang.engines.base import Engine, Known
+from ssmlang.engines.nonlinear import Law
 from ssmlang.inference.augmented import walks_of
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.memory import nodes_of
-from ssmlang.lowering.nonlinear import NonlinearLowering, Walk
+from ssmlang.lowering.nonlinear import NonlinearLowering
 from ssmlang.model import expr
 from ssmlang.model.differentials import stepped
 from ssmlang.model.flows import flowing
 from ssmlang.model.model import Equation, Model
-from ssmlang.results.labels import series as labelled_series
-from ssmlang.results.moments import Series as Labelled
-from ssmlang.results.moments import moments as labelled
 from ssmlang.results.provenance import plain, provenance
 from ssmlang.running.execution import Execution, Params, Series, Setting, What, floats, not_a_number, padded_length
+from ssmlang.running.general_labels import FIELDS, dataset, named
 from ssmlang.running.kept import Kept
 from ssmlang.running.moments import Moments, extended
 from ssmlang.running.particles import death, died, dies, key_of
@@ -35,9 +34,6 @@ from ssmlang.running.substeps import Substeps
 
 if TYPE_CHECKING:
     from ssmlang.compiled import Model as Compiled
-
-FIELDS = ("mean", "cov", "sd", "predicted_mean", "predicted_cov", "predicted_sd", "observed_mean", "observed_cov",
-          "log_likelihood", "ess")  # fmt: skip
 
 
 class GeneralExecution(Execution):
@@ -78,6 +74,10 @@ class GeneralExecution(Execution):
     @cached_property
     def _substeps(self) -> Substeps:
         return Substeps(self._spec, walks_of(self._spec))
+
+    def substeps_of_row(self, inputs: Mapping[str, np.ndarray]) -> int:
+        """How many of them the row with these inputs needs."""
+        return self._substeps.of_row(inputs)
 
     # --------------------------------------------------------------------------------------------------- data
 
@@ -210,6 +210,33 @@ class GeneralExecution(Execution):
             self._compiled[key] = jax.jit(function)
         return self._compiled[key]
 
+    def cumulative(self, setting: Setting) -> Callable[..., Array]:
+        """(T, 2, m) for one series: how probable values below those that were seen are given the rows before, and
+        values up to them. The filter's own moments one step ahead, of these probabilities in place of the values."""
+        key = ("cumulative", self.key(setting))
+        if key not in self._compiled:
+            lowering = self.general(setting.latent, setting.substeps)
+
+            def found(params: Params, series: Series) -> Array:
+                observations, inputs = series["observations"], series["inputs"]
+                steps, data = len(next(iter(observations.values()))), lowering.series(observations, inputs)
+                whole, y = lowering.over(params, data), lowering.data(observations, steps)
+                program = getattr(whole, "program", whole)
+                m = lowering.emissions.m
+
+                def observed(t: Array, s: Array) -> Law:
+                    own = lowering.emissions.cumulative(lowering.environment(params, data, t, s), y[t])
+                    return Law(jnp.nan_to_num(own).ravel(), jnp.zeros((2 * m, 2 * m)))
+
+                program = replace(program, observed=observed)
+                whole = program if whole.__class__ is program.__class__ else replace(whole, program=program)
+                engine: Any = self.engine.for_data(setting.known)
+                keys = [jax.random.wrap_key_data(series["draw"]["key"])] if self.engine.requires.random else []
+                return engine.filter(whole, y, *keys).observed_mean.reshape(steps, 2, m)  # type: ignore[no-any-return]
+
+            self._compiled[key] = jax.jit(found)
+        return self._compiled[key]
+
     def paths(self, setting: Setting) -> Callable[..., Array]:
         """Draws of the states given one series, one for each key: of (params, series, keys)."""
         key = ("paths", self.key(setting))
@@ -271,7 +298,6 @@ class GeneralMoments(Moments):
         self._function = execution.compiled("smooth" if verb == "smooth" else "filter", self.setting)
         self._time = replace(self.bound.time, index=self.bound.time.index[self.first :])
         self._left_out = ("predicted_mean", "predicted_cov", "log_likelihood") if ahead else ()
-        self._states = self.general.states
         self._about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb)
         if execution.in_steps:
             self._about |= {"substeps": self.setting.substeps}
@@ -301,42 +327,13 @@ class GeneralMoments(Moments):
         arrays = {k: v[self.first :] for k, v in arrays.items() if k not in self._left_out}
         if self.first:
             arrays.pop("ess", None)
-        lets = {"": arrays.pop("definition_mean", None), "_sd": arrays.pop("definition_sd", None)}
-        at = 0
-        for name, shape, _ in self._lets():
-            size = int(np.prod(shape))
-            for suffix, each in lets.items():
-                if each is not None:
-                    arrays[name + suffix] = each[:, at : at + size].reshape(-1, *shape)
-            at += size
-        for name, walk in self.general.walks.items():
-            arrays[name] = self._median(name, walk, arrays["mean"], params)
+        arrays = named(self.general, arrays, params)
         if found.paths is not None:
             arrays["paths"] = np.asarray(found.paths)[:, :steps][:, self.first :]
         return arrays
 
-    def _lets(self) -> list[tuple[str, tuple[int, ...], Any]]:
-        return [(d.name, d.shape, d.axes) for d in self.general.definitions]
-
-    def _median(self, name: str, walk: Walk, mean: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
-        """The median of an augmented parameter on its own scale: that of its Gaussian law, carried there."""
-        first = self.general.memory.starts["augment", name, 0]
-        values = floats(params)
-        with jax.enable_x64(True):
-            own = jax.vmap(lambda z: walk.transform(z, values))  # type: ignore[arg-type]
-            return np.asarray(own(jnp.asarray(mean[:, first : first + walk.size])))
-
     def _made(self, arrays: Any, constant: Any, keep: Any, attrs: dict[str, Any]) -> Any:
-        spec = self.model.spec
-        lets = {n: Labelled(arrays[n], axes, arrays.get(f"{n}_sd")) for n, _, axes in self._lets() if n in arrays}
-        lets |= {n: Labelled(arrays[n], spec.parameters[n].axes) for n in self.general.walks if n in arrays}
-        made = labelled({k: v for k, v in arrays.items() if k in FIELDS}, states=self._states,
-                        observations=self.general.observations, time=self._time, definitions=lets, attrs=attrs,
-                        keep=keep)  # fmt: skip
-        for name, value in constant.items():
-            d = spec.definitions[name]
-            made[name] = labelled_series(name, value, d.shape, d.axes, lead=())
-        return made
+        return dataset(self.model.spec, self.general, arrays, constant, self._time, keep, attrs)
 
     def at(self, params: Mapping[str, Any], keep: Any = "all", *, paths: int = 0, seed: int = 0, first: int = 0) -> Any:
         said = plain({"params": {name: np.asarray(value).tolist() for name, value in params.items()}})

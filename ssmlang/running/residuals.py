@@ -13,7 +13,7 @@ from jaxtyping import Float
 from ssmlang.analysis.choice import Task
 from ssmlang.data import Bound
 from ssmlang.engines import engine_class
-from ssmlang.language.diagnostics import Diagnostic, SsmError
+from ssmlang.language.diagnostics import SsmError
 from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.lowering.gaussian import GaussianLowering
 from ssmlang.model.linear import LinearForm, linear_form
@@ -45,17 +45,15 @@ class NoiseMoments(NamedTuple):
 
 def residuals(
     model: Model, engine: Any, task: Task, bounds: Sequence[Bound], params: Mapping[str, Any], dtype: str,
-    device: str | None,
+    device: str | None, seed: int = 0,
 ) -> list[xr.Dataset]:  # fmt: skip
     """The Dataset of each series; see `Model.residuals`."""
     execution = model.execution(engine, task)
-    if not execution.engine.requires.linear:
-        raise SsmError(Diagnostic(
-            "E306", f"engine '{execution.engine.name}' gives no residuals",
-            why=("innovations and noises are those of a linear-Gaussian model",),
-            help=("the one-step-ahead moments are in `filter`: observed_mean, observed_cov",),
-        ))  # fmt: skip
     with running(dtype, device):
+        if not execution.engine.requires.linear:
+            from ssmlang.running.quantiles import quantile_residuals
+
+            return [quantile_residuals(model, execution, b, params, seed, i) for i, b in enumerate(bounds)]
         return [_residuals(model, execution, bound, params) for bound in bounds]
 
 

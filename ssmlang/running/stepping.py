@@ -8,16 +8,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 
 from ssmlang.data.row import RowReader
 from ssmlang.engines.layout import Layout
-from ssmlang.engines.online import ONLINE, Carried, Taken
+from ssmlang.engines.online import ONLINE, Carried, Taken, settled
 from ssmlang.engines.program import LinearGaussian
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.one_row import Lacking, OneRow
-from ssmlang.running.execution import Execution, not_a_number
-
-Windows = dict[tuple[str, str], np.ndarray]
+from ssmlang.results.moments import moments as labelled
+from ssmlang.running.execution import Execution, floats, not_a_number
+from ssmlang.running.rows import At, Moments, Stepping, Windows, one_row, time_of
 
 
 class Stepped(NamedTuple):
@@ -32,8 +33,8 @@ class Stepped(NamedTuple):
     start_lacks: Any
 
 
-class Stepper:
-    """The functions of one model and one engine. Raises E312 where one of them has no rows one at a time."""
+class Stepper(Stepping):
+    """Those of a linear-Gaussian program. Raises E312 where the engine or the model has no rows one at a time."""
 
     def __init__(self, execution: Execution) -> None:
         _check(execution)
@@ -42,28 +43,60 @@ class Stepper:
         self.lowering = execution.lowering(tuple(self.form.read_back), False)
         self.online = ONLINE[self.engine.name]
         self.one_row = OneRow(self.lowering)
+        self.rows = self.one_row.rows
         self.layout = Layout(self.lowering.structure)
         self.reader = RowReader(self.model)
         self.own = sum(v.size for v in self.model.states.values())
+        self.states, self.observations = self.lowering.states[: self.own], self.lowering.observations
         self.fixed = jax.jit(self.one_row.fixed)
         self.first = jax.jit(self._first)
         self.next = jax.jit(self._next)
         self.start = jax.jit(self._start)
 
-    def template(self) -> Carried:
-        """The shapes of what is carried at first, in the precision that is entered."""
-        params = {n: jnp.zeros(p.shape) for n, p in self.model.parameters.items()}
-        carried: Carried = jax.eval_shape(self._start, params, self.empty())[0]
+    def before(self, params: Mapping[str, np.ndarray], at: At) -> Moments:
+        _, _, *law = self.start(floats(params), at.windows)
+        mean, cov = (np.asarray(a) + (np.nan if self.one_row.start_reads else 0.0) for a in law)
+        m = self.lowering.m
+        none = {"observed_mean": np.full(m, np.nan), "observed_cov": np.full((m, m), np.nan)}
+        return self._known({"mean": mean, "cov": cov, **none}, 0)
+
+    def step(self, params: Mapping[str, np.ndarray], at: At, values: Mapping[str, np.ndarray], t: int
+             ) -> tuple[At, Moments]:  # fmt: skip
+        y, windows = self.data(values, t), self.moved(at.windows, values)
+        if t == 0:
+            numbers = floats(params)
+            found = self.first(numbers, windows, y)
+            given = numbers, found.fixed
+        else:
+            given = at.given or self.given(params)
+            found = self.next(*given, windows, np.asarray(t), y, at.carried, at.exists)
+        self.check(found, values, windows, t)
+        moments = {name: np.asarray(v) for name, v in found.taken._asdict().items()}
+        after = at._replace(windows=windows, carried=settled(found.carried), exists=found.exists, given=given)
+        return after, self._known(moments, t)
+
+    def given(self, params: Mapping[str, np.ndarray]) -> tuple[Any, Any]:
+        """The parameters, and what is the same in every row, where they are computed with."""
+        values = floats(params)
+        return values, self.fixed(values)
+
+    def _known(self, moments: Moments, t: int) -> Moments:
+        """Moments of the model's own states and observations in row t, NaN where there is none."""
+        for side, none in (("", self.absent(t)), ("observed_", self.unexpected(t))):
+            n = len(none)
+            moments[f"{side}mean"] = np.where(none, np.nan, moments[f"{side}mean"][:n])
+            moments[f"{side}cov"] = np.where(none[:, None] | none, np.nan, moments[f"{side}cov"][:n, :n])
+        return moments
+
+    def dataset(self, moments: Moments, t: int) -> xr.Dataset:
+        arrays = {k: v[None] for k, v in moments.items()}
+        return one_row(labelled(arrays, states=self.states, observations=self.observations, time=time_of(t)))
+
+    def template(self, params: Mapping[str, np.ndarray], at: At) -> Any:
+        """The flat part there while it is."""
+        blank = {n: jnp.zeros(p.shape) for n, p in self.model.parameters.items()}
+        carried: Carried = jax.eval_shape(self._start, blank, self.empty())[0]
         return carried
-
-    def empty(self) -> Windows:
-        """Windows before any row."""
-        variables = {**self.model.observations, **self.model.inputs}
-        return {key: np.full((rows, *variables[key[1]].shape), np.nan) for key, rows in self.one_row.rows.items()}
-
-    def moved(self, windows: Windows, values: Mapping[str, np.ndarray]) -> Windows:
-        """Windows with one more row."""
-        return {key: np.concatenate([values[key[1]][None], w[:-1]]) for key, w in windows.items()}
 
     def data(self, values: Mapping[str, np.ndarray], t: int) -> np.ndarray:
         """The row's observations as they are scored. Raises E205 where one reads a state without a value."""
@@ -164,11 +197,21 @@ class Stepper:
         return Stepped(carried, exists, fixed, taken, self.one_row.lacking(params, windows, t), lacks)
 
 
-def stepper(execution: Execution) -> Stepper:
+def stepper(execution: Execution) -> Stepping:
     """The stepper of an execution, made once."""
-    kept: Stepper | None = execution.__dict__.get("_stepper")
+    kept: Stepping | None = execution.__dict__.get("_stepper")
     if kept is None:
-        kept = Stepper(execution)
+        needs = execution.engine.requires
+        if needs.linear or not needs.by_row:
+            kept = Stepper(execution)
+        elif needs.discrete or needs.switching:
+            from ssmlang.running.chain_stepping import stepper_of
+
+            kept = stepper_of(execution)
+        else:
+            from ssmlang.running.general_stepping import GeneralStepper
+
+            kept = GeneralStepper(execution)
         execution.__dict__["_stepper"] = kept
     return kept
 
@@ -177,8 +220,7 @@ def _check(execution: Execution) -> None:
     """Raise E312 for an engine that needs all rows at once, or a model whose memory grows from row to row."""
     name = execution.engine.name
     if name not in ONLINE:
-        able = " or ".join(f"engine={n!r}" for n in ONLINE)
-        others = f"{able} does" if execution.engine.requires.linear else "`model.filter` takes all the rows so far"
+        others = " or ".join(f"engine={n!r}" for n in ONLINE) + " does"
         why, help = ("it works on all rows of a series together",), (others,)
         raise SsmError(Diagnostic("E312", f"engine '{name}' does not take rows one at a time", why=why, help=help))
     form = execution.form

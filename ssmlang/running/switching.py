@@ -12,6 +12,7 @@ import xarray as xr
 
 from ssmlang.data import Bound
 from ssmlang.engines.base import Engine, Known
+from ssmlang.engines.switching import SwitchingFiltered
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.chain_moments import Observed, state_moments, state_probabilities
 from ssmlang.lowering.switching import SwitchingLowering
@@ -38,6 +39,7 @@ class SwitchingExecution(ChainExecution):
     def __init__(self, model: Model, engine: Engine) -> None:
         self.model, self.engine = model, engine
         self._lowered: dict[tuple[tuple[str, ...], bool], SwitchingLowering] = {}
+        self._places: dict[SwitchingLowering, tuple[_Places, Observed]] = {}
         self._compiled = {}
         self.kept = Kept()
         self.form: Any = self.switching().form.linear
@@ -51,6 +53,11 @@ class SwitchingExecution(ChainExecution):
                 raise SsmError([o.diagnostic(self.engine.name) for o in form])
             self._lowered[key] = SwitchingLowering(self.model, form)
         return self._lowered[key]
+
+    def takes(self, latent: tuple[str, ...]) -> bool:
+        """Whether observations can be part of the real state: those that are read linearly."""
+        form = switching_form(self.model, latent, True, getattr(self.engine, "history", 1))
+        return isinstance(form, SwitchingForm) and set(latent) <= set(form.linear.stacking.latent)
 
     @property
     def small(self) -> bool:
@@ -109,8 +116,6 @@ class SwitchingExecution(ChainExecution):
 
     def _told(self, what: What, setting: Setting) -> Callable[[Params, Series], dict[str, Any]]:
         lowering, engine, smooth = self.switching(setting.latent, True), self.engine, what == "smooth"
-        chains, places = lowering.chains, _Places(self.model, lowering)
-        observed = Observed(chains)
 
         def told(params: Params, series: Series) -> dict[str, Any]:
             data = (series["observations"], series["inputs"])
@@ -120,30 +125,56 @@ class SwitchingExecution(ChainExecution):
                 found = engine.smooth(program, y, series["rows"]["count"] - 1)  # type: ignore[call-arg]
             else:
                 found = engine.filter(program, y)
-            # Components without a regime hold observations alone.
-            of = lambda p: [p[None] if g.entries.size else jnp.ones((len(g.entries), len(p), 1)) for g in chains.groups]
-            now = of(found.probability)
-            ahead = now if smooth else of(found.predicted_probability)
-            out: dict[str, Any] = {"log_likelihood": found.log_likelihood}
-            out |= {f"{n}_probability": p for n, p in state_probabilities(chains, now).items()}
-            regimes, alone = state_moments(chains, now), observed.moments(params, *data, ahead, noise=not smooth)
-            out["mean"], out["cov"] = places.states((found.mean, found.cov), regimes)
-            out["observed_mean"], out["observed_cov"] = places.observations(
-                (found.observed_mean, found.observed_cov), alone
-            )
-            if not smooth:
-                out |= {f"{n}_predicted_probability": p for n, p in state_probabilities(chains, ahead).items()}
-                out["predicted_mean"], out["predicted_cov"] = places.states(
-                    (found.predicted_mean, found.predicted_cov), state_moments(chains, ahead)
-                )
-            for name, (first, last) in lowering.form.linear.definitions.items():
-                shape = (len(found.mean), *self.model.definitions[name].shape)
-                variance = jnp.diagonal(found.cov, axis1=1, axis2=2)[:, first:last]
-                out[name] = found.mean[:, first:last].reshape(shape)
-                out[f"{name}_sd"] = jnp.sqrt(jnp.maximum(variance, 0.0)).reshape(shape)
-            return out
+            return self.told_by(lowering, params, data, found)
 
         return told
+
+    def _cumulative(self, setting: Setting) -> Callable[..., Array]:
+        lowering, engine = self.switching(setting.latent, True), self.engine
+        observed, linear = Observed(lowering.chains), lowering.form.linear.stacking
+        order = _order(self.model.observations, linear.y, lowering.form.chain.first_seen)
+
+        def found(params: Params, series: Series) -> Array:
+            data, steps = (series["observations"], series["inputs"]), steps_of(series)
+            program, y = lowering.program(params, *data, steps)
+            p = engine.filter(program, y).predicted_probability  # type: ignore[attr-defined]
+            ahead = [p[None] if g.entries.size else jnp.ones((len(g.entries), len(p), 1))
+                     for g in lowering.chains.groups]  # fmt: skip
+            alone = observed.cumulative(params, *data, ahead, lowering.chains.data(data[0], steps))
+            real = engine.cumulative(program, y)  # type: ignore[attr-defined]
+            both = jnp.concatenate([jnp.repeat(real[:, None], 2, axis=1), alone], axis=2)
+            return both[..., np.where(order[0], real.shape[1] + order[1], order[1])]
+
+        return found
+
+    def told_by(self, lowering: SwitchingLowering, params: Params, data: tuple[Any, Any], found: Any, first: Any = 0
+                ) -> dict[str, Any]:  # fmt: skip
+        """What the engine finds of rows from `first` on, by name; `data`: observations and inputs."""
+        chains, smooth = lowering.chains, not isinstance(found, SwitchingFiltered)
+        if lowering not in self._places:
+            self._places[lowering] = (_Places(self.model, lowering), Observed(chains))
+        places, observed = self._places[lowering]
+        # Components without a regime hold observations alone.
+        of = lambda p: [p[None] if g.entries.size else jnp.ones((len(g.entries), len(p), 1)) for g in chains.groups]
+        now = of(found.probability)
+        ahead = now if smooth else of(found.predicted_probability)
+        out: dict[str, Any] = {"log_likelihood": found.log_likelihood}
+        out |= {f"{n}_probability": p for n, p in state_probabilities(chains, now).items()}
+        regimes, alone = state_moments(chains, now), observed.moments(params, *data, ahead, not smooth, first)
+        out["mean"], out["cov"] = places.states((found.mean, found.cov), regimes)
+        real = (found.observed_mean, found.observed_cov)
+        out["observed_mean"], out["observed_cov"] = places.observations(real, alone)
+        if not smooth:
+            out |= {f"{n}_predicted_probability": p for n, p in state_probabilities(chains, ahead).items()}
+            out["predicted_mean"], out["predicted_cov"] = places.states(
+                (found.predicted_mean, found.predicted_cov), state_moments(chains, ahead)
+            )
+        for name, (start, stop) in lowering.form.linear.definitions.items():
+            shape = (len(found.mean), *self.model.definitions[name].shape)
+            variance = jnp.diagonal(found.cov, axis1=1, axis2=2)[:, start:stop]
+            out[name] = found.mean[:, start:stop].reshape(shape)
+            out[f"{name}_sd"] = jnp.sqrt(jnp.maximum(variance, 0.0)).reshape(shape)
+        return out
 
 
 class _Places:

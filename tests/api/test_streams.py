@@ -167,7 +167,7 @@ def test_the_flat_part_goes_when_it_is_spent() -> None:
     assert np.isinf(np.diag(state.cov)).all()
     for t in range(STEPS):
         state = state.step(row_of(data, t))
-    assert state._carried[1] is None and np.isfinite(state.cov).all()
+    assert state._at.carried[1] is None and np.isfinite(state.cov).all()
     assert state._stepper.next._cache_size() == 2
 
 

@@ -53,8 +53,8 @@ CODES: tuple[Code, ...] = (
         "E312",
         "not-row-by-row",
         "rows one at a time are asked of an engine, or of a model, that needs them all",
-        "`model.initial_state` and `model.step` filter in constant time and memory for each row. The engines kalman "
-        "and square_root do; those that work on all rows of a series together do not. A model that reads its whole "
+        "`model.initial_state` and `model.step` filter in constant time and memory for each row. Engines that "
+        "filter forward do; those that work on all rows of a series together do not. A model that reads its whole "
         "past cannot, for what has to be remembered grows from row to row.",
         _step("batch"),
         _step("kalman"),

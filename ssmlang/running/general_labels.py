@@ -1,0 +1,61 @@
+"""What an engine of nonlinear programs finds, in the terms of the model file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from ssmlang.data.time import TimeBase
+from ssmlang.lowering.nonlinear import NonlinearLowering
+from ssmlang.model.model import Model
+from ssmlang.results.labels import series as labelled_series
+from ssmlang.results.moments import Series
+from ssmlang.results.moments import moments as labelled
+from ssmlang.running.execution import floats
+
+FIELDS = ("mean", "cov", "sd", "predicted_mean", "predicted_cov", "predicted_sd", "observed_mean", "observed_cov",
+          "log_likelihood", "ess")  # fmt: skip
+
+
+def named(lowering: NonlinearLowering, arrays: dict[str, np.ndarray], params: Mapping[str, Any]
+          ) -> dict[str, np.ndarray]:  # fmt: skip
+    """Arrays by name, rows first: definitions, and augmented parameters, under their own names."""
+    lets = {"": arrays.pop("definition_mean", None), "_sd": arrays.pop("definition_sd", None)}
+    at = 0
+    for d in lowering.definitions:
+        for suffix, each in lets.items():
+            if each is not None:
+                arrays[d.name + suffix] = each[:, at : at + d.size].reshape(-1, *d.shape)
+        at += d.size
+    for name in lowering.walks:
+        arrays[name] = _median(lowering, name, arrays["mean"], params)
+    return arrays
+
+
+def dataset(spec: Model, lowering: NonlinearLowering, arrays: Mapping[str, Any], constant: Mapping[str, np.ndarray],
+            time: TimeBase, keep: Any = "all", attrs: Mapping[str, Any] | None = None) -> xr.Dataset:  # fmt: skip
+    """The Dataset of what `named` gives; `constant`: definitions without a row."""
+    lets = {d.name: Series(arrays[d.name], d.axes, arrays.get(f"{d.name}_sd"))
+            for d in lowering.definitions if d.name in arrays}  # fmt: skip
+    lets |= {n: Series(arrays[n], spec.parameters[n].axes) for n in lowering.walks if n in arrays}
+    made = labelled({k: v for k, v in arrays.items() if k in FIELDS}, states=lowering.states,
+                    observations=lowering.observations, time=time, definitions=lets, attrs=attrs,
+                    keep=keep)  # fmt: skip
+    for name, value in constant.items():
+        d = spec.definitions[name]
+        made[name] = labelled_series(name, value, d.shape, d.axes, lead=())
+    return made
+
+
+def _median(lowering: NonlinearLowering, name: str, mean: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
+    """The median of an augmented parameter on its own scale: that of its Gaussian law, carried there."""
+    first, walk = lowering.memory.starts["augment", name, 0], lowering.walks[name]
+    values = floats(params)
+    with jax.enable_x64(True):
+        own = jax.vmap(lambda z: walk.transform(z, values))  # type: ignore[arg-type]
+        return np.asarray(own(jnp.asarray(mean[:, first : first + walk.size])))

@@ -13,6 +13,7 @@ from ssmlang.model.differentials import stepped
 from ssmlang.model.expr import Node
 from ssmlang.model.model import Dist, Equation, InitialEquation, Model
 from ssmlang.model.obstacles import Obstacle
+from ssmlang.model.stationary_chain import unstarted
 
 WITHOUT_MOMENTS = ("Cauchy", "HalfCauchy")
 EXACT = ("Normal", "MvNormal", "LogNormal")
@@ -34,6 +35,11 @@ def lacking(model: Model, requires: Requirements, able: Iterable[str] = ()) -> l
         for s in model.states.values():
             if s.values is not None:
                 bar("needs states that are real numbers", s.span, f"{s.name} is discrete")
+    elif not requires.part_linear:
+        for i in unstarted(model):
+            name = i.targets[0].name
+            bar("draws first values", i.span, f"the stationary law of {name} is not that of constant chances",
+                f"give it a law: `init {name} ~ Categorical(...)`")  # fmt: skip
     if requires.normal_noise:
         for law in _moving_laws(model):
             if law.name not in EXACT:

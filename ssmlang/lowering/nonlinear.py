@@ -30,6 +30,7 @@ from ssmlang.lowering.window import Series, cleaned, marked
 from ssmlang.model import expr
 from ssmlang.model.affine import Affine, Interpreter
 from ssmlang.model.model import Definition, Dist, Equation, InitialEquation, Model, Values
+from ssmlang.model.stationary_chain import started
 from ssmlang.model.told_noises import told_noises
 
 Numbers = Mapping[str, Array]
@@ -61,6 +62,7 @@ class NonlinearLowering:
 
     def __init__(self, model: Model, walks: Mapping[str, Walk], latent: Sequence[str] = (), *, drawn: bool = False,
                  told: bool = True) -> None:  # fmt: skip
+        model = started(model)
         self.model, self.walks, self.latent, self.drawn = model, dict(walks), tuple(latent), drawn
         sizes = {n: w.size for n, w in walks.items()}
         shared = told_noises(model) if told else ()

@@ -14,6 +14,7 @@ from ssmlang.model.expr import Node
 from ssmlang.model.model import Dist, Equation, InitialEquation, Model
 from ssmlang.model.obstacles import Obstacle
 from ssmlang.model.stationary_chain import unstarted
+from ssmlang.model.told_noises import scaled_by_states, told_noises
 
 WITHOUT_MOMENTS = ("Cauchy", "HalfCauchy")
 EXACT = ("Normal", "MvNormal", "LogNormal")
@@ -64,7 +65,7 @@ def lacking(model: Model, requires: Requirements, able: Iterable[str] = ()) -> l
             found.append(parts)
     if requires.emission_density:
         for e in model.equations:
-            if e.role == "emission" and _exact(e, model):
+            if e.role == "emission" and _exact(e, model, () if requires.part_linear else told_noises(model)):
                 bar("needs observations that have a density given the state", e.span, "is exact given the state",
                     "give the observation a noise of its own")  # fmt: skip
     return found
@@ -122,14 +123,14 @@ def _span_of(e: Equation, sort: str, name: str, lag: int) -> Span | None:
     return next((s for s in found if s is not None), e.span)
 
 
-def _exact(e: Equation, model: Model) -> bool:
-    """Whether an emission has no law and no noise that observations alone read."""
+def _exact(e: Equation, model: Model, told: Iterable[str]) -> bool:
+    """Whether an emission has no law and no noise that observations alone read, nor one that they tell of."""
     if e.law is not None:
         return False
     moved = {n for q in model.equations if q.role == "transition" for s, n, _ in expr.references(nodes_of(q))
              if s == "noise"}  # fmt: skip
     own = {n for s, n, lag in expr.references(nodes_of(e)) if s == "noise" and lag == 0}
-    return not own - moved
+    return not own - (moved - set(told))
 
 
 def _moving_laws(model: Model) -> Iterator[Dist]:
@@ -182,7 +183,7 @@ def blind(model: Model) -> bool:
             rest = [v for k, v in e.law.args.items() if k != "loc"]
             if any((s, n) in states for s, n, _ in expr.references(rest)):
                 return True
-    return False
+    return any(e.role == "emission" and scaled_by_states(e, model) for e in model.equations)
 
 
 def gaussian_emission(model: Model) -> bool:
@@ -231,7 +232,9 @@ def rule(model: Model) -> tuple[str, ...]:
     order = ", then ".join(preferred(model))
     names = dict.fromkeys(d.target.name for d in stepped(model)[0].differentials)
     steps = (f"in continuous time and not linear: {', '.join(names)}; moved in short steps, as many as the data need",)
-    return (f"auto takes the first that can run it of: {order}", *(steps if names else ()))
+    told = ", ".join(told_noises(model))
+    shared = (f"observations tell of {told}, which states of the next row read: their law is that given what was seen",)
+    return (f"auto takes the first that can run it of: {order}", *(shared if told else ()), *(steps if names else ()))
 
 
 def said(name: str, model: Model, purpose: str) -> str:

@@ -18,14 +18,15 @@ from ssmlang.engines._swarm import (
     log_emission,
     moved,
     normalised,
-    seeds,
     seen,
     spread,
 )  # fmt: skip
-from ssmlang.engines.counters import normals
+from ssmlang.engines.counters import each_row, normals
 from ssmlang.engines.nonlinear import Facts, Nonlinear
 from ssmlang.engines.resampling import parents
 
+AT_ONCE = 1000
+"""Particles whose proposals are worked out at once"""
 LEAST = 30.0
 """First-stage weights are at least exp(-30) of the largest one, so that no particle is out of reach."""
 
@@ -101,11 +102,15 @@ class Forward:
         joined = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), kept, later)
         return terms, *joined
 
+    def begin(self, key: Key[Array, ""]) -> Float[Array, "N P"]:
+        """Row 0 before its observations."""
+        own = each_row(key, jnp.zeros(1, int))
+        return begun(self.program, jax.random.wrap_key_data(own[0, 0]), self.particles)
+
     def step(self, t: Array, y: Float[Array, " m"], before: tuple[Array, Weighted] | Array, key: Key[Array, ""],
              first: bool) -> tuple[tuple[Array, Weighted], Array, Row]:  # fmt: skip
         """One row of `run`: the particles that it leaves, its log-density, its moments. `first`: row 0, from
         particles that have seen nothing."""
-        own = jax.random.fold_in(key, t)
         if first:
             assert isinstance(before, jax.Array)
             s, even = before, jnp.full(self.particles, -jnp.log(float(self.particles)))
@@ -113,17 +118,21 @@ class Forward:
             row, _ = self._kept(t, s, jnp.exp(even), s, pool, jnp.arange(self.particles), True, False)
         else:
             assert isinstance(before, tuple)
-            choose, move, ahead = jax.random.split(own, 3)
-            drawing = [choose, seeds(self.program, move), seeds(self.program, ahead)]
+            own = each_row(key, t[None])[0]
+            drawing = [jax.random.wrap_key_data(own[0]), self._seeds(own[1]), self._seeds(own[2])]
             s, pool, term, (row, _) = self._row(t, y, drawing, *before, True, False)
         assert row is not None
         return (s, pool), jnp.where(self.program.exists, term, -jnp.inf), row
 
     def _keys(self, key: Array, T: int) -> tuple[Array, Array, Array, Array]:
         """What row 0 is drawn with; parents, moves and predictions of the later rows. The same for any length."""
-        keys = jax.vmap(lambda t: jax.random.fold_in(key, t))(jnp.arange(T))
-        each = jax.vmap(lambda k: jax.random.split(k, 3))(keys[1:])
-        return keys[0], each[:, 0], seeds(self.program, each[:, 1]), seeds(self.program, each[:, 2])
+        rows = each_row(key, jnp.arange(T))
+        keys = jax.random.wrap_key_data(rows)
+        return keys[0, 0], keys[1:, 0], self._seeds(rows[1:, 1]), self._seeds(rows[1:, 2])
+
+    def _seeds(self, rows: Array) -> Array:
+        """What `moved` draws with, from a key's words."""
+        return rows if self.program.facts.gaussian_step else jax.random.wrap_key_data(rows)
 
     def _row(self, t: Array, y: Array, drawing: list[Array], s: Array, pool: Weighted, rows: bool, clouds: bool
              ) -> tuple[Array, Weighted, Array, tuple[Row | None, Cloud | None]]:  # fmt: skip
@@ -132,7 +141,8 @@ class Forward:
         guides = None
         if self.plan.guided:
             guide = linearised if self.plan.linear else at_mode
-            guides = jax.vmap(lambda s: guide(program, t, s, y), 1)(s)
+            # Second derivatives of a row for all particles at once can be more than memory holds.
+            guides = jax.lax.map(lambda s: guide(program, t, s, y), s.T, batch_size=min(P, AT_ONCE))
         first = self._first_stage(t, y, s, guides.log_predictive if guides is not None else None)
         if first is None:
             judged, log_sum = pool, jnp.zeros(())

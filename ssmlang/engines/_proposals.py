@@ -59,12 +59,16 @@ def at_mode(program: Nonlinear, t: Array, s: Array, y: Array) -> Proposal:
     not that of a maximum."""
     r = program.facts.noises
     score = lambda e: program.log_emission(t, program.transition(t, s, e), y)
-    e = jnp.zeros(r)
-    L = jnp.eye(r)
-    for _ in range(STEPS):
-        g, B = jax.grad(score)(e), -jax.hessian(score)(e)
-        L = cholesky(jnp.eye(r) + B)
-        e = solve_lower_transposed(L, solve_lower(L, g + B @ e))
+
+    def newton(now: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
+        e, _ = now
+        g, push = jax.linearize(jax.grad(score), e)
+        B = -jax.vmap(push)(jnp.eye(r))
+        L = cholesky(jnp.eye(r) + 0.5 * (B + B.T))
+        return (solve_lower_transposed(L, solve_lower(L, g + B @ e)), L), None
+
+    # One step in the program, whatever their number: derivatives of a whole row are most of what is compiled.
+    (e, L), _ = jax.lax.scan(newton, (jnp.zeros(r), jnp.eye(r)), None, length=STEPS)
     sound = jnp.isfinite(e).all() & jnp.isfinite(L).all()
     e, L = jnp.where(sound, e, 0.0), jnp.where(sound, L, jnp.eye(r))
     predictive = score(e) - 0.5 * e @ e - jnp.sum(jnp.log(jnp.diagonal(L)))

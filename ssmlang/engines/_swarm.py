@@ -19,11 +19,6 @@ def begun(program: Nonlinear, key: Key[Array, ""], P: int) -> Float[Array, "N P"
     return jax.vmap(program.sample_first, 0, 1)(jax.random.split(key, P))
 
 
-def seeds(program: Nonlinear, keys: Key[Array, " T"]) -> Array:
-    """What `moved` draws with in each of some rows, made for all rows at once."""
-    return words(keys) if program.facts.gaussian_step else keys
-
-
 def moved(program: Nonlinear, seed: Array, t: Array, s: Float[Array, "N P"]) -> Float[Array, "N P"]:
     """A draw of each particle's next memory."""
     if program.facts.gaussian_step:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key, UInt32
+from jaxtyping import Array, Float, Int, Key, UInt32
 
 Words = UInt32[Array, "*batch 2"]
 
@@ -42,3 +42,11 @@ def normals(key: Words, *shape: int) -> Float[Array, "*shape"]:
 def uniforms(key: Words, *shape: int) -> Float[Array, "*shape"]:
     """Numbers between 0 and 1, neither included."""
     return ((bits(key, *shape) >> np.uint32(8)).astype(jnp.float32) + np.float32(0.5)).astype(float) * 2.0**-24
+
+
+def each_row(key: Key[Array, ""], t: Int[Array, " T"]) -> UInt32[Array, "T 3 2"]:
+    """Three keys, as words, for each row: hashes of its number. A tree of JAX's keys would be half of what a particle
+    filter takes to compile."""
+    first, second = words(key)
+    whole = jax.vmap(lambda t: bits(jnp.stack([first + t.astype(jnp.uint32) * np.uint32(6), second]), 3, 2))
+    return whole(t)

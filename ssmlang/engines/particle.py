@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from ssmlang.engines._backward import ancestral, backward
 from ssmlang.engines._particle_filter import Forward, Row, plan_of
-from ssmlang.engines._swarm import Weighted, begun, deviations, seen, spread
+from ssmlang.engines._swarm import Weighted, deviations, seen, spread
 from ssmlang.engines.base import EngineBase, register
 from ssmlang.engines.nonlinear import Estimated, Facts, Nonlinear
 from ssmlang.engines.requirements import Requirements
@@ -90,7 +90,7 @@ class Particle(EngineBase):
     def begin(self, program: Nonlinear, key: Key[Array, ""], probe: Probe | None = None) -> Float[Array, "N P"]:
         """Row 0 before its observations, as `step` takes it."""
         del probe
-        return begun(program, jax.random.fold_in(key, 0), self.particles)
+        return self._forward(program).begin(key)
 
     def step(self, program: Nonlinear, t: Int[Array, ""], y: Float[Array, " m"],
              before: Array | tuple[Array, Weighted], key: Key[Array, ""], *, first: bool = False

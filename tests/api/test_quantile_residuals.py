@@ -1,0 +1,69 @@
+"""Residuals of programs that are not linear and Gaussian are standard normal draws where the model is right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import ssmlang
+from ssmlang.engines import Particle
+
+STEPS = 300
+COUNTS = (
+    "param r ~ HalfNormal(1)\nstate x\nobs n\ninit x ~ Normal(1, 0.5)\nx[t] ~ Normal(0.9*x[t-1] + 0.02*n[t-1], r)\n"
+    "n[t] ~ Poisson(exp(x[t]))\n"
+)
+CHAIN = (
+    "axis w = {dry, wet}\nparam m[w] ~ HalfNormal(5)\nstate s in w\nobs y\ninit s ~ Categorical([0.5, 0.5])\n"
+    "s[t] ~ Categorical(if s[t-1] == dry then [0.9, 0.1] else [0.3, 0.7])\ny[t] ~ Poisson(m[s[t]])\n"
+)
+REGIMES = (
+    "axis regime = {calm, wild}\nparam q ~ HalfNormal(1)\nstate s in regime\nstate x\nobs y\n"
+    "init s ~ Categorical([0.6, 0.4])\ninit x ~ Normal(0, 1)\n"
+    "s[t] ~ Categorical(if s[t-1] == calm then [0.9, 0.1] else [0.2, 0.8])\n"
+    "x[t] ~ Normal(0.8*x[t-1], if s[t] == calm then 0.1 else q)\ny[t] ~ Normal(x[t], 0.3)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "params", "engine"),
+    [(COUNTS, {"r": 0.2}, Particle(particles=300)), (COUNTS, {"r": 0.2}, "ukf"), (CHAIN, {"m": [2.0, 9.0]}, "discrete"),
+     (REGIMES, {"q": 1.5}, "imm")],
+)  # fmt: skip
+def test_they_are_standard_normal_draws(text: str, params: dict, engine: object) -> None:
+    model = ssmlang.compile(text)
+    drawn = model.simulate(STEPS, params, seed=2)
+    (name,) = model.spec.observations
+    values = drawn[name].values.astype(float)
+    values[7] = np.nan
+    diagnosis = model.diagnose({name: values}, params, engine=engine, seed=3)
+    residuals = diagnosis.residuals["standardized"].values[:, 0]
+    assert np.flatnonzero(np.isnan(residuals)).tolist() == [7]
+    assert stats.kstest(residuals[~np.isnan(residuals)], "norm").pvalue > 0.01
+    assert all(f.p > 0.001 for f in diagnosis.findings)
+    assert diagnosis.residuals.attrs["standardized"].startswith("quantile")
+    assert "noise_mean" not in diagnosis.residuals
+    wrong = {k: np.asarray(v) * 3.0 for k, v in params.items()}
+    assert not model.diagnose({name: values}, wrong, engine=engine, seed=3).ok
+
+
+def test_a_chain_of_one_count_by_hand() -> None:
+    model = ssmlang.compile(CHAIN)
+    residuals = model.residuals({"y": [4.0]}, {"m": [2.0, 9.0]}, seed=5)
+    law = lambda k: 0.5 * stats.poisson.cdf(k, 2.0) + 0.5 * stats.poisson.cdf(k, 9.0)
+    assert law(3) < stats.norm.cdf(float(residuals["standardized"][0, 0])) < law(4)
+
+
+def test_gaussian_observations_of_a_bent_state_take_mean_and_covariance() -> None:
+    model = ssmlang.compile(
+        "param s ~ HalfNormal(1)\nstate x\nobs y[2]\ninit x ~ Normal(0.5, 0.3)\nx[t] ~ Normal(sin(x[t-1]), 0.2)\n"
+        "y[t] ~ MvNormal([x[t], x[t]], [[0.2, 0.1], [0.1, 0.2]])\n"
+    )
+    y = np.random.default_rng(0).normal(size=(6, 2)) * 0.5
+    found = model.residuals({"y": y}, {"s": 1.0}, engine="ekf")
+    filtered = model.filter({"y": y}, {"s": 1.0}, engine="ekf")
+    for t in range(6):
+        L = np.linalg.cholesky(filtered["observed_cov"].values[t])
+        want = np.linalg.solve(L, y[t] - filtered["observed_mean"].values[t])
+        assert np.allclose(found["standardized"].values[t], want, atol=1e-12)

@@ -107,6 +107,7 @@ def test_the_numpyro_model_has_the_states_as_sites(model, data, fit) -> None:
     values = {n: sites[n]["value"] for n in ("phi", "q", "noise")}
     at = {"phi": 0.6, "q": 0.8}
 
+    @jax.jit
     def density(phi: float) -> jax.Array:
         return log_density(of, (), {}, {**values, **at, "phi": phi})[0]
 

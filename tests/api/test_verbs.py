@@ -76,7 +76,7 @@ def test_jit_grad_and_vmap_go_through(nile, flow, double: bool) -> None:
     with jax.enable_x64(double):
         f = lambda level: nile.log_likelihood(flow, {"sd_level": level, "sd_flow": 122.9})
         found, gradient = jax.jit(jax.value_and_grad(f))(jnp.asarray(30.0))
-        many = jax.vmap(jax.grad(f))(jnp.asarray([30.0, 40.0]))
+        many = jax.jit(jax.vmap(jax.grad(f)))(jnp.asarray([30.0, 40.0]))
         assert found.dtype == (jnp.float64 if double else jnp.float32)
     tolerance = 1e-7 if double else 1e-5
     assert float(found) == pytest.approx(value(30), rel=tolerance)

@@ -14,6 +14,7 @@ from ssmlang.model._diffusion import moments
 REPEATED = np.array([[-1.0, 1.0, 0.0], [0.0, -1.0, 1.0], [0.0, 0.0, -1.0]])
 """One eigenvalue three times, with a single eigenvector."""
 COMPLEX = np.array([[0.0, 1.0], [-4.0, -0.2]])
+STEP, TRANSITION = jax.jit(discretise), jax.jit(transition)
 LAST = {n: np.eye(n)[:, -1:] for n in (1, 2, 3)}
 
 
@@ -35,7 +36,7 @@ def _double() -> object:
 @pytest.mark.parametrize("A", [REPEATED, COMPLEX, np.zeros((2, 2)), np.diag([-3.0, 0.0])], ids=str)
 def test_van_loan(A: np.ndarray, h: float) -> None:
     n = len(A)
-    found = discretise(jnp.asarray(A), jnp.arange(1.0, n + 1), jnp.asarray(LAST[n]), jnp.asarray(h))
+    found = STEP(jnp.asarray(A), jnp.arange(1.0, n + 1), jnp.asarray(LAST[n]), jnp.asarray(h))
     F, Q = van_loan(A, LAST[n], h)
     both = expm(np.block([[A, np.arange(1.0, n + 1)[:, None]], [np.zeros((1, n + 1))]]) * h)
     np.testing.assert_allclose(found.F, F, atol=1e-14)
@@ -49,7 +50,7 @@ def test_integrated_brownian_motion(h: float) -> None:
     A = jnp.array([[0.0, 1.0], [0.0, 0.0]])
     exact = np.array([[h**3 / 3, h**2 / 2], [h**2 / 2, h]])
     np.testing.assert_allclose(gramian(A, jnp.asarray(h), jnp.asarray(LAST[2])), exact, rtol=1e-13)
-    _, _, G = transition(A, jnp.asarray(h), jnp.asarray(LAST[2]))
+    _, _, G = TRANSITION(A, jnp.asarray(h), jnp.asarray(LAST[2]))
     np.testing.assert_allclose(G @ G.T, exact, rtol=1e-13)
     assert G[0, 1] == 0 and G[1, 1] > 0
 
@@ -60,7 +61,7 @@ def test_lyapunov_and_numpy(n: int, scale: float) -> None:
     # Q of a step solves A Q + Q A' = F L L' F' - L L', however stiff the drift is.
     random = np.random.default_rng(n)
     A, L, h = (random.normal(size=(n, n)) - 3 * np.eye(n)) * scale, random.normal(size=(n, 2)), 0.3
-    F, phi, G = transition(jnp.asarray(A), jnp.asarray(h), jnp.asarray(L))
+    F, phi, G = TRANSITION(jnp.asarray(A), jnp.asarray(h), jnp.asarray(L))
     Q = np.asarray(G @ G.T)
     residual = A @ Q + Q @ A.T - (F @ L @ L.T @ F.T - L @ L.T)
     assert np.abs(residual).max() < 1e-12 * (scale * np.abs(Q).max() + 1)
@@ -70,7 +71,7 @@ def test_lyapunov_and_numpy(n: int, scale: float) -> None:
 
 def test_a_noise_that_does_not_reach_everything() -> None:
     # Two states of one rate driven by one noise are the same number: rank one, exactly.
-    _, _, G = transition(-jnp.eye(2), jnp.asarray(1.0), jnp.ones((2, 1)))
+    _, _, G = TRANSITION(-jnp.eye(2), jnp.asarray(1.0), jnp.ones((2, 1)))
     np.testing.assert_allclose(G, [[np.sqrt((1 - np.exp(-2)) / 2), 0], [np.sqrt((1 - np.exp(-2)) / 2), 0]], rtol=1e-14)
     assert not np.asarray(transition(-jnp.eye(2), jnp.asarray(1.0), jnp.zeros((2, 1)))[2]).any()
 
@@ -79,6 +80,7 @@ def test_a_noise_that_does_not_reach_everything() -> None:
 def test_derivatives(rank: int) -> None:
     L = {0: np.zeros((2, 1)), 1: np.ones((2, 1)), 2: LAST[2]}[rank]
 
+    @jax.jit
     def value(x: jax.Array) -> jax.Array:
         A = -x[0] * jnp.eye(2) if rank < 2 else jnp.array([[0.0, 1.0], [-x[0], -x[1]]])
         F, phi, G = transition(A, jnp.asarray(1.7), x[2] * jnp.asarray(L))
@@ -87,11 +89,11 @@ def test_derivatives(rank: int) -> None:
 
     at, e = jnp.array([0.8, 0.4, 0.6]), 1e-6
     steps = [(value(at + e * d) - value(at - e * d)) / (2 * e) for d in jnp.eye(3)]
-    np.testing.assert_allclose(jax.grad(value)(at), steps, atol=1e-8)
-    np.testing.assert_allclose(jax.jacfwd(value)(at), steps, atol=1e-8)
-    slope = jax.grad(value)
+    slope = jax.jit(jax.grad(value))
+    np.testing.assert_allclose(slope(at), steps, atol=1e-8)
+    np.testing.assert_allclose(jax.jit(jax.jacfwd(value))(at), steps, atol=1e-8)
     curve = [(slope(at + e * d) - slope(at - e * d)) / (2 * e) for d in jnp.eye(3)]
-    np.testing.assert_allclose(jax.hessian(value)(at), curve, atol=1e-7)
+    np.testing.assert_allclose(jax.jit(jax.hessian(value))(at), curve, atol=1e-7)
 
 
 def test_many_steps_of_one_drift() -> None:
@@ -99,7 +101,7 @@ def test_many_steps_of_one_drift() -> None:
     steps = jnp.array([0.0, 1e-3, 0.5, 30.0])
     together = jax.vmap(lambda h: transition(A, h, L))(steps)
     for k, h in enumerate(steps):
-        for ours, alone in zip(together, transition(A, h, L), strict=True):
+        for ours, alone in zip(together, TRANSITION(A, h, L), strict=True):
             np.testing.assert_allclose(ours[k], alone, atol=1e-14)
 
 

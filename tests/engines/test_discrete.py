@@ -61,8 +61,8 @@ def test_the_gradient_is_that_of_finite_differences(once, varying):
     chain, _ = random_chain((2, 2), (2, 1), 5, 7, varying=varying)
     engine = Discrete(once=once)
     parts = (chain.log_initial, chain.log_transition, chain.log_emission)
-    value = lambda *parts: engine.log_likelihood(MarkovChain(*parts, chain.memory))
-    slopes = jax.grad(value, argnums=(0, 1, 2))(*parts)
+    value = jax.jit(lambda *parts: engine.log_likelihood(MarkovChain(*parts, chain.memory)))
+    slopes = jax.jit(jax.grad(value, argnums=(0, 1, 2)))(*parts)
     rng = np.random.default_rng(0)
     moves = [jnp.asarray(rng.normal(size=p.shape)) for p in parts]
     h = 1e-5
@@ -74,17 +74,18 @@ def test_the_gradient_is_that_of_finite_differences(once, varying):
 
 def test_the_derivative_of_its_own_is_that_of_the_recursion_with_impossible_moves():
     chain, _ = random_chain((3,), (2,), 6, 1, varying=False, zeros=True)
-    slope = lambda engine: jax.grad(lambda e: engine.log_likelihood(MarkovChain(
-        chain.log_initial, chain.log_transition, e, chain.memory)))(chain.log_emission)  # fmt: skip
-    np.testing.assert_allclose(slope(Discrete(once=True)), slope(Discrete()), rtol=0, atol=1e-12)
-    assert np.isfinite(slope(Discrete())).all()
+    slope = lambda engine: jax.jit(jax.grad(lambda e: engine.log_likelihood(MarkovChain(
+        chain.log_initial, chain.log_transition, e, chain.memory))))(chain.log_emission)  # fmt: skip
+    plain = slope(Discrete())
+    np.testing.assert_allclose(slope(Discrete(once=True)), plain, rtol=0, atol=1e-12)
+    assert np.isfinite(plain).all()
 
 
 def test_draws_of_paths_have_the_posterior_law():
     chain, plain = random_chain((2,), (2,), 4, 11, varying=False)
     truth = enumerate_chain(*plain)
     draws = 20_000
-    (paths,) = Discrete().draw_paths(chain, jax.random.split(jax.random.key(0), draws))
+    (paths,) = jax.jit(Discrete().draw_paths)(chain, jax.random.split(jax.random.key(0), draws))
     seen: dict[tuple[int, ...], int] = {}
     for path in np.asarray(paths[:, 0]).tolist():
         seen[tuple(path)] = seen.get(tuple(path), 0) + 1
@@ -101,7 +102,7 @@ def test_chains_that_never_meet_are_run_side_by_side():
     alone = ChainGroup(MarkovChain(other.log_initial[None], other.log_transition[None], other.log_emission[None],
                                    other.memory))  # fmt: skip
     truth = [enumerate_chain(*p) for _, p in made] + [enumerate_chain(*plain)]
-    found = Discrete().smooth(Chains((ChainGroup(whole), alone)))
+    found = jax.jit(Discrete().smooth)(Chains((ChainGroup(whole), alone)))
     np.testing.assert_allclose(found.log_likelihood, sum(t.terms for t in truth), atol=1e-12)
     np.testing.assert_allclose(found.smoothed[0], [t.smoothed for t in truth[:3]], atol=1e-12)
     np.testing.assert_allclose(found.smoothed[1][0], truth[3].smoothed, atol=1e-12)
@@ -113,15 +114,15 @@ def test_evidence_may_turn_after_any_length():
     gain = np.where(np.arange(T) < T // 2, 5.0, -5.0)
     emission = np.stack([gain, -gain], axis=1)
     chain = MarkovChain.of([0.5, 0.5], np.eye(2), emission)
-    np.testing.assert_allclose(Discrete().log_likelihood(chain), np.log(0.5) + np.log(2.0), atol=1e-9)
-    np.testing.assert_allclose(Discrete().filter(chain).filtered[0][0][-1], [0.5, 0.5], atol=1e-12)
+    np.testing.assert_allclose(jax.jit(Discrete().log_likelihood)(chain), np.log(0.5) + np.log(2.0), atol=1e-9)
+    np.testing.assert_allclose(jax.jit(Discrete().filter)(chain).filtered[0][0][-1], [0.5, 0.5], atol=1e-12)
 
 
 def test_what_cannot_be_has_no_density_and_no_infinite_derivative():
     chain = MarkovChain.of([1.0, 0.0], np.eye(2), np.array([[0.0, 0.0], [-np.inf, 0.0], [0.0, 0.0]]))
-    assert Discrete().log_likelihood(chain) == -np.inf
-    slope = jax.grad(lambda e: Discrete(once=True).log_likelihood(MarkovChain(
-        chain.log_initial, chain.log_transition, e, chain.memory)))(chain.log_emission)  # fmt: skip
+    assert jax.jit(Discrete().log_likelihood)(chain) == -np.inf
+    slope = jax.jit(jax.grad(lambda e: Discrete(once=True).log_likelihood(MarkovChain(
+        chain.log_initial, chain.log_transition, e, chain.memory))))(chain.log_emission)  # fmt: skip
     assert np.isfinite(slope).all()
 
 

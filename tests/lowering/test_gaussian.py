@@ -277,8 +277,8 @@ y[t] ~ Normal(signal[t], 0.3)
     assert low.states == ["x", "signal", "change", "residual"]
     assert np.argwhere(low.form.absent).tolist() == [[0, 2]]  # change[0] needs x[-1]
     with jax.enable_x64(True):
-        program, data = low.program({"b": b}, {"y": y}, {"X": X}, T)
-        smoothed = jax.tree.map(np.asarray, Kalman().smooth(program, data))
+        smooth = jax.jit(lambda y, X: Kalman().smooth(*low.program({"b": b}, {"y": y}, {"X": X}, T)))
+        smoothed = jax.tree.map(np.asarray, smooth(y, X))
     change = [np.nan, *(q - p for p, q in pairwise(x))]
     for k, wanted in ((1, signal), (2, change), (3, [v - u for u, v in zip(signal, rows)])):
         for t in range(1 if k == 2 else 0, T):

@@ -41,8 +41,13 @@ def test_filter_and_smoother_are_the_best_linear_ones(case: Lifted) -> None:
         params = {k: jnp.asarray(v) for k, v in case.params.items()}
         inputs = {"u": INPUT[:T]} if "input" in case.text else {}
         shaped = y if len(lower.model.observations["y"].shape) else y[:, 0]
-        program, data = lower.program(params, {"y": shaped}, inputs, T)
-        filtered, smoothed = Kalman().filter(program, data), Kalman().smooth(program, data)
+
+        @jax.jit
+        def moments(params: dict, y: jax.Array, inputs: dict) -> tuple:
+            program, data = lower.program(params, {"y": y}, inputs, T)
+            return Kalman().filter(program, data), Kalman().smooth(program, data)
+
+        filtered, smoothed = moments(params, shaped, inputs)
     flat = y.reshape(-1)
     for t in range(T):
         for found, seen in ((filtered, np.arange(T * m) < (t + 1) * m), (smoothed, np.ones(T * m, bool))):
@@ -67,8 +72,8 @@ def log_likelihood(text: str, y: np.ndarray, latent: tuple[str, ...] = ()) -> fl
         model, form = made.model, linear_form(made.model, latent)
     assert isinstance(form, LinearForm), form
     with jax.enable_x64(True):
-        program, data = GaussianLowering(model, form).program({}, {"y": y}, {}, len(y))
-        return float(Kalman().log_likelihood(program, data))
+        low = GaussianLowering(model, form)
+        return float(jax.jit(lambda y: Kalman().log_likelihood(*low.program({}, {"y": y}, {}, len(y))))(y))
 
 
 SQUARE = """state x, v

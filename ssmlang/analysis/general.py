@@ -10,8 +10,7 @@ from ssmlang.model import expr
 from ssmlang.model.affine import Affine, Interpreter
 from ssmlang.model.conditional import parts_of
 from ssmlang.model.differentials import stepped
-from ssmlang.model.expr import Node
-from ssmlang.model.model import Dist, Equation, InitialEquation, Model
+from ssmlang.model.model import Dist, Equation, Model, nodes_of
 from ssmlang.model.obstacles import Obstacle
 from ssmlang.model.stationary_chain import unstarted
 from ssmlang.model.told_noises import scaled_by_states, told_noises
@@ -154,13 +153,6 @@ def read_back(model: Model) -> dict[str, int]:
             if sort == "obs" and isinstance(lag, int) and (lag or e.role == "transition"):
                 found[name] = max(found.get(name, 0), lag)
     return found
-
-
-def nodes_of(item: Equation | InitialEquation) -> list[Node]:
-    """The expressions of an equation or an initial law."""
-    return ([item.value] if item.value is not None else []) + (
-        list(item.law.args.values()) if item.law is not None else []
-    )
 
 
 def holds(model: Model, requires: Requirements, name: str) -> bool:

@@ -17,8 +17,7 @@ from ssmlang.lowering.evaluate import evaluate
 from ssmlang.lowering.window import marked
 from ssmlang.model import expr
 from ssmlang.model.additive import Additive
-from ssmlang.model.chains import nodes_of
-from ssmlang.model.model import Definition, Equation
+from ssmlang.model.model import Definition, Equation, nodes_of
 
 DRAWS = 2_000
 """Draws of what a definition reads, where it is no sum of functions of separate components; of a fixed seed."""

@@ -21,8 +21,8 @@ from ssmlang.lowering.configurations import Own, remembered, rows
 from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.lowering.window import Series, cleaned
 from ssmlang.model import expr
-from ssmlang.model.chains import ChainForm, nodes_of
-from ssmlang.model.model import Equation, InitialEquation, Model, Values
+from ssmlang.model.chains import ChainForm
+from ssmlang.model.model import Equation, InitialEquation, Model, Values, nodes_of
 
 Numbers = Mapping[str, Array]
 Rows = Mapping[str, Series]

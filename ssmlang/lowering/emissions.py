@@ -23,11 +23,13 @@ from ssmlang.lowering.densities import (
     statistic_size,
 )  # fmt: skip
 from ssmlang.lowering.evaluate import Environment, evaluate
-from ssmlang.lowering.memory import Memory, nodes_of
+from ssmlang.lowering.memory import Memory
 from ssmlang.lowering.sources import Draws, Normals, Source
-from ssmlang.model import expr
+from ssmlang.lowering.window import marked
+from ssmlang.model import expr, sparse
 from ssmlang.model.affine import Affine, Interpreter
-from ssmlang.model.model import Dist, Equation, Model, Values
+from ssmlang.model.expr import Node
+from ssmlang.model.model import Dist, Equation, Model, Values, nodes_of
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,10 @@ class Emissions:
         """(rows, m): observations of the first rows whose equation reaches before the data, which are not scored."""
         reach = np.zeros(self.m, int)
         for s in self.seen:
-            lags = [lag for sort, _, lag in expr.references(nodes_of(s.equation)) if sort == "obs" and
-                    isinstance(lag, int)]  # fmt: skip
             guarded = {lag for _, lag in s.equation.guarded}
-            reach[s.at] = max([0, *(lag for lag in lags if lag not in guarded)])
+            for k, at in enumerate(s.at):
+                lags = [lag for sort, _, lag in expr.references(_entry(s, k)) if sort == "obs" and isinstance(lag, int)]
+                reach[at] = max([0, *(lag for lag in lags if lag not in guarded)])
         return np.arange(reach.max(initial=0))[:, None] < reach
 
     def statistic(self, y: Array) -> Array:
@@ -219,6 +221,7 @@ class Emissions:
             if law is not None and law.name == "MvNormal" and self.drawn and self._is_latent(s):
                 # What is missing was drawn without regard to what was seen beside it.
                 x, args = self._in_memory(s, env), _arguments(law, now)
+                x = jnp.where(marked(self.conditioned[:, s.at], jnp.asarray(env.t)), jnp.nan, x)
                 total += log_density(law, args, x) - log_density(law, args, jnp.where(jnp.isnan(own), x, jnp.nan))
             elif law is not None and not self._loaded(s):
                 total += log_density(law, _arguments(law, now), own, s.values)
@@ -304,6 +307,21 @@ class Emissions:
             return env.read(sort, name, lag)
 
         return replace(env, read=read)
+
+
+def _entry(s: _Seen, k: int) -> list[Node]:
+    """The expressions that say what an entry is: of a Gaussian law its own location, and all else of the law."""
+    law, centre = s.equation.law, s.equation.value
+    rest: list[Node] = []
+    if law is not None:
+        centre = law.args.get("loc") if law.name in ("Normal", "MvNormal") else None
+        rest = [v for v in law.args.values() if v is not centre]
+    if centre is None:
+        return rest
+    whole = expr.broadcast(centre, (len(s.at),)) if not centre.shape else centre
+    if int(np.prod(whole.shape)) != len(s.at):
+        return [centre, *rest]
+    return [sparse.gather(sparse.flat(whole), np.array([k])), *rest]
 
 
 def _arguments(law: Dist, env: Environment) -> dict[str, Array]:

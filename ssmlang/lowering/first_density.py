@@ -12,9 +12,8 @@ from jax import Array
 
 from ssmlang.lowering.densities import gaussian_density, log_density
 from ssmlang.lowering.evaluate import Environment, evaluate
-from ssmlang.lowering.memory import nodes_of
 from ssmlang.model import expr
-from ssmlang.model.model import Equation, InitialEquation
+from ssmlang.model.model import Equation, InitialEquation, nodes_of
 
 if TYPE_CHECKING:
     from ssmlang.lowering.nonlinear import NonlinearLowering

@@ -12,7 +12,7 @@ from jax import Array
 
 from ssmlang.model import expr
 from ssmlang.model.expr import Node
-from ssmlang.model.model import Equation, InitialEquation, Model
+from ssmlang.model.model import Model, nodes_of
 
 Key = tuple[str, str]
 """(sort, name): "state", "augment", "obs" (one that is latent) or "noise"."""
@@ -84,13 +84,6 @@ class Memory:
         blank = lambda k: jnp.zeros(self.places[k[:2]].size)
         parts = [rows[k] if k in rows else blank(k) for k in self.starts]
         return jnp.concatenate(parts) if parts else jnp.zeros(0)
-
-
-def nodes_of(item: Equation | InitialEquation) -> list[Node]:
-    """The expressions of an equation or an initial law."""
-    return ([item.value] if item.value is not None else []) + (
-        list(item.law.args.values()) if item.law is not None else []
-    )
 
 
 def memory_of(model: Model, sizes: Mapping[str, int], latent: Sequence[str] = (), *, definitions: bool = True,

@@ -19,17 +19,18 @@ from jaxtyping import Float
 
 from ssmlang.engines.nonlinear import Facts, Nonlinear
 from ssmlang.engines.semidefinite import semidefinite_root
+from ssmlang.lowering.apart import apart
 from ssmlang.lowering.emissions import Emissions
 from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.lowering.first_density import has_first_density, log_first
-from ssmlang.lowering.memory import Key, memory_of, nodes_of, whole
+from ssmlang.lowering.memory import Key, memory_of, whole
 from ssmlang.lowering.sources import EXACT, Draws, Normals, Source
 from ssmlang.lowering.stationary_start import GaussianStart
 from ssmlang.lowering.told_noises import ToldNoises
 from ssmlang.lowering.window import Series, cleaned, marked
 from ssmlang.model import expr
 from ssmlang.model.affine import Affine, Interpreter
-from ssmlang.model.model import Definition, Dist, Equation, InitialEquation, Model, Values
+from ssmlang.model.model import Definition, Dist, Equation, InitialEquation, Model, Values, nodes_of
 from ssmlang.model.stationary_chain import started
 from ssmlang.model.told_noises import told_noises
 
@@ -125,6 +126,7 @@ class NonlinearLowering:
             gaussian_step=all(law.name in EXACT for law in laws) and not self.memory.whole,
             steady_emission=self.emissions.gaussian and not self.emissions.noises and self._steady(),
             density=self._density(),
+            apart=apart(self),
             discrete=self.memory.whole,
             augmented=tuple(self.memory.starts["augment", n, 0] + i for n, w in self.walks.items()
                             for i in range(w.size)),

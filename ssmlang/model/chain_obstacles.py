@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ssmlang.model import expr
-from ssmlang.model.expr import Node
-from ssmlang.model.model import Equation, InitialEquation, Model
+from ssmlang.model.model import Equation, Model, nodes_of
 from ssmlang.model.obstacles import Obstacle
 
 
@@ -54,9 +53,3 @@ def _against(e: Equation, model: Model) -> list[Obstacle]:
             return [Obstacle("E306", "engine 'kalman' needs observations with a density", e.span,
                              f"{real[0]} is known exactly from the states", by=("particle",))]  # fmt: skip
     return []
-
-
-def nodes_of(item: Equation | InitialEquation) -> list[Node]:
-    """The expressions of an equation or an initial law."""
-    law = list(item.law.args.values()) if item.law is not None else []
-    return [item.value, *law] if item.value is not None else law

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from ssmlang.model import expr
 from ssmlang.model.affine import Interpreter, NotAffine
-from ssmlang.model.expr import Node
-from ssmlang.model.model import Equation, InitialEquation, Model
+from ssmlang.model.model import Equation, InitialEquation, Model, nodes_of
 from ssmlang.model.obstacles import Obstacle
 
 GAUSSIAN = ("Normal", "MvNormal")
@@ -59,7 +58,7 @@ def _unfit(model: Model, linear: set[str], noises: set[str]) -> Iterator[Name]:
     both: list[Equation | InitialEquation] = [*model.equations, *model.initials]
     for e in both:
         own = {("state", t.name) for t in e.targets if t.name in model.states}
-        read = {(s, n) for s, n, _ in expr.references(_nodes(e)) if inside(s, n)}
+        read = {(s, n) for s, n, _ in expr.references(nodes_of(e)) if inside(s, n)}
         if isinstance(e, Equation) and e.role == "emission":
             if read:
                 yield from sorted(_against(e, set(), linear, noises))[:1]
@@ -83,10 +82,10 @@ def _against(e: Equation | InitialEquation, own: set[Name], linear: set[str], no
     """What would have to be sampled for an equation to be affine in the linear part and in Gaussian noises: rather
     what it reads than what it gives."""
     inside = lambda sort, name, lag=0: (sort == "state" and name in linear) or (sort == "noise" and name in noises)
-    read = {(s, n) for s, n, _ in expr.references(_nodes(e)) if inside(s, n)}
+    read = {(s, n) for s, n, _ in expr.references(nodes_of(e)) if inside(s, n)}
     if e.law is not None and e.law.name not in GAUSSIAN:
         return own or read
-    if any(s == "noise" and n not in noises for s, n, _ in expr.references(_nodes(e))):
+    if any(s == "noise" and n not in noises for s, n, _ in expr.references(nodes_of(e))):
         return own or read
     centre = e.value if e.law is None else e.law.args.get("loc")
     rest = [v for k, v in e.law.args.items() if k != "loc"] if e.law is not None else []
@@ -100,9 +99,5 @@ def _against(e: Equation | InitialEquation, own: set[Name], linear: set[str], no
 
 def _gaussian(e: Equation, linear: set[str], noises: set[str]) -> bool:
     """Whether what an emission gives is Gaussian, with a mean that is affine in the linear part, given the rest."""
-    reads = any(s == "noise" and n not in noises for s, n, _ in expr.references(_nodes(e)))
+    reads = any(s == "noise" and n not in noises for s, n, _ in expr.references(nodes_of(e)))
     return not reads and (e.law is None or e.law.name in GAUSSIAN) and not _against(e, set(), linear, noises)
-
-
-def _nodes(e: Equation | InitialEquation) -> list[Node]:
-    return ([e.value] if e.value is not None else []) + (list(e.law.args.values()) if e.law is not None else [])

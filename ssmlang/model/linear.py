@@ -127,12 +127,13 @@ def _form(model: Model, latent: Sequence[str], definitions: tuple[str, ...]) -> 
     transition, emission = scatter(states, s.n, s.widths), scatter(observed, s.m, s.widths)
     for name in latent:
         emission = _seen_exactly(emission, reader, name)
-    return _joined(_known_before_data(transition, reader), emission, reaches, reader)
+    until = _until(_latent_early(transition, reader)) if latent else np.zeros(s.n, int)
+    return _joined(_known_before_data(transition, until, reader), emission, reaches, reader, until)
 
 
-def _joined(transition: Rows, emission: Rows, reaches: tuple[np.ndarray, np.ndarray], reader: Reader
-            ) -> LinearForm | tuple[Obstacle, ...]:
-    """The form of equations that still read their own row."""
+def _joined(transition: Rows, emission: Rows, reaches: tuple[np.ndarray, np.ndarray], reader: Reader,
+            until: np.ndarray) -> LinearForm | tuple[Obstacle, ...]:  # fmt: skip
+    """The form of equations that still read their own row. `until`: the rows before which states are known numbers."""
     s = reader.stacking
     whole = solved(emission, ("y", 0))
     if whole is None:
@@ -171,7 +172,7 @@ def _joined(transition: Rows, emission: Rows, reaches: tuple[np.ndarray, np.ndar
         return _circle()
     conditioned = have.conditioned
     if s.latent:
-        conditioned = _with_latent(conditioned, transition, reader)
+        conditioned = _with_latent(conditioned, until, reader)
     more = len(conditioned) - len(have.unavailable)
     unavailable = np.concatenate([have.unavailable, np.zeros((max(more, 0), s.m), bool)])
     return LinearForm(
@@ -257,14 +258,10 @@ def _latent_early(transition: Rows, reader: Reader) -> np.ndarray:
     return found
 
 
-def _known_before_data(transition: Rows, reader: Reader) -> Rows:
-    """Latent observations that reach before the data are the numbers that were seen there."""
-    if not reader.latent:
+def _known_before_data(transition: Rows, until: np.ndarray, reader: Reader) -> Rows:
+    """Latent observations that reach before the data are the numbers that were seen there: in rows before `until`."""
+    if not until.any():
         return transition
-    early = _latent_early(transition, reader)
-    if not early.any():
-        return transition
-    until = _until(early)
     rest = [v for v in reader.stacked if v.name not in reader.latent]
     states = sum(v.size for v in rest if v.name not in reader.definitions)
     after = sum(v.size for v in rest) - states
@@ -272,21 +269,16 @@ def _known_before_data(transition: Rows, reader: Reader) -> Rows:
     return selected(until > 0, _before(until), data, transition)
 
 
-def _with_latent(conditioned: np.ndarray, transition: Rows, reader: Reader) -> np.ndarray:
+def _with_latent(conditioned: np.ndarray, until: np.ndarray, reader: Reader) -> np.ndarray:
     """Also what is known before the data among latent observations is not scored."""
     s = reader.stacking
-    rows = max(len(conditioned), transition.depth("x"), 1)
-    found = np.zeros((rows, s.m), bool)
+    found = np.zeros((max(len(conditioned), until.max(initial=0)), s.m), bool)
     found[: len(conditioned)] = conditioned
     for name in reader.latent:
         size = reader.model.observations[name].size
-        for row in range(rows):
-            constant = at_row(transition.take(s.x[name] + np.arange(size)), row).constant
-            for i in range(size):
-                read = expr.references([sparse.gather(constant, np.array([i]))])
-                found[row, s.y[name] + i] |= ("obs", name, 0) in read
-    last = max((i + 1 for i in range(rows) if found[i].any()), default=0)
-    return found[: max(last, len(conditioned))]
+        own = until[s.x[name] : s.x[name] + size]
+        found[:, s.y[name] : s.y[name] + size] |= np.arange(len(found))[:, None] < own
+    return found
 
 
 def _until(early: np.ndarray) -> np.ndarray:

@@ -206,3 +206,9 @@ class Model:
     assertions: tuple[Assertion, ...] = ()
     missing_constants: tuple[str, ...] = field(default=())
     """Constants without a value: the program checks but cannot run until they are given."""
+
+
+def nodes_of(item: Equation | InitialEquation) -> list[Node]:
+    """The expressions of an equation or an initial law."""
+    law = list(item.law.args.values()) if item.law is not None else []
+    return [item.value, *law] if item.value is not None else law

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from ssmlang.model import expr
-from ssmlang.model.chains import ChainForm, chain_form, nodes_of
+from ssmlang.model.chains import ChainForm, chain_form
 from ssmlang.model.expr import Node
 from ssmlang.model.linear import LinearForm, linear_form
-from ssmlang.model.model import Dist, Equation, InitialEquation, Model
+from ssmlang.model.model import Dist, Equation, InitialEquation, Model, nodes_of
 from ssmlang.model.obstacles import Obstacle
 
 REGIME = "regime"

@@ -15,8 +15,7 @@ from ssmlang.engines.base import Engine
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.window import Window
 from ssmlang.model import expr
-from ssmlang.model.chains import nodes_of
-from ssmlang.model.model import Equation, Model
+from ssmlang.model.model import Equation, Model, nodes_of
 from ssmlang.model.told_noises import told_noises
 from ssmlang.running.execution import floats, not_a_number
 from ssmlang.running.particles import died, dies

@@ -20,20 +20,21 @@ from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.chain_moments import Definitions, Observed, state_moments, state_probabilities
 from ssmlang.lowering.discrete import ChainLowering
 from ssmlang.model import expr
-from ssmlang.model.chains import ChainForm, chain_form, nodes_of
-from ssmlang.model.model import Model
+from ssmlang.model.chains import ChainForm, chain_form
+from ssmlang.model.model import Model, nodes_of
 from ssmlang.results.chains import chain_dataset
 from ssmlang.results.mixture import PATH
 from ssmlang.results.provenance import provenance
-from ssmlang.running.execution import Execution, Params, Series, Setting, What, floats, not_a_number, padded_length
+from ssmlang.running.execution import Params, Series, Setting, What, floats, not_a_number, padded_length
 from ssmlang.running.kept import Kept
 from ssmlang.running.moments import Moments, extended
+from ssmlang.running.per_series import PerSeries
 
 if TYPE_CHECKING:
     from ssmlang.compiled import Model as Compiled
 
 
-class ChainExecution(Execution):
+class ChainExecution(PerSeries):
     """The functions of one model of discrete states, compiled when first used."""
 
     moments: ClassVar[str] = "ssmlang.running.chains:chain_moments"
@@ -156,51 +157,30 @@ class ChainExecution(Execution):
 
     # ---------------------------------------------------------------------------------------------- functions
 
-    def _ask(self, method: str, setting: Setting, adjoint: bool = False) -> Callable[[Params, Series], Any]:
-        ask = getattr(self.engine.for_data(setting.known, adjoint=adjoint), method)
+    def _ask(self, method: str, setting: Setting, adjoint: bool = False, engine: Engine | None = None
+             ) -> Callable[[Params, Series], Any]:  # fmt: skip
+        ask = getattr((engine or self.engine).for_data(setting.known, adjoint=adjoint), method)
 
         def asked(params: Params, series: Series) -> Any:
             return ask(*self.chains.program(params, series["observations"], series["inputs"], steps_of(series)))
 
         return asked
 
-    def likelihood(self, setting: Setting = Setting(), *, adjoint: bool = False  # noqa: B008
-                   ) -> Callable[[Params, tuple[Series, ...]], Array]:  # fmt: skip
-        one = self._ask("log_likelihood", setting, adjoint)
-
-        def total(params: Params, data: tuple[Series, ...]) -> Array:
-            return sum((jax.lax.map(lambda s: one(params, s), group).sum() for group in data), jnp.zeros(()))
-
-        return total
-
-    def compiled(self, what: What, setting: Setting) -> Callable[..., Any]:
-        key = (what, self.key(setting))
-        if key not in self._compiled:
-            if what == "likelihood":
-                function: Callable[..., Any] = self.likelihood(setting)
-            elif what in ("terms", "terms_of_draws"):
-                one = self._ask("log_likelihood_terms", setting)
-                many = lambda draws, series: jax.lax.map(lambda params: one(params, series), draws)
-                function = one if what == "terms" else many
-            else:
-                function = self._told(what, setting)
-            self._compiled[key] = jax.jit(function)
-        return self._compiled[key]
-
     def key(self, setting: Setting) -> Hashable:
         return (self.engine.for_data(setting.known),)
 
-    def _told(self, what: What, setting: Setting) -> Callable[[Params, Series], dict[str, Any]]:
+    def _told(self, what: What, setting: Setting, engine: Engine | None = None
+              ) -> Callable[[Params, Series], dict[str, Any]]:  # fmt: skip
         """Probabilities, moments and definitions by name."""
-        del setting
-        lowering, engine, smooth = self.wide, self.engine, what == "smooth"
+        del setting, engine
+        lowering, own, smooth = self.wide, self.engine, what == "smooth"
 
         def told(params: Params, series: Series) -> dict[str, Any]:
             data = (series["observations"], series["inputs"])
             program, y = lowering.program(params, *data, steps_of(series))
             if not smooth:
-                return self.named(params, data, engine.filter(program, y))
-            found: Any = engine.smooth(program, y, series["rows"]["count"] - 1)  # type: ignore[call-arg]
+                return self.named(params, data, own.filter(program, y))
+            found: Any = own.smooth(program, y, series["rows"]["count"] - 1)  # type: ignore[call-arg]
             return self.named(params, data, found) | {f"{PATH}{n}": p for n, p in _paths(lowering, found.path).items()}
 
         return told

@@ -18,25 +18,25 @@ from ssmlang.engines.base import Engine, Known
 from ssmlang.engines.nonlinear import Law
 from ssmlang.inference.augmented import walks_of
 from ssmlang.language.diagnostics import Diagnostic, SsmError
-from ssmlang.lowering.memory import nodes_of
 from ssmlang.lowering.nonlinear import NonlinearLowering
 from ssmlang.model import expr
 from ssmlang.model.differentials import stepped
 from ssmlang.model.flows import flowing
-from ssmlang.model.model import Equation, Model
+from ssmlang.model.model import Equation, Model, nodes_of
 from ssmlang.results.provenance import plain, provenance
-from ssmlang.running.execution import Execution, Params, Series, Setting, What, floats, not_a_number, padded_length
+from ssmlang.running.execution import Params, Series, Setting, floats, not_a_number, padded_length
 from ssmlang.running.general_labels import FIELDS, dataset, named
 from ssmlang.running.kept import Kept
 from ssmlang.running.moments import Moments, extended
 from ssmlang.running.particles import death, died, dies, key_of
+from ssmlang.running.per_series import PerSeries
 from ssmlang.running.substeps import Substeps
 
 if TYPE_CHECKING:
     from ssmlang.compiled import Model as Compiled
 
 
-class GeneralExecution(Execution):
+class GeneralExecution(PerSeries):
     """The functions of one model and one engine of nonlinear programs, compiled when first used."""
 
     moments: ClassVar[str] = "ssmlang.running.general:GeneralMoments"
@@ -93,7 +93,7 @@ class GeneralExecution(Execution):
         substeps = self._substeps(bounds) if self._spec.differentials else 1
         misfit = getattr(self.engine, "misfit", lambda facts: None)(self.general(latent, substeps).facts)
         if misfit is not None:
-            raise SsmError(Diagnostic("E306", misfit, help=('proposal="bootstrap" takes any program',)))
+            raise SsmError(Diagnostic("E306", misfit, help=(getattr(self.engine, "remedy", ""),)))
         return Setting(latent, Known(), substeps)
 
     def _check_latent(self, latent: Sequence[str]) -> None:
@@ -186,29 +186,6 @@ class GeneralExecution(Execution):
             return ask(program, y, jax.random.wrap_key_data(series["draw"]["key"]))
 
         return asked
-
-    def likelihood(self, setting: Setting = Setting(), *, adjoint: bool = False  # noqa: B008
-                   ) -> Callable[[Params, tuple[Series, ...]], Array]:  # fmt: skip
-        one = self._ask("log_likelihood", setting, adjoint)
-
-        def total(params: Params, data: tuple[Series, ...]) -> Array:
-            return sum((jax.lax.map(lambda s: one(params, s), group).sum() for group in data), jnp.zeros(()))
-
-        return total
-
-    def compiled(self, what: What, setting: Setting, engine: Engine | None = None) -> Callable[..., Any]:
-        key = (what, self.key(setting), engine)
-        if key not in self._compiled:
-            if what == "likelihood":
-                function: Callable[..., Any] = self.likelihood(setting)
-            elif what in ("terms", "terms_of_draws"):
-                one = self._ask("log_likelihood_terms", setting)
-                many = lambda draws, series: jax.lax.map(lambda params: one(params, series), draws)
-                function = one if what == "terms" else many
-            else:
-                function = self._ask(what, setting, engine=engine)
-            self._compiled[key] = jax.jit(function)
-        return self._compiled[key]
 
     def cumulative(self, setting: Setting) -> Callable[..., Array]:
         """(T, 2, m) for one series: how probable values below those that were seen are given the rows before, and

@@ -17,8 +17,7 @@ from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.chain_moments import Observed, state_moments, state_probabilities
 from ssmlang.lowering.switching import SwitchingLowering
 from ssmlang.model import expr
-from ssmlang.model.chains import nodes_of
-from ssmlang.model.model import Model, Variable
+from ssmlang.model.model import Model, Variable, nodes_of
 from ssmlang.model.switching import SwitchingForm, switching_form
 from ssmlang.results.chains import chain_dataset
 from ssmlang.results.provenance import provenance
@@ -102,8 +101,9 @@ class SwitchingExecution(ChainExecution):
 
     # ---------------------------------------------------------------------------------------------- functions
 
-    def _ask(self, method: str, setting: Setting, adjoint: bool = False) -> Callable[[Params, Series], Any]:
-        ask = getattr(self.engine.for_data(setting.known, adjoint=adjoint), method)
+    def _ask(self, method: str, setting: Setting, adjoint: bool = False, engine: Engine | None = None
+             ) -> Callable[[Params, Series], Any]:  # fmt: skip
+        ask = getattr((engine or self.engine).for_data(setting.known, adjoint=adjoint), method)
         lowering = self.switching(setting.latent)
 
         def asked(params: Params, series: Series) -> Any:
@@ -114,17 +114,18 @@ class SwitchingExecution(ChainExecution):
     def key(self, setting: Setting) -> Hashable:
         return setting.latent, self.engine
 
-    def _told(self, what: What, setting: Setting) -> Callable[[Params, Series], dict[str, Any]]:
-        lowering, engine, smooth = self.switching(setting.latent, True), self.engine, what == "smooth"
+    def _told(self, what: What, setting: Setting, engine: Engine | None = None
+              ) -> Callable[[Params, Series], dict[str, Any]]:  # fmt: skip
+        lowering, own, smooth = self.switching(setting.latent, True), engine or self.engine, what == "smooth"
 
         def told(params: Params, series: Series) -> dict[str, Any]:
             data = (series["observations"], series["inputs"])
             program, y = lowering.program(params, *data, steps_of(series))
             found: Any
             if smooth:
-                found = engine.smooth(program, y, series["rows"]["count"] - 1)  # type: ignore[call-arg]
+                found = own.smooth(program, y, series["rows"]["count"] - 1)  # type: ignore[call-arg]
             else:
-                found = engine.filter(program, y)
+                found = own.filter(program, y)
             return self.told_by(lowering, params, data, found)
 
         return told

@@ -6,6 +6,7 @@ Each magic is a thin wrapper over a function of the public interface; nothing is
 from __future__ import annotations
 
 import keyword
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -94,4 +95,8 @@ def _constants(texts: list[str]) -> dict[str, Any]:
 
 def register(shell: Any) -> None:
     """Register the magics in an IPython shell."""
+    # NumPyro, when imported, asks for tqdm's widgets, and tqdm warns where there are none; none of them is used.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import tqdm.auto  # noqa: F401
     shell.register_magics(SsmMagics)

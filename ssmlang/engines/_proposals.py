@@ -61,7 +61,7 @@ def at_mode(program: Nonlinear, t: Array, s: Array, y: Array) -> Proposal:
     score = lambda e: program.log_emission(t, program.transition(t, s, e), y)
 
     def newton(now: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
-        e, _ = now
+        e = now[0]
         g, push = jax.linearize(jax.grad(score), e)
         B = -jax.vmap(push)(jnp.eye(r))
         L = cholesky(jnp.eye(r) + 0.5 * (B + B.T))

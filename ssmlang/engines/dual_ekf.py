@@ -95,8 +95,8 @@ class DualEKF(EngineBase):
         after, seen = self._updated(split, ahead, Q, t, y)
         seen["log_likelihood"] = jnp.where(split.program.exists, seen["log_likelihood"], -jnp.inf)
         found = {"predicted_" + k: v for k, v in self._moments(split, ahead, full).items()}
-        found |= {"cov": None, **self._moments(split, after, full)}
-        return after, Estimated(**found, **seen, **split.definitions(after, t))
+        found |= self._moments(split, after, full)
+        return after, Estimated(cov=found.pop("cov", None), **found, **seen, **split.definitions(after, t))
 
     def begin(self, program: Nonlinear, key: None = None, probe: Probe | None = None) -> _Carried:
         """Row 0 before its observations, as `step` takes it; what depends on a parameter is looked for in `probe`."""

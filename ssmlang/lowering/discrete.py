@@ -61,7 +61,7 @@ class ChainLowering:
 
     # ------------------------------------------------------------------------------------------------ program
 
-    def program(self, params: Numbers, observations: Rows, inputs: Rows, steps: int
+    def program(self, params: Numbers, observations: Numbers, inputs: Numbers, steps: int
                 ) -> tuple[Chains, Float[Array, "T m"]]:  # fmt: skip
         """The chains and the stacked data as they are scored, NaN where missing.
 

@@ -35,7 +35,7 @@ def has_first_density(lowering: NonlinearLowering) -> bool:
     return all(len(split(e)) == 1 for e in lowering.moved) and not any(_half(e, given) for e in lowering.moved)
 
 
-def log_first(lowering: NonlinearLowering, params: Mapping[str, Array], data: Mapping[Any, Array], s: Array) -> Array:
+def log_first(lowering: NonlinearLowering, params: Mapping[str, Array], data: Mapping[Any, Any], s: Array) -> Array:
     """log p(x_0 | params), a scalar; where `has_first_density`."""
     memory = lowering.memory
 

@@ -35,7 +35,8 @@ class ByRow(Stepping):
         self.observations = [n for v in model.observations.values() for n in v.entry_names()]
         lets = [d.value for d in model.definitions.values() if d.value is not None]
         laws = [a for v in model.noises.values() if v.law is not None for a in v.law.args.values()]
-        nodes = [n for e in (*model.equations, *model.initials) for n in nodes_of(e)] + lets + laws
+        nodes = [n for e in model.equations for n in nodes_of(e)] + lets + laws
+        nodes += [n for i in model.initials for n in nodes_of(i)]
         nodes += [d.value for d in model.differentials]
         self._refuse_the_past(nodes)
         self._reads = {r for r in expr.references(nodes) if r[0] in ("obs", "input")}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jax import Array
 
 from ssmlang.data import Bound
 from ssmlang.engines.base import Engine, Known

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
+import runpy
+import warnings
 from pathlib import Path
 
 import pytest
@@ -27,13 +27,19 @@ PAGES = {
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_python_of_a_page(name: str, tmp_path: Path) -> None:
+def test_python_of_a_page(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = (ROOT / "docs" / name).read_text(encoding="utf-8")
     for program in re.findall(r"^```ssm\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         (title,) = re.findall(r"^model (\w+)$", program, re.MULTILINE)
         (tmp_path / f"{title}.ssm").write_text(program, encoding="utf-8")
     code = "\n".join(re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    (tmp_path / "page.py").write_text(code, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        runpy.run_path("page.py", run_name="__main__")
     written, printed = PAGES[name]
-    assert (tmp_path / written).exists() and printed in done.stdout, done.stdout
+    out = capsys.readouterr().out
+    assert (tmp_path / written).exists() and printed in out, out

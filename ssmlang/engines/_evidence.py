@@ -6,9 +6,9 @@ so that
 
     p(y) = integral p(y | s) p(s) ds = N(z) E_q[ratio(s)],      ratio(s) = p(y | s) / N(z; A s + b, Omega)
 
-The ratio is 1 where the stand-in is the law itself. Its mean is taken along one axis after the other, by three
-Gauss-Hermite points each, as if its logarithm were a sum over axes: first along those that A sees, then along what they
-leave. At the mean alone, without the axes, it would be Laplace's formula (`laplace_term`).
+What is Gaussian given the state is left to its stand-in: the ratio is that of the other observations. Its mean is taken
+along one axis after the other, by three Gauss-Hermite points each, as if its logarithm were a sum over axes: first
+along what A sees, then along the rest. At the mean alone, without the axes, it would be Laplace's formula (`laplace_term`).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from math import log, pi, sqrt
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ssmlang.engines._kernel import one_kernel
 from ssmlang.engines._linearise import Affine, root
 from ssmlang.engines._products import FUSED_LIMIT, product, product_transposed, symmetric
 from ssmlang.engines._row_update import eliminated
-from ssmlang.engines.nonlinear import Law
+from ssmlang.engines.nonlinear import Facts, Law
 
 REACH = sqrt(3.0)
 CENTRE, SIDE = log(2 / 3), log(1 / 6)
@@ -36,16 +36,28 @@ NOISE = 1e-13
 
 
 def evidence(
-    log_emission: Callable[[Array], Array], ahead: Law, after: Law, sight: Affine, z: Float[Array, " k"], fused: bool
-) -> Float[Array, ""]:
-    """log p(y), from the laws ahead and after with their covariances; NaN in z is missing.
+    log_emission: Callable[[Array], Array], ahead: Law, after: Law, sight: Affine, z: Float[Array, " k"],
+    counted: Bool[Array, " k"], fused: bool,
+) -> Float[Array, ""]:  # fmt: skip
+    """log p(y), from the laws ahead and after with their covariances; NaN in z is missing. `log_emission` is the
+    log-density of the observations that `counted` entries of z stand for.
 
     Where the law of y has no density at the mean after the update, which lies outside of what it allows, the stand-in's
     own density is given.
     """
-    S = symmetric(product(sight.A, product_transposed(ahead.cov, sight.A, fused), fused) + sight.Omega)
-    X, w = _eliminated(S, ~jnp.isnan(z), len(ahead.mean), fused)
-    X_own, w_own = _eliminated(sight.Omega, w > 0, 0, fused)
+    spread = product(sight.A, product_transposed(ahead.cov, sight.A, fused), fused)
+    return averaged(log_emission, ahead.mean, spread, after.mean, axes(after, sight.A, fused), sight, z, counted, fused)
+
+
+def averaged(
+    log_emission: Callable[[Array], Array], ahead: Float[Array, " N"], spread: Float[Array, "k k"],
+    after: Float[Array, " N"], sides: Float[Array, "N j"], sight: Affine, z: Float[Array, " k"],
+    counted: Bool[Array, " k"], fused: bool,
+) -> Float[Array, ""]:  # fmt: skip
+    """`evidence` from the means ahead and after, the covariance of A s ahead, and the axes of the law after."""
+    S = symmetric(spread + sight.Omega)
+    X, w = _eliminated(S, ~jnp.isnan(z), len(ahead), fused)
+    X_own, w_own = _eliminated(sight.Omega, (w > 0) & counted, 0, fused)
 
     def away(s: Array) -> Array:
         return jnp.where(w > 0, z - product(sight.A, s[:, None], fused)[:, 0] - sight.b, 0.0)
@@ -53,13 +65,12 @@ def evidence(
     def log_ratio(s: Array) -> Array:
         return log_emission(s) - _log_density(X_own, w_own, away(s), fused)
 
-    plain = _log_density(X, w, away(ahead.mean), fused)
-    centre = log_ratio(after.mean)
-    sides = axes(after, sight.A, fused)
+    plain = _log_density(X, w, away(ahead), fused)
+    centre = log_ratio(after)
     seen = jnp.any(~jnp.isnan(z))
     if not sides.shape[1]:
         return jnp.where(seen, plain + jnp.where(jnp.isnan(centre), 0.0, centre), 0.0)
-    at = after.mean[:, None] + REACH * jnp.concatenate([sides, -sides], axis=1)
+    at = after[:, None] + REACH * jnp.concatenate([sides, -sides], axis=1)
     there = jax.vmap(log_ratio, -1)(at)
     # A point outside of what the law allows has no density; where the centre is no point of it nothing can be compared.
     sound = jnp.isfinite(centre)
@@ -67,6 +78,11 @@ def evidence(
     both = jnp.logaddexp(off[: sides.shape[1]], off[sides.shape[1] :])
     mean = centre + jnp.sum(jnp.logaddexp(CENTRE, SIDE + both))
     return jnp.where(seen, plain + jnp.where(jnp.isnan(centre), 0.0, jnp.where(sound, mean, centre)), 0.0)
+
+
+def counted_alone(facts: Facts, y: Float[Array, " m"]) -> Float[Array, " m"]:
+    """A row of data with what is Gaussian given the state left out."""
+    return jnp.where(np.isin(np.arange(facts.m), facts.counted), y, jnp.nan)
 
 
 def axes(law: Law, A: Float[Array, "k N"], fused: bool) -> Float[Array, "N j"]:
@@ -77,16 +93,20 @@ def axes(law: Law, A: Float[Array, "k N"], fused: bool) -> Float[Array, "N j"]:
     (k, N), P = A.shape, law.cov
     if k >= N:
         return root(P, fused)
-    PA = product_transposed(P, A, fused)
-    S = symmetric(product(A, PA, fused))
-    X, w = _eliminated(S, jnp.ones(k, bool), N, fused)
-    half = jnp.where(w > 0, jnp.sqrt(jnp.where(w > 0, w, 1.0)), 0.0)
-    seen = product_transposed(PA, X * half[:, None], fused)
+    seen = axes_seen(product_transposed(P, A, fused), A, fused)
     if N > FUSED_LIMIT:
         return seen
     left = symmetric(P - product_transposed(seen, seen, fused))
     there = jnp.sum(left * np.eye(N), axis=1) > NOISE * jnp.sum(P * np.eye(N), axis=1)
     return jnp.concatenate([seen, root(jnp.where(there[:, None] & there, left, 0.0), fused)], axis=1)
+
+
+def axes_seen(PA: Float[Array, "N k"], A: Float[Array, "k N"], fused: bool) -> Float[Array, "N k"]:
+    """The axes along what A sees, from P A'."""
+    S = symmetric(product(A, PA, fused))
+    X, w = _eliminated(S, jnp.ones(len(A), bool), len(PA), fused)
+    half = jnp.where(w > 0, jnp.sqrt(jnp.where(w > 0, w, 1.0)), 0.0)
+    return product_transposed(PA, X * half[:, None], fused)
 
 
 def _eliminated(S: Array, seen: Array, N: int, fused: bool) -> tuple[Float[Array, "k k"], Float[Array, " k"]]:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ssmlang.engines._elementwise import elementwise
-from ssmlang.engines._evidence import evidence
+from ssmlang.engines._evidence import counted_alone, evidence
 from ssmlang.engines._kernel import one_kernel
 from ssmlang.engines._linearise import Affine, Linearisation, Map, Moments, Taylor, value_and_jacobian
 from ssmlang.engines._products import FUSED_LIMIT, product, product_transposed, symmetric
@@ -35,7 +35,7 @@ class Rows:
         self._mean = elementwise(lambda t, s, y: program.emission(t, s, y).mean, self.fused)
         self._cov = elementwise(lambda t, s, y: program.emission(t, s, y).cov, self.fused)
         self._log_emission = elementwise(lambda t, s, y: program.log_emission(t, s, y), self.fused)
-        self._by_ratio = facts.emission_density and not facts.gaussian_emission
+        self._by_ratio = bool(facts.counted)
         # What moves linearly is carried exactly by its derivatives, whatever the way.
         self._moving: Linearisation = Taylor() if facts.linear else way
 
@@ -89,8 +89,13 @@ class Rows:
         """The same by an affine emission that is given; where observations are not Gaussian, see `evidence`."""
         after, term = self.updated(ahead, sight, z)
         if self._by_ratio:
-            before, now = self.covariance(ahead), self.covariance(after)
-            term = evidence(lambda s: self._log_emission(t, s, y), before, now, sight, z, self.fused)
+            counts = counted_alone(self.program.facts, y)
+            seen = ~jnp.isnan(self.program.statistic(counts))
+            density = lambda s: self._log_emission(t, s, counts)
+            term = evidence(density, self.covariance(ahead), self.covariance(after), sight, z, seen, self.fused)
+            if len(self.program.facts.counted) < self.program.facts.m:  # what is exact may be contradicted
+                others = self.updated(ahead, sight, jnp.where(seen, jnp.nan, z))[1]
+                term = jnp.where(jnp.isneginf(others), -jnp.inf, term)
         return after, term
 
     def updated(self, ahead: Law, sight: Affine, z: Array) -> tuple[Law, Float[Array, ""]]:

@@ -57,14 +57,18 @@ class Facts(NamedTuple):
     """as `gaussian_transition`, of s_t given s_{t-1} alone"""
     gaussian_emission: bool = False
     """y_t given s_t is Gaussian"""
-    emission_density: bool = False
-    """y_t given s_t has the density `log_emission`: none of it is exact"""
+    counted: tuple[int, ...] = ()
+    """entries of y_t whose law given s_t is not Gaussian; all of them where some is and observations of a row read each
+    other"""
     steady_emission: bool = False
     """the covariance of the statistic of y_t given s_t does not depend on s_t"""
     density: bool = False
     """x_t given x_{t-1} has the density `log_transition`; nothing but definitions reads older rows or noises"""
     discrete: tuple[int, ...] = ()
     """entries of the memory that take whole numbers alone"""
+    apart: bool = False
+    """entry i of s_t is affine in entry i of s_{t-1} and in a noise of its own, and reads nothing else that moves; so
+    is entry i of s_0 in a number of its own"""
     augmented: tuple[int, ...] = ()
     """entries of the memory that are augmented parameters of the row itself, each with a step of its own"""
 

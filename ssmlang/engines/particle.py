@@ -43,6 +43,7 @@ class Particle(EngineBase):
     trajectories: int = 200
     """Paths that the smoother draws"""
 
+    remedy: ClassVar[str] = 'proposal="bootstrap" takes any program'
     name: ClassVar[str] = "particle"
     requires: ClassVar[Requirements] = Requirements(
         linear=False, gaussian=False, finite_order=True, gradients=False, exact=False, emission_density=True,

@@ -83,6 +83,15 @@ class Emissions:
         """Whether y given s is Gaussian."""
         return all(s.equation.law is None or s.equation.law.name in ("Normal", "MvNormal") for s in self.seen)
 
+    @property
+    def counted(self) -> tuple[int, ...]:
+        """Entries of y whose law is not Gaussian; all where some is and observations of a row read each other."""
+        laws = [s for s in self.seen if s.equation.law is not None and not self._exact(s)]
+        found = [s.at for s in laws if s.equation.law is not None and s.equation.law.name not in ("Normal", "MvNormal")]
+        if found and self.chained:
+            return tuple(range(self.m))
+        return tuple(sorted(int(i) for at in found for i in at))
+
     @cached_property
     def singular(self) -> list[Equation]:
         """Equations that have no density: exact given the memory."""

@@ -122,7 +122,7 @@ class NonlinearLowering:
             linear=self.told is None and all(map(self._linear, self.moved)) and all(map(self._linear, self.initials))
             and all(self._linear_law(v.law) for v in self.noises if v.law is not None),
             gaussian_transition=exact, gaussian_emission=self.emissions.gaussian,
-            emission_density=not self.latent and not self.emissions.singular,
+            counted=self.emissions.counted,
             gaussian_step=all(law.name in EXACT for law in laws) and not self.memory.whole,
             steady_emission=self.emissions.gaussian and not self.emissions.noises and self._steady(),
             density=self._density(),

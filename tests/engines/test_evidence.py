@@ -11,6 +11,7 @@ import pytest
 import scipy.special
 import scipy.stats
 
+import ssmlang
 from ssmlang.engines import EKF, IEKF, IPLS, UKF, Cubature, GaussHermite
 from ssmlang.engines._evidence import axes, evidence
 from ssmlang.engines._linearise import Affine
@@ -130,10 +131,21 @@ def test_it_is_the_gaussian_density_where_the_law_is_gaussian() -> None:
     ahead, after = Law(*map(jnp.asarray, (m, P))), Law(*map(jnp.asarray, (m + K @ (z - A @ m), P - K @ S @ K.T)))
     sight = Affine(jnp.asarray(A), jnp.zeros(2), jnp.asarray(R))
     normal = lambda s: jax.scipy.stats.multivariate_normal.logpdf(z, sight.A @ s, sight.Omega)
-    found = evidence(normal, ahead, after, sight, jnp.asarray(z), True)
+    both = jnp.ones(2, bool)
+    found = evidence(normal, ahead, after, sight, jnp.asarray(z), both, True)
     assert float(found) == pytest.approx(scipy.stats.multivariate_normal(A @ m, S).logpdf(z), rel=1e-10)
     # An observation that the law cannot give has no probability; a mean that it cannot have falls back on the stand-in.
-    never = evidence(lambda s: jnp.asarray(-jnp.inf), ahead, after, sight, jnp.asarray(z), True)
+    never = evidence(lambda s: jnp.asarray(-jnp.inf), ahead, after, sight, jnp.asarray(z), both, True)
     assert never == -jnp.inf
-    beyond = evidence(lambda s: jnp.asarray(jnp.nan), ahead, after, sight, jnp.asarray(z), True)
+    beyond = evidence(lambda s: jnp.asarray(jnp.nan), ahead, after, sight, jnp.asarray(z), both, True)
     assert float(beyond) == pytest.approx(float(found))
+
+
+def test_beside_an_exact_observation_only_counts_have_a_law_of_their_own() -> None:
+    """The state is known from the other observation: the count's own probability, and none where the two disagree."""
+    model = ssmlang.compile("state x\nobs y, n\ninit x ~ Normal(0, 1)\nx[t] = x[t-1]\ny[t] = 2 * x[t]\n"
+                            "n[t] ~ Poisson(exp(x[t]))")  # fmt: skip
+    agrees, disagrees = ({"y": np.array([0.6, y]), "n": np.array([1.0, 2.0])} for y in (0.6, 0.7))
+    exact = scipy.stats.norm.logpdf(0.6, 0, 2) + scipy.stats.poisson.logpmf([1, 2], np.exp(0.3)).sum()
+    assert float(model.log_likelihood(agrees, {}, engine="ukf")) == pytest.approx(exact, rel=1e-12)
+    assert float(model.log_likelihood(disagrees, {}, engine="ukf")) == -np.inf

@@ -69,7 +69,7 @@ def general(source: Any, params: dict[str, float], data: dict[str, np.ndarray], 
 def test_volatility_with_leverage_is_the_grids() -> None:
     r = returns()
     program, y = general(LEVERAGE, PARAMS, {"r": r})
-    assert program.facts.N == 1 and program.facts.emission_density and not program.facts.linear
+    assert program.facts.N == 1 and program.facts.gaussian_emission and not program.facts.linear
     value, means = on_grid(r)
     found, filtered = jit(lambda: (Laplace().log_likelihood(program, y), Laplace().filter(program, y)))()
     assert abs(float(found) - value) < 0.05

@@ -186,7 +186,8 @@ class Model:
 
         steps = max((b.steps for b in bounds), default=0) + ahead
         lost = any(np.isnan(b.observations[n][:-1]).any() for n in self._read_back for b in bounds)
-        return Task(verb, steps, dtype, on_gpu(device), unseen=lost or bool(self._read_back and ahead))
+        return Task(verb, steps, dtype, on_gpu(device), unseen=lost or bool(self._read_back and ahead),
+                    gap=lost and any(_gap(b.observations[n]) for n in self._read_back for b in bounds))  # fmt: skip
 
     @cached_property
     def _read_back(self) -> tuple[str, ...]:
@@ -430,3 +431,10 @@ def _check_engine_name(engine: EngineName) -> None:
 
     if isinstance(engine, str):
         check_name(engine)
+
+
+def _gap(values: np.ndarray) -> bool:
+    """Whether something is missing in a row before the last that has anything."""
+    missing = np.isnan(values).reshape(len(values), -1)
+    rows = np.flatnonzero(~missing.all(axis=1))
+    return bool(len(rows)) and bool(missing[: rows[-1]].any())

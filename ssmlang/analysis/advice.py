@@ -192,7 +192,11 @@ def _order(model: Model, form: Form, task: Task) -> list[str]:
 
 
 def _first(model: Model, form: Form, task: Task) -> str | None:
-    fits = (n for n in _order(model, form, task) if not obstacles(n, model, form, task.steps))
+    names = _order(model, form, task)
+    if task.gap and task.verb != "forecast":
+        # A chain reads numbers; as part of a real state they may be missing.
+        names = sorted(names, key=lambda n: REQUIRES[n].discrete)
+    fits = (n for n in names if not obstacles(n, model, form, task.steps))
     return next((n for n in fits if unfit(n, task, model) is None), None)
 
 

@@ -31,6 +31,8 @@ class Task:
     gpu: bool = False
     method: str = "nuts"
     unseen: bool = False
+    gap: bool = False
+    """Whether such an observation is missing before the next row that has one."""
 
 
 def preferred(form: LinearForm, task: Task) -> tuple[str, ...]:

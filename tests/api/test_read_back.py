@@ -70,3 +70,15 @@ def test_who_cannot_draw_it() -> None:
     assert caught.value.diagnostics[0].code == "E306"
     ahead = model.forecast({"n": [2.0, 3.0]}, {"r": 0.2}, 3, engine="particle")
     assert float(ahead["observed_mean"][-1, 0]) > 0
+
+
+def test_regimes_that_read_a_missing_value_go_to_imm() -> None:
+    model = ssmlang.compile(
+        "axis r = {up, down}\nparam m[r] ~ Normal(0, 2)\nstate s in r\nobs y\ninit s ~ Categorical([0.5, 0.5])\n"
+        "s[t] ~ Categorical(if s[t-1] == up then [0.9, 0.1] else [0.2, 0.8])\n"
+        "y[t] ~ Normal(m[s[t]] + 0.4*y[t-1], 0.5)\n"
+    )
+    params = {"m": [1.0, -1.0]}
+    assert model.filter({"y": [0.2, 0.4, 1.0]}, params).attrs["engine"] == "discrete"
+    assert model.filter({"y": [0.2, 0.4, np.nan, np.nan]}, params).attrs["engine"] == "discrete"
+    assert model.filter({"y": [0.2, np.nan, 1.0]}, params).attrs["engine"] == "imm"

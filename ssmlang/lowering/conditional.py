@@ -11,7 +11,8 @@ import numpy as np
 from jax import Array
 
 from ssmlang.engines.conditionally_linear import ConditionallyLinear
-from ssmlang.lowering.nonlinear import Data, NonlinearLowering, Numbers, Walk, _Counter
+from ssmlang.lowering.nonlinear import Data, NonlinearLowering, Numbers, Walk
+from ssmlang.lowering.nonlinear_parts import Counter
 from ssmlang.lowering.sources import Normals, Source
 from ssmlang.model.conditional import Parts
 from ssmlang.model.model import Model
@@ -63,6 +64,6 @@ class ConditionalLowering(NonlinearLowering):
 
 def _count(ask: Any) -> int:
     """How many standard normal numbers are asked for."""
-    counter = _Counter()
+    counter = Counter()
     jax.eval_shape(lambda: ask(counter))
     return counter.count

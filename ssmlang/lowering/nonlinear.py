@@ -24,6 +24,7 @@ from ssmlang.lowering.emissions import Emissions
 from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.lowering.first_density import has_first_density, log_first
 from ssmlang.lowering.memory import Key, memory_of, whole
+from ssmlang.lowering.nonlinear_parts import Augmented, Counter, additive, in_order
 from ssmlang.lowering.sources import EXACT, Draws, Normals, Source
 from ssmlang.lowering.stationary_start import GaussianStart
 from ssmlang.lowering.told_noises import ToldNoises
@@ -80,7 +81,7 @@ class NonlinearLowering:
                       if isinstance(lag, int))])  # fmt: skip
         self.start = GaussianStart(model, names, back) if names else None
         self.back = back
-        self.initials = _in_order([i for i in model.initials if i.special is None])
+        self.initials = in_order([i for i in model.initials if i.special is None])
 
     def _is_latent(self, e: Equation) -> bool:
         return any(t.name in self.latent for t in e.targets)
@@ -118,7 +119,7 @@ class NonlinearLowering:
             n=self.memory.n, N=self.memory.size, first_noises=self._count_first(), noises=noises,
             m=self.emissions.m, k=self.emissions.k,
             definitions=sum(d.size for d in self.lets),
-            additive=all(_additive(e, self.told.names if self.told else ()) for e in self.moved),
+            additive=all(additive(e, self.told.names if self.told else ()) for e in self.moved),
             linear=self.told is None and all(map(self._linear, self.moved)) and all(map(self._linear, self.initials))
             and all(self._linear_law(v.law) for v in self.noises if v.law is not None),
             gaussian_transition=exact, gaussian_emission=self.emissions.gaussian,
@@ -166,7 +167,7 @@ class NonlinearLowering:
         return has_first_density(self)
 
     def _count_first(self) -> int:
-        counter = _Counter()
+        counter = Counter()
         with jax.ensure_compile_time_eval():
             params: Any = {n: jnp.full(p.shape, 0.5) for n, p in self.model.parameters.items()}
             data: Any = {("input", n): jnp.zeros((1, *v.shape)) for n, v in self.model.inputs.items()}
@@ -261,7 +262,7 @@ class NonlinearLowering:
             value = series(sort, name, lag).reshape(of.shape)
             return value.astype(int) if getattr(of, "values", None) is not None else value
 
-        augmented = _Augmented(lambda name, lag: self.walks[name].transform(series("augment", name, lag), params))
+        augmented = Augmented(lambda name, lag: self.walks[name].transform(series("augment", name, lag), params))
         return Environment(params=params, read=read, t=t, augmented=augmented)
 
     def _moved(self, params: Numbers, data: Data, t: Any, s: Array, source: Source) -> Array:
@@ -426,66 +427,5 @@ class NonlinearLowering:
         return self.model.noises[name].size
 
 
-class _Augmented(Mapping[tuple[str, int], Array]):
-    """Augmented parameters on their own scale, made when read."""
-
-    def __init__(self, make: Callable[[str, int], Array]) -> None:
-        self._make = make
-
-    def __getitem__(self, key: tuple[str, int]) -> Array:
-        return self._make(*key)
-
-    def __iter__(self) -> Any:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
-
-
-class _Counter:
-    """A source that counts the standard normal numbers it is asked for."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def normals(self, size: int) -> Array:
-        self.count += size
-        return jnp.zeros(size)
-
-    def law(self, law: Any, args: Mapping[str, Array], values: Values | None = None) -> Array:
-        del args, values
-        return self.normals(int(np.prod(law.shape)))
-
-
 def _arguments(args: Mapping[str, expr.Node], env: Environment) -> dict[str, Array]:
     return dict(zip(args, evaluate(list(args.values()), env)))
-
-
-def _additive(e: Equation, told: Sequence[str] = ()) -> bool:
-    """Whether an equation is affine in what is random in its row, with a scale that does not read that."""
-    now = lambda sort, name, lag: (lag == 0 and sort in ("state", "noise")) or (sort == "noise" and name in told)
-    reads_now = lambda nodes: any(now(*r) for r in expr.references(nodes))
-    if e.law is not None and e.law.name == "LogNormal":
-        return False
-    nodes = nodes_of(e)
-    if not reads_now(nodes):
-        return True
-    if e.law is not None and (
-        e.law.name not in EXACT or reads_now([v for k, v in e.law.args.items() if k != "loc"])
-    ):
-        return False
-    center = e.value if e.law is None else e.law.args.get("loc")
-    return center is None or isinstance(Interpreter(now)(center), Affine)
-
-
-def _in_order(initials: Sequence[InitialEquation]) -> list[InitialEquation]:
-    """Initial laws such that each comes after those whose values it reads."""
-    done: list[InitialEquation] = []
-    waiting = list(initials)
-    while waiting:
-        targets = {(t.name, -t.row) for i in waiting for t in i.targets}
-        free = (i for i in waiting if not targets & {(n, lag) for _, n, lag in expr.references(nodes_of(i))})
-        ready = next(free, waiting[0])
-        done.append(ready)
-        waiting.remove(ready)
-    return done

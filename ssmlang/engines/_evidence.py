@@ -8,7 +8,8 @@ so that
 
 What is Gaussian given the state is left to its stand-in: the ratio is that of the other observations. Its mean is taken
 along one axis after the other, by three Gauss-Hermite points each, as if its logarithm were a sum over axes: first
-along what A sees, then along the rest. At the mean alone, without the axes, it would be Laplace's formula (`laplace_term`).
+along what A sees, then along the rest. At the mean alone, without the axes, it would be Laplace's formula
+(`laplace_term`).
 """
 
 from __future__ import annotations

@@ -25,8 +25,9 @@ def told_noises(model: Model) -> tuple[str, ...]:
     for v in model.noises.values():
         if v.law is None or v.law.name not in GAUSSIAN:
             continue
-        by = {(e.role, lag) for e in model.equations for s, n, lag in expr.references(nodes_of(e))
-              if s == "noise" and n == v.name}  # fmt: skip
+        by: set[tuple[str, int | str]] = set()
+        by |= {(str(e.role), lag) for e in model.equations for s, n, lag in expr.references(nodes_of(e))
+               if s == "noise" and n == v.name}  # fmt: skip
         by |= {("first", lag) for i in model.initials if i.law is not None or i.value is not None
                for s, n, lag in expr.references([*_values(i.law), *([i.value] if i.value is not None else [])])
                if s == "noise" and n == v.name}  # fmt: skip

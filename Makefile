@@ -5,6 +5,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3 p
 UV     := $(shell command -v uv 2>/dev/null)
 BIN    := $(VENV)/bin
 JOBS   ?= 2
+# Tests of how XLA compiles: with its own flags, not those of tests/conftest.py.
+KERNELS = tests/engines/test_kernel.py tests/engines/test_routes.py
 
 .PHONY: help setup test lint types tests demo check docs bench compare clean
 
@@ -53,7 +55,8 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 tests: $(VENV)/.dev
-	$(BIN)/pytest -n $(JOBS) --dist worksteal -q
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -q $(foreach f,$(KERNELS),--ignore $(f))
+	XLA_FLAGS= $(BIN)/pytest -n $(JOBS) -q $(KERNELS)
 
 demo: $(VENV)/.user
 	@mkdir -p build/demo

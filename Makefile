@@ -5,8 +5,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3 p
 UV     := $(shell command -v uv 2>/dev/null)
 BIN    := $(VENV)/bin
 JOBS   ?= 2
-# Tests of how XLA compiles: with its own flags, not those of tests/conftest.py.
-KERNELS = tests/engines/test_kernel.py tests/engines/test_routes.py
+# Tests of how XLA compiles, and of what single precision is worth: with its own flags, not those of tests/conftest.py.
+KERNELS = $(addprefix tests/engines/test_,kernel.py routes.py square_root_single.py)
 
 .PHONY: help setup test lint types tests demo check docs bench compare clean
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+import os
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,6 +48,8 @@ def slopes(program, y):
     return jax.grad(value)(jnp.zeros(2))
 
 
+@pytest.mark.skipif("optimization_level=0" in os.environ.get("XLA_FLAGS", ""),
+                    reason="holds for programs compiled as a user's are: `make tests` runs it so")  # fmt: skip
 def test_hundred_thousand_rows_in_single_precision():
     exact, variances, _ = followed(SquareRoot(), PROGRAM, Y)
     with jax.enable_x64(False):

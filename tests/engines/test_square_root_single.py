@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import partial
-
-import os
 
 import jax
 import jax.numpy as jnp

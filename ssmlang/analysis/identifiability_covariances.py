@@ -21,7 +21,7 @@ from ssmlang.analysis.identifiability_rings import Reals, Unsupported
 from ssmlang.analysis.identifiability_skeleton import Path, Rows
 from ssmlang.model import expr
 from ssmlang.model.expr import Node
-from ssmlang.model.model import Dist, Equation
+from ssmlang.model.model import Dist, Equation, nodes_of
 
 Array = np.ndarray
 STEP = 1e-4
@@ -37,7 +37,7 @@ class Covariances:
 
     def __init__(self, path: Path, steps: int) -> None:
         model = path.model
-        if any(sort == "obs" for sort, *_ in expr.references(n for e in model.equations for n in _nodes(e))):
+        if any(sort == "obs" for sort, *_ in expr.references(n for e in model.equations for n in nodes_of(e))):
             raise Unsupported("what is observed comes back into the equations")
         self.path, self.steps = path, steps + path.memory
         self.beside = coordinates(model, sorted(path.read - path.followed))
@@ -203,10 +203,6 @@ def shaken(law: Dist, name: str) -> Node:
             turned = expr.reshape(expr.matmul(factor, expr.reshape(z, (*shape, 1))), shape)
             return expr.add(spread("loc"), turned)
     raise Unsupported(f"noise drawn from {law.name} is not followed here")
-
-
-def _nodes(e: Equation) -> list[Node]:
-    return [*(e.law.args.values() if e.law is not None else ()), *([e.value] if e.value is not None else [])]
 
 
 def _null(a: Array) -> Array:

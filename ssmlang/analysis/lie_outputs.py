@@ -16,8 +16,7 @@ import numpy as np
 from ssmlang.analysis.scalars import Arithmetic, Evaluator, Unsupported
 from ssmlang.analysis.skeleton import LOCATED, Key, Rows, Skeleton, constant_noise
 from ssmlang.model import expr
-from ssmlang.model.expr import Node
-from ssmlang.model.model import Equation, Model
+from ssmlang.model.model import Equation, Model, nodes_of
 
 LAST_ROW = 1_000
 """Rows are far from the start, where programs that treat the first ones differently have settled."""
@@ -37,7 +36,7 @@ class Outputs:
     def keys(self) -> list[Key]:
         """The entries of the state; lag k is k rows before the first row."""
         depth = dict.fromkeys(self.model.states, 1)
-        here = expr.references(n for e in self.emissions for n in _nodes(e))
+        here = expr.references(n for e in self.emissions for n in nodes_of(e))
         before = expr.references(g.node for g in self.skeleton.given.values())
         for extra, read in ((1, here), (0, before)):
             for sort, name, lag in read:
@@ -225,10 +224,6 @@ class Outputs:
     def now(self, arithmetic: Arithmetic, state: Mapping[Key, Any], known: Callable[[Key, int], Any]) -> list[Any]:
         """The outputs at a state."""
         return next(self.rows(arithmetic, state, known))
-
-
-def _nodes(e: Equation) -> list[Node]:
-    return [e.value] if e.value is not None else list(e.law.args.values()) if e.law is not None else []
 
 
 def _total(arithmetic: Arithmetic, terms: list[Any]) -> Any:

@@ -17,7 +17,17 @@ from ssmlang.model import expr
 from ssmlang.model.differentials import stepped
 from ssmlang.model.expr import Node
 from ssmlang.model.linear import LinearForm, linear_form
-from ssmlang.model.model import Dist, Equation, InitialEquation, InitialTarget, Model, Observation, State, Target
+from ssmlang.model.model import (
+    Dist,
+    Equation,
+    InitialEquation,
+    InitialTarget,
+    Model,
+    Observation,
+    State,
+    Target,
+    nodes_of,
+)
 
 _PROBE = "stationary probe"
 _COPY = "noise copy "
@@ -34,7 +44,7 @@ class GaussianStart:
         self.before = before
         model = stepped(model)[0]
         kept = [e for e in (_restricted(e, set(names), model) for e in model.equations) if e is not None]
-        read = {name for e in kept for sort, name, _ in expr.references(_nodes(e)) if sort == "noise"}
+        read = {name for e in kept for sort, name, _ in expr.references(nodes_of(e)) if sort == "noise"}
         self.noises = [n for n in model.noises if n in read]
         self.states = [n for n in model.states if n in names]
         span = model.states[self.states[0]].span
@@ -55,7 +65,7 @@ class GaussianStart:
             noises={n: model.noises[n] for n in self.noises}, equations=tuple(kept), differentials=(), lifts=(),
             assertions=(), initials=(InitialEquation(targets, span, special="stationary"),),
             inputs={n: v for n, v in model.inputs.items() if any(
-                ("input", n) == r[:2] for r in expr.references([node for e in kept for node in _nodes(e)]))},
+                ("input", n) == r[:2] for r in expr.references([node for e in kept for node in nodes_of(e)]))},
         )  # fmt: skip
         form = linear_form(self.model)
         if not isinstance(form, LinearForm):
@@ -90,10 +100,6 @@ class GaussianStart:
             out[name.removeprefix(_COPY)] = rows[:, at : at + state.size]
             at += state.size
         return out
-
-
-def _nodes(e: Equation) -> list[Node]:
-    return [e.value] if e.value is not None else list(e.law.args.values()) if e.law is not None else []
 
 
 def _restricted(e: Equation, names: set[str], model: Model) -> Equation | None:

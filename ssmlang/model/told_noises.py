@@ -10,7 +10,7 @@ from __future__ import annotations
 from ssmlang.model import expr
 from ssmlang.model.affine import Affine, Interpreter
 from ssmlang.model.expr import Node
-from ssmlang.model.model import Equation, Model
+from ssmlang.model.model import Equation, Model, nodes_of
 
 GAUSSIAN = ("Normal", "MvNormal")
 
@@ -47,11 +47,6 @@ def scaled_by_states(e: Equation, model: Model) -> bool:
     form = Interpreter(lambda sort, name, lag: sort == "noise" and lag == 0)(e.value)
     both = Interpreter(lambda sort, name, lag: sort == "state" or (sort == "noise" and lag == 0))(e.value)
     return bool(_reads([e.value], set(model.noises))) and isinstance(form, Affine) and not isinstance(both, Affine)
-
-
-def nodes_of(e: Equation) -> list[Node]:
-    """The expressions of an equation."""
-    return ([e.value] if e.value is not None else []) + _values(e.law)
 
 
 def _values(law: object) -> list[Node]:

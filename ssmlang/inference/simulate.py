@@ -12,6 +12,7 @@ from jax import Array
 
 from ssmlang.inference.forward import Paths, Rows, augmented_paths, nodes_of, reach
 from ssmlang.inference.stationary_start import chain_start
+from ssmlang.inference.unborn import no_number
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.stationary_start import GaussianStart
 from ssmlang.model import expr
@@ -71,7 +72,9 @@ class Simulator:
             given = {n: np.asarray(v, float) for n, v in (inputs or {}).items()}
             found = self._compiled[cache](key, values, given, init)
             out = {n: np.asarray(v) for n, v in found.items()}
-        self._check_numbers(out)
+        trouble = no_number(self.model, out, given, init)
+        if trouble is not None:
+            raise SsmError(trouble)
         return out
 
     def _one(self, key: Array, steps: int, params: Mapping[str, Array], inputs: Mapping[str, Array],
@@ -149,19 +152,6 @@ class Simulator:
                 "E447", "a model cannot be simulated from a diffuse start", spans[0], "gives no law to draw from",
                 help=(f"give the first values: simulate(..., init={{{listed}}})",),
             ))  # fmt: skip
-
-    def _check_numbers(self, out: Mapping[str, np.ndarray]) -> None:
-        for name in (*self.model.states, *self.model.observations):
-            if np.isnan(out[name][:, -1:]).any():
-                variable = self.series[name]
-                rows = np.isnan(out[name]).reshape(*out[name].shape[:2], -1).any(axis=(0, 2))
-                raise SsmError(Diagnostic(
-                    "E448", f"'{name}' is not a number from row {int(np.flatnonzero(rows)[-1])} back", variable.span,
-                    "cannot be computed",
-                    ("it reads a value that does not exist or is not a number: a row before the first, an input that "
-                     "is NaN, an argument out of its range",),
-                    (f'first values can be given: simulate(..., init={{"{name}": ...}})',),
-                ))  # fmt: skip
 
 
 def _require_laws(model: Model) -> None:

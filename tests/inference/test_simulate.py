@@ -177,3 +177,48 @@ def test_simulated_data_can_be_changed() -> None:
     found = model.simulate(steps=5)
     found["y"].values[2] = np.nan
     assert np.isnan(found["y"][2]) and model.smooth(found, {})["mean"].sizes["time"] == 5
+
+
+@pytest.mark.parametrize(
+    ("body", "given", "message", "underlined"),
+    [
+        # The state that reads the observation is no cause, nor is the observation at the lag that has a value.
+        ("x[t] ~ Normal(x[t-1] + y[t-1], 1)\ny[t] ~ Normal(x[t] + 0.5*y[t-2], 1)\n", {"init": {"y": np.ones(1)}},
+         "`y` has no first value to simulate from", "y[t-2]"),
+        ("x[t] ~ Normal(x[t-1], 1)\ny[t] ~ Normal(x[t] + z[t], 1)\nz[t] ~ Normal(z[t-1], 1)\n", {},
+         "`z` has no first value to simulate from", "z[t-1]"),
+        ("x[t] ~ Normal(x[t-1], sqrt(u[t]))\ny[t] ~ Normal(x[t] + y[t-1], 1)\n",
+         {"init": {"y": 1.0}, "inputs": {"u": np.array([1.0, 1, -1, 1])}},
+         "`x` is not a number at row 2", "x[t] ~ Normal(x[t-1], sqrt(u[t]))"),
+        ("x[t] ~ Normal(x[t-1], 1)\ny[t] ~ Normal(x[t] + y[t-1] + u[t], 1)\n",
+         {"init": {"y": 1.0}, "inputs": {"u": np.array([1.0, 1, np.nan, 1])}},
+         "`u` is missing at row 2, which is read", "u[t]"),
+    ],
+)  # fmt: skip
+def test_the_equation_where_numbers_end_is_underlined(body: str, given: Any, message: str, underlined: str) -> None:
+    head = "state x\nobs y" + (", z\n" if "z[" in body else "\n") + ("input u\n" if "u[" in body else "")
+    with pytest.raises(SsmError) as caught:
+        run(head + "init x ~ Normal(0, 1)\n" + body, 4, draws=3, **given)
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.message) == ("E448", message)
+    assert found.span is not None
+    assert found.span.text == underlined
+
+
+def test_entries_with_and_without_a_first_value() -> None:
+    text = ("state x\nobs y[2]\ninit x ~ Normal(0, 1)\ninit y[0, 1] ~ Normal(0, 1)\nx[t] ~ Normal(x[t-1], 1)\n"
+            "y[t, 0] ~ Normal(x[t] + y[t-1, 1], 1)\ny[t, 1] ~ Normal(y[t-1, 0], 1)\n")  # fmt: skip
+    with pytest.raises(SsmError) as caught:
+        run(text, 5, draws=2)
+    (found,) = caught.value.diagnostics
+    assert found.span is not None
+    assert found.span.text == "y[t-1, 1]"
+
+
+def test_a_first_law_that_gives_no_number_is_underlined() -> None:
+    text = "param a\nstate x\nobs y\ninit x ~ Normal(0, sqrt(a))\nx[t] ~ Normal(x[t-1], 1)\ny[t] ~ Normal(x[t], 1)\n"
+    with pytest.raises(SsmError) as caught:
+        run(text, 3, draws=2, params={"a": -1.0})
+    (found,) = caught.value.diagnostics
+    assert found.message == "`x` is not a number at row 0" and found.span is not None
+    assert found.span.text == "init x ~ Normal(0, sqrt(a))"

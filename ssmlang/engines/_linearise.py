@@ -88,16 +88,18 @@ class Sigma:
     """Weighted points of the law, carried through the map."""
 
     rule: PointRule
+    kernels: bool = True
+    """Whether a root of many columns may be a native function, which members of a batch go through one by one"""
 
     def moments(self, f: Map, law: Law, fused: bool) -> Moments:
         """Weighted means over the points."""
-        L = root(law.cov, fused)
+        L = root(law.cov, fused, self.kernels)
         found = points_of(self.rule, f, law.mean, L, fused)
         return Moments(found.mean, self._covariance(found, fused), product_transposed(L, found.B, fused))
 
     def affine(self, f: Map, law: Law, fused: bool) -> Affine:
         """Statistical linear regression; the derivative at the mean in directions without variance."""
-        L = root(law.cov, fused)
+        L = root(law.cov, fused, self.kernels)
         found = points_of(self.rule, f, law.mean, L, fused)
         still = jnp.zeros(f.noises, law.mean.dtype)
         _, J = value_and_jacobian(lambda s: f.value(s, still), law.mean)
@@ -172,11 +174,11 @@ def value_and_jacobian(f: Callable[[Array], Array], at: Float[Array, " n"]) -> t
     return value, columns
 
 
-def root(P: Float[Array, "N N"], fused: bool) -> Float[Array, "N N"]:
+def root(P: Float[Array, "N N"], fused: bool, kernels: bool = True) -> Float[Array, "N N"]:
     """Lower triangular L with L L' = P, P of any rank; see `semidefinite_root`."""
     if fused and len(P) <= UNROLLED_COLUMNS:
         return _written_out(P)
-    return one_kernel(semidefinite_root, not fused)(P)
+    return one_kernel(semidefinite_root, kernels and not fused)(P)
 
 
 def _written_out(P: Float[Array, "N N"]) -> Float[Array, "N N"]:

@@ -95,7 +95,7 @@ class MomentEngine(EngineBase):
         """Moments of each row given all of y."""
         rows = self._rows(program)
         _, laws, _, terms = self._smoothed(rows, y)
-        n, t = program.facts.n, jnp.arange(len(y))
+        rows, n, t = self._of_all(rows), program.facts.n, jnp.arange(len(y))
         signal = jax.vmap(lambda t, law: forward.observed(rows, t, law, noise=False))(t, laws)
         lets = jax.vmap(lambda t, law: forward.definitions(rows, t, law))(t, laws)
         return Estimated(laws.mean[:, :n], laws.cov[:, :n, :n], signal.mean, signal.cov, terms,
@@ -112,12 +112,14 @@ class MomentEngine(EngineBase):
     def _rows(self, program: Nonlinear) -> Rows:
         return (Rows if self.covariance == "full" else FactorRows)(program, self.way)
 
+    def _of_all(self, rows: Rows) -> Rows:
+        """As `rows`, where the maps of all rows are linearised together."""
+        return rows
+
     def _update(self, rows: Rows) -> forward.Update:
         return forward.once(rows)
 
-    def _smoothed(
-        self, rows: Rows, y: Float[Array, "T m"]
-    ) -> tuple[backward.Linearised, Law, Law, Float[Array, " T"]]:
+    def _smoothed(self, rows: Rows, y: Float[Array, "T m"]) -> tuple[backward.Linearised, Law, Law, Float[Array, " T"]]:
         """The affine program that stands for this one, smoothed and predicted laws, the filter's log-densities."""
         found = forward.passed(rows, self._update(rows), y)
         linear = linearised(rows, found.ahead, found.after, found.at, y)
@@ -125,9 +127,7 @@ class MomentEngine(EngineBase):
         return linear, laws, found.ahead, forward.terms(rows, found)
 
 
-def linearised(
-    rows: Rows, ahead: Law, moving: Law, seeing: Law, y: Float[Array, "T m"]
-) -> backward.Linearised:
+def linearised(rows: Rows, ahead: Law, moving: Law, seeing: Law, y: Float[Array, "T m"]) -> backward.Linearised:
     """The program made affine: transitions at the laws `moving` of the rows before, emissions at the laws `seeing`."""
     t = jnp.arange(len(y))
     before = jax.tree.map(lambda a: jnp.roll(a, 1, axis=0), moving)

@@ -19,6 +19,10 @@ from ssmlang.model.expr import Node
 from ssmlang.model.model import Dist, Equation, Model, State
 
 Array = np.ndarray
+FINITE = frozenset(["Bernoulli", "Categorical"])
+"""Families whose laws are vectors of chances."""
+INDEPENDENT = frozenset(["Normal", "LogNormal", "Poisson", "Exponential", "Cauchy"])
+"""Families of which different laws are linearly independent (Teicher 1961 and 1963, Yakowitz and Spragins 1968)."""
 MOST_LABELS = 12
 TRIES = 40
 
@@ -117,12 +121,12 @@ class Chain:
         calculus = Calculus(ring, max(len(self.coords), 1))
         floats = plausible(self.model, 5) if ring.exact else {**plausible(self.model, 5), **values}
         expressions = Expressions(calculus, duals(self.model, calculus, values, self.coords), floats)
-        by_label = lambda law: [self._at_label(expressions, _arguments(law), k) for k in range(self.size)]
+        by_label = lambda law: [self._at_label(expressions, arguments_of(law), k) for k in range(self.size)]
         stacked = lambda rows: tuple(_stack(calculus, [r[i] for r in rows]) for i in range(len(rows[0])))
         (step,) = stacked(by_label(self.law))
         start = None
         if self.initial is not None and self.initial.law is not None:
-            (start,) = expressions(_arguments(self.initial.law), 0)
+            (start,) = expressions(arguments_of(self.initial.law), 0)
         elif self.initial is not None and self.initial.value is not None:
             at = int(np.asarray(self.initial.value.value).reshape(())) if self.initial.value.value is not None else 0
             start = calculus.constant(np.arange(self.size) == at)
@@ -154,7 +158,7 @@ def _only_state(model: Model) -> State:
     return one
 
 
-def _arguments(law: Dist) -> list[Node]:
+def arguments_of(law: Dist) -> list[Node]:
     """The arguments of a law, chances in place of logits, which count up to a common shift."""
     if law.name in ("Categorical", "Multinomial") and "logits" in law.args:
         logits = law.args["logits"]

@@ -2,20 +2,21 @@
 
 Three rows of observations tell the chances and the laws of the labels, up to the order of these, where the matrix of
 chances has full rank and the laws are linearly independent (Allman, Matias and Rhodes 2009, theorem 6; Gassiat, Cleynen
-and Robin 2016, theorem 1). Parameters are then identified where chances and laws are one-to-one in them.
+and Robin 2016, theorem 1); full rank is not needed where mixtures of the laws are identifiable, as those of normal laws
+are (Teicher 1963). Parameters are then identified where chances and laws are one-to-one in them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 
 import numpy as np
 
 from ssmlang.analysis import identifiability_words as words
-from ssmlang.analysis.chain import Chain, Tables
+from ssmlang.analysis.chain import FINITE, INDEPENDENT, Chain, Tables
 from ssmlang.analysis.context import Context
-from ssmlang.analysis.findings import Finding, Outcome
+from ssmlang.analysis.findings import Finding
 from ssmlang.analysis.identifiability_dual import Dual
 from ssmlang.analysis.identifiability_invariants import invariants
 from ssmlang.analysis.identifiability_point import Coordinate
@@ -23,33 +24,10 @@ from ssmlang.analysis.identifiability_rank import float_rank, null_space
 from ssmlang.analysis.identifiability_rings import P
 from ssmlang.analysis.identifiability_study import Sample
 from ssmlang.analysis.residues import rank, reduced
+from ssmlang.model.model import Model
 
-INDEPENDENT = frozenset(["Normal", "LogNormal", "Poisson", "Exponential", "Cauchy"])
-"""Families of which different laws are linearly independent (Teicher 1961 and 1963, Yakowitz and Spragins 1968)."""
-FINITE = frozenset(["Bernoulli", "Categorical"])
-"""Families whose laws are vectors of chances."""
 MOST_SOLVED = 7
 DRAWS = 5
-
-
-def told_apart(chain: Chain) -> tuple[Outcome, str, str | None]:
-    """Whether the labels can be known from what is observed: verdict, reason, fix."""
-    name = chain.state.name
-    observed = words.listed([t.name for e in chain.emissions for t in e.targets])
-    tables = chain.exact(1)[1]
-    alike = [(i, j) for i, j in combinations(range(chain.size), 2) if _same_laws(tables, i, j)]
-    labels = [chain.labels[i] for pair in alike for i in pair]
-    if not alike:
-        what = "its two labels" if chain.size == 2 else f"any two of its {chain.size} labels"
-        return "proved", f"the law of {observed} differs between {what}, for almost all parameters", None
-    classes = _lumped(tables)
-    merged = [c for c in classes if len(c) > 1]
-    if merged:
-        own = words.listed([chain.labels[i] for i in merged[0]])
-        reason = f"{own} of {name} have one law of {observed} and lead to the others with the same chances"
-        return "refuted", reason, f"give one of {own} a law of its own, or write one label for them"
-    apart = words.listed(list(dict.fromkeys(labels)))
-    return "unknown", f"{apart} of {name} have one law of {observed}: only later rows could tell them apart", None
 
 
 def parameters(context: Context, chain: Chain) -> tuple[list[Finding], dict[Coordinate, Finding]]:
@@ -60,15 +38,15 @@ def parameters(context: Context, chain: Chain) -> tuple[list[Finding], dict[Coor
     null = min(samples, key=lambda s: s.null.shape[1]).null
     found: list[Finding] = []
     verdicts: dict[Coordinate, Finding] = {}
-    for group in _groups(null):
-        f = _lost(context, chain, group)
+    for group in groups_of(null):
+        f = lost(context, chain.model, chain.coords, group, lambda k: _sample(chain, 70 + k))
         found.append(f)
         verdicts.update(dict.fromkeys((chain.coords[i] for i in group), f))
     rest = [k for k in chain.coords if k not in verdicts]
     if rest:
         who = words.listed(words.names(chain.model, rest))
         doubt = _doubt(context, chain)
-        details = _symmetries(chain)
+        details = symmetries(chain)
         if doubt is None:
             told = "each" if len(rest) > 1 else "it"
             reason = f"{who}: three rows tell chances and laws of the labels, up to their order, and these tell {told}"
@@ -101,7 +79,8 @@ def _slopes(tables: Tables, count: int) -> np.ndarray:
     return np.concatenate(rows) if rows else np.zeros((0, count), np.int64)
 
 
-def _groups(null: np.ndarray) -> list[list[int]]:
+def groups_of(null: np.ndarray) -> list[list[int]]:
+    """Coordinates that unseen directions move together."""
     groups: list[set[int]] = []
     for row in reduced(null.T)[0]:
         own = set(np.flatnonzero(row).tolist())
@@ -110,28 +89,30 @@ def _groups(null: np.ndarray) -> list[list[int]]:
     return sorted(sorted(g) for g in groups)
 
 
-def _lost(context: Context, chain: Chain, group: Sequence[int]) -> Finding:
+def lost(context: Context, model: Model, own: Sequence[Coordinate], group: Sequence[int],
+         drawn: Callable[[int], Sample]) -> Finding:  # fmt: skip
+    """The finding on coordinates of `own` that unseen directions move together; `drawn`: such directions, by seed."""
     known: dict[int, Sample] = {}
 
     def sample(k: int) -> Sample:
         if k not in known:
-            whole = _sample(chain, 70 + k)
-            others = [i for i in range(len(chain.coords)) if i not in set(group)]
+            whole = drawn(k)
+            others = [i for i in range(len(own)) if i not in set(group)]
             inside = null_space(whole.null[others]) if others else np.eye(whole.null.shape[1], dtype=np.int64)
-            own = [np.mod(np.mod(whole.null[list(group)] * v % P, P).sum(axis=1), P) for v in inside.T]
-            known[k] = Sample(whole.values[list(group)], np.stack(own, axis=1))
+            kept = [np.mod(np.mod(whole.null[list(group)] * v % P, P).sum(axis=1), P) for v in inside.T]
+            known[k] = Sample(whole.values[list(group)], np.stack(kept, axis=1))
         return known[k]
 
-    coords = [chain.coords[i] for i in group]
+    coords = [own[i] for i in group]
     dimension = sample(0).null.shape[1]
     kept = invariants(sample, len(coords), dimension) if len(coords) <= MOST_SOLVED else []
     complete = len(kept) == len(coords) - dimension
-    who = words.names(chain.model, coords)
+    who = words.names(model, coords)
     reason = words.reason(who, words.kept_text(kept, coords), complete).replace("only ", "at most ", 1)
     verb = "is not identified" if len(coords) == 1 else "cannot be told apart"
     return Finding(
         f"identified: {words.listed(who)}", "refuted", reason, context.line_of(coords[0].parameter), code="W620",
-        fix=words.fix(chain.model, coords, kept, complete, dimension), headline=f"{words.listed(who)} {verb}",
+        fix=words.fix(model, coords, kept, complete, dimension), headline=f"{words.listed(who)} {verb}",
         span_of=coords[0].parameter, label=f"together with {words.listed(who[1:])}" if len(who) > 1 else "",
     )  # fmt: skip
 
@@ -139,10 +120,13 @@ def _lost(context: Context, chain: Chain, group: Sequence[int]) -> Finding:
 def _doubt(context: Context, chain: Chain) -> str | None:
     """Why the theorem does not speak of this chain; None where it does, for almost all parameters."""
     tables = chain.exact(1)[1]
-    if rank(tables.step.value) < chain.size:
-        return "the matrix of chances has no full rank"
-    if not any(_independent(chain, tables, i) for i in range(len(chain.emissions))):
+    independent = [e for i, e in enumerate(chain.emissions) if _independent(chain, tables, i)]
+    if not independent:
         return "the labels' laws are not known to be linearly independent"
+    # Of families whose mixtures are identifiable one row tells the laws, and products of them the chances.
+    mixtures = any(e.law is not None and e.law.name in INDEPENDENT for e in independent)
+    if not mixtures and rank(tables.step.value) < chain.size:
+        return "the matrix of chances has no full rank"
     count = len(chain.coords)
     exact = rank(_slopes(tables, count))
     draws = [chain.numeric(draw) for draw in context.draws(DRAWS)]
@@ -178,28 +162,10 @@ def _independent(chain: Chain, tables: Tables, which: int) -> bool:
     return rank(chances) == chain.size
 
 
-def _same_laws(tables: Tables, i: int, j: int) -> bool:
-    return all((a.value[i] == a.value[j]).all() for one in tables.seen for a in one)
-
-
-def _lumped(tables: Tables) -> list[list[int]]:
-    """The coarsest classes of labels that have one law each and lead to every class with one chance."""
-    size = len(tables.step.value)
-    label = [min(j for j in range(size) if _same_laws(tables, i, j)) for i in range(size)]
-    while True:
-        classes = [[i for i in range(size) if label[i] == c] for c in sorted(set(label))]
-        chances = [tuple(int(row[c].sum() % P) for c in classes) for row in tables.step.value]
-        seen: dict[tuple[int, tuple[int, ...]], int] = {}
-        finer = [seen.setdefault((label[i], chances[i]), i) for i in range(size)]
-        if len(set(finer)) == len(classes):
-            return classes
-        label = finer
-
-
 # ------------------------------------------------------------------------------------------------- exchanged labels
 
 
-def _symmetries(chain: Chain) -> tuple[str, ...]:
+def symmetries(chain: Chain) -> tuple[str, ...]:
     """Labels that can be exchanged, with the parameters' entries that belong to them, without any law changing."""
     axis = chain.state.values.axis if chain.state.values is not None else None
     if axis is None:

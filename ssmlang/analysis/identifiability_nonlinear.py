@@ -8,6 +8,7 @@ told by the laws of noises or of first values alone if at all, stays unknown.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -48,11 +49,18 @@ def check_skeleton(context: Context) -> list[Finding]:
 
 def _of_chain(context: Context) -> list[Finding]:
     from ssmlang.analysis.chain import Chain
-    from ssmlang.analysis.chain_findings import parameters
+    from ssmlang.analysis.chain_array import Chains
+    from ssmlang.analysis.chain_findings import parameters, symmetries
+    from ssmlang.analysis.chain_labels import chain_of
+    from ssmlang.analysis.chain_words import parameters as by_words
     from ssmlang.analysis.scalars import Unsupported as NotFollowed
 
     try:
-        found, verdicts = parameters(context, Chain(context.model))
+        chain = chain_of(context.model)
+        found, verdicts = parameters(context, chain) if isinstance(chain, Chain) else by_words(context, chain)
+        if isinstance(chain, Chain) and any(f.verdict == "unknown" for f in found):
+            with suppress(NotFollowed, OutOfTime):
+                found, verdicts = by_words(context, Chains(context.model), symmetries(chain))
     except (NotFollowed, OutOfTime) as trouble:
         return _all_unknown(context, str(trouble))
     return [*_asserted(context, verdicts), *found]

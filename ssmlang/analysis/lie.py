@@ -84,12 +84,10 @@ def check(context: Context) -> list[Finding]:
 
 def _of_chain(context: Context, wanted: list[tuple[str, tuple[str, ...], int | None]], claimed: bool) -> list[Finding]:
     """The findings on labels of a Markov chain."""
-    from ssmlang.analysis.chain import Chain
-    from ssmlang.analysis.chain_findings import told_apart
+    from ssmlang.analysis.chain_labels import labels_of
 
-    chain = Chain(context.model)
-    verdict, reason, fix = told_apart(chain)
-    name, code = chain.state.name, None
+    name, (verdict, reason, fix) = labels_of(context.model)
+    code = None
     if verdict == "refuted":
         code = "E602" if claimed else "W602"
         wanted = [(text, own, line or context.line_of(name)) for text, own, line in wanted]

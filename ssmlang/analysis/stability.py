@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from ssmlang.analysis.budget import OutOfTime
 from ssmlang.analysis.context import Context
 from ssmlang.analysis.findings import Finding, asserted
@@ -9,7 +12,10 @@ from ssmlang.analysis.stability_analysis import Analysis, analyse
 from ssmlang.analysis.stability_claims import Claims
 from ssmlang.analysis.stability_constant import analyse_constant
 from ssmlang.analysis.stability_domain import Domain
+from ssmlang.model.model import State
 
+Claim = tuple[str, tuple[str, ...], int]
+"""An assertion: its text, its arguments, its line"""
 MAX_GROUPS = 8
 """Findings that nobody asked for, beyond which they are put together."""
 
@@ -18,8 +24,44 @@ def check(context: Context) -> list[Finding]:
     """Findings of what the states do: stable with its region, unit roots, undamped and explosive modes."""
     claims = asserted(context.model, "stable", "stationary", "unit_root")
     wanted = [c for c in claims if not all(a in _lifts(context) for a in c[1])]
-    if not context.model.states or (not wanted and all(s.values is not None for s in context.model.states.values())):
-        return []
+    discrete = [s for s in context.model.states.values() if s.values is not None]
+    if discrete and not context.model.missing_constants:
+        chains, wanted = _of_chains(context, discrete, wanted)
+        if not wanted and len(discrete) == len(context.model.states):
+            return chains
+        return chains + _of_numbers(context, wanted)
+    return _of_numbers(context, wanted) if context.model.states else []
+
+
+def _of_chains(
+    context: Context, discrete: Sequence[State], wanted: Sequence[Claim]
+) -> tuple[list[Finding], list[Claim]]:
+    """What discrete states forget, answers to what is asserted of them alone, and what is asserted besides."""
+    from ssmlang.analysis.chain_memory import filter_forgets, stable
+
+    found = {s.name: stable(context, s) for s in discrete}
+    answers, left = [], []
+    for text, arguments, line in wanted:
+        own = [found[a] for a in arguments if a in found]
+        if len(own) < len(arguments) or text.startswith("unit_root"):
+            left.append((text, arguments, line))
+            continue
+        f = next((f for v in ("refuted", "unknown") for f in own if f.verdict == v), own[0])
+        first = {t.name: i.special for i in context.model.initials for t in i.targets}
+        moving = text.startswith("stationary") and any(first.get(a) != "stationary" for a in arguments)
+        if moving and f.verdict == "proved":
+            late = "it starts elsewhere than in that law, and is stationary once its start is forgotten"
+            f = replace(f, details=(*f.details, late))
+        answers.append(replace(f, property=text, line=line, asserted=True,
+                               code="E611" if f.verdict == "refuted" else None,
+                               headline=f"`{text}` does not hold", label="depends on its start for ever"))  # fmt: skip
+    spoken = {a for text, arguments, _ in wanted for a in arguments if not text.startswith("unit_root")}
+    # What nobody asked for is said where there is something to say.
+    unasked = [f for n, f in found.items() if n not in spoken and f.verdict != "unknown"]
+    return [*answers, *unasked, *filter_forgets(context)], left
+
+
+def _of_numbers(context: Context, wanted: Sequence[Claim]) -> list[Finding]:
     found = _analysis(context)
     if isinstance(found, str):
         return [Finding(text, "unknown", found, line, asserted=True) for text, _, line in wanted]

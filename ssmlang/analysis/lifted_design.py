@@ -24,7 +24,8 @@ LARGEST = 1e6
 def design(model: Model, keys: Sequence[Key], states: int = STATES) -> dict[Key, np.ndarray]:
     """States that the model visits under its prior: by key (lag 0 is the row itself) a number for each of them.
 
-    Every path has parameters of its own. Raises Unsupported where the model cannot be drawn.
+    Every path has parameters of its own; those that grow beyond bounds are left out. Raises Unsupported where the model
+    cannot be drawn.
     """
     depth = max((k.lag for k in keys), default=0)
     random = np.random.default_rng(0)
@@ -32,12 +33,14 @@ def design(model: Model, keys: Sequence[Key], states: int = STATES) -> dict[Key,
     try:
         for params in draw_priors(model, PATHS):
             drawn = state_paths(model, params, ROWS, random)
+            # A path that leaves for infinity is none of the model's: its states would outweigh all others.
+            if not all((np.abs(v) < LARGEST).all() for v in drawn.values()):
+                continue
             for t in range(depth, ROWS):
                 rows.append([float(drawn[k.name][t - k.lag, k.entry]) for k in keys])
     except NotDrawn as trouble:
         raise Unsupported(f"no states can be drawn from the prior of a model {trouble}") from None
     found = np.array(rows)
-    found = found[(np.abs(found) < LARGEST).all(axis=1)]
     if len(found) < states // 4:
         raise Unsupported("the states drawn from the prior have no values, or grow beyond bounds")
     kept = random.permutation(len(found))[:states]

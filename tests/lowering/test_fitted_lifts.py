@@ -7,11 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import ssmlang
 from ssmlang.analysis.closure_map import Koopman
-from ssmlang.analysis.lifted_design import design
+from ssmlang.analysis.draws import draw_priors
+from ssmlang.analysis.lifted_design import PATHS, ROWS, design
 from ssmlang.analysis.lifted_exact import LiftedModel
 from ssmlang.analysis.lifted_fitted import regression
 from ssmlang.analysis.lifting import lifted
+from ssmlang.analysis.prior_paths import state_paths
 from ssmlang.analysis.skeleton import Key
 from ssmlang.analysis.values import evaluate_all
 from ssmlang.frontend import check_text
@@ -138,3 +141,43 @@ def test_the_first_row_by_quadrature_is_that_of_closed_forms() -> None:
     np.testing.assert_allclose((root @ root.T)[:2, :2], factor @ factor.T, atol=1e-9)
     draws = np.random.default_rng(0).standard_normal(400_000)
     assert abs(other[2] - np.tanh(0.2 + np.sqrt(0.2) * draws).mean()) < 3e-3
+
+
+DUFFING = """model duffing
+const dt = 0.1
+const centers = [[-1, 0], [1, 0], [0, 0]]
+param sd ~ HalfNormal(0.5)
+param sd_obs ~ HalfNormal(0.5)
+state x[2]
+obs y
+init x ~ Normal([1, 0], 0.3)
+x[t] ~ Normal([x[t-1, 0] + dt * x[t-1, 1],
+               x[t-1, 1] + dt * (x[t-1, 0] - x[t-1, 0]^3 - 0.3 * x[t-1, 1])], [0.001, sd])
+y[t] ~ Normal(x[t, 0], sd_obs)
+lift z[t] = {functions} fitted
+"""
+
+
+def test_a_list_joins_dictionaries_to_single_functions() -> None:
+    """So that an observation of a state can be read from a lift of sines or bumps."""
+    functions = "[x[t], fourier(x[t], 1), x[t, 0] * x[t, 1], rbf(x[t], centers)]"
+    lift = check_text(DUFFING.format(functions=functions)).require().lifts[0]
+    assert lift.value.shape == (2 + 4 + 1 + 3,)
+    model = ssmlang.compile(DUFFING.format(functions=functions))
+    params = {"sd": 0.05, "sd_obs": 0.1}
+    data = {"y": model.simulate(12, params, seed=1)["y"].values}
+    found = model.filter(data, params, engine="kalman")
+    assert found.sizes["state"] == 10 and np.isfinite(found["mean"].values).all()
+    with pytest.raises(ssmlang.SsmError, match="a lift is a vector of functions"):
+        check_text(DUFFING.format(functions="[x[t], [[1, 2], [3, 4]] * x[t, 0]]")).require()
+
+
+def test_paths_that_leave_for_infinity_are_left_out() -> None:
+    """Where the step is too long for a steep force some paths of the prior run away, over the whole range of floats."""
+    model = check_text(DUFFING.format(functions="[x[t, 0], x[t, 1], x[t, 0]^3]")).require()
+    keys = [Key("state", "x", 0), Key("state", "x", 1)]
+    random = np.random.default_rng(0)
+    drawn = [state_paths(model, params, ROWS, random)["x"] for params in draw_priors(model, PATHS)]
+    assert 0 < sum(not np.isfinite(x).all() for x in drawn) < PATHS
+    states = design(model, keys)
+    assert max(np.abs(states[k]).max() for k in keys) < 100

@@ -386,7 +386,7 @@ class Equations(Declarations):
         symbol = self.scope.symbols[s.target.name.id]
         if not symbol.series or len(s.target.indices) != 1:
             raise self.scope.error("E210", "a lift gives a series", s.target.span, "write `lift z[t] = [...]`")
-        node = self._number(s.value, Context("emission")).node
+        node = self._functions(s.value)
         if node.ndim != 1:
             raise self.scope.error(
                 "E207",
@@ -397,6 +397,15 @@ class Equations(Declarations):
             )
         symbol.shape, symbol.axes = node.shape, node.axes
         return Lift(symbol.name, node, s.mode, s.span)
+
+    def _functions(self, value: syn.Expr) -> expr.Node:
+        """The functions of a lift: in a list, vectors such as dictionaries follow one another."""
+        if not isinstance(value, syn.Array):
+            return self._number(value, Context("emission")).node
+        items = [self._number(i, Context("emission")).node for i in value.items]
+        if max(i.ndim for i in items) != 1:
+            return self._number(value, Context("emission")).node
+        return expr.concat([i if i.ndim else expr.reshape(i, (1,)) for i in items])
 
     def assertions(self, s: syn.Assert) -> list[Assertion]:
         """`assert stable(x), observable(x)`."""

@@ -25,6 +25,7 @@ from ssmlang.analysis.filter_stability_riccati import (
     undriven,
     unseen,
 )
+from ssmlang.analysis.filter_stability_zeros import silent
 from ssmlang.analysis.findings import Finding
 from ssmlang.analysis.needs import certain
 from ssmlang.analysis.stability_modes import Mode, figure
@@ -42,6 +43,8 @@ LONG = 500
 FINITE = 1e-6
 """A spectral radius below this is zero: nilpotent matrices have eigenvalues of about the root of rounding."""
 MAX_SIZE = 80
+MAX_SILENT = 30
+"""Numbers of a part's memory up to which frequencies without power are looked for."""
 MAX_PARTS = 12
 """Independent parts of different numbers that are looked at; a panel has many of one kind."""
 NOT_SETTLING = "W614"
@@ -80,7 +83,7 @@ def check(context: Context) -> list[Finding]:
         context.budget.check()
         one = settle(p.plant, p.start)
         if one is None:
-            return [Finding(PROPERTY, "unknown", _unsolved(p))]
+            return [_unsettled(context, p)]
         settled.append(one)
     return [_settled(form, found, settled)]
 
@@ -152,6 +155,28 @@ def _settled(form: LinearForm, found: Sequence[Part], settled: Sequence[Settled]
     if len(found) > len(settled):
         details.append(f"the slowest of the first {len(settled)} of {len(found):,} independent parts")
     return Finding(PROPERTY, "proved", f"{pace}; {after}", details=tuple(details))
+
+
+def _unsettled(context: Context, part: Part) -> Finding:
+    """Where no solution was found: refuted by a frequency at which what is observed has no power, else unknown."""
+    late = _unsolved(part)
+    found = silent(part.plant) if part.plant.size <= MAX_SILENT else []
+    if not found:
+        return Finding(PROPERTY, "unknown", late)
+    first = found[0]
+    names = [n for o in context.model.observations.values() for n in o.entry_names()]
+    who = some([names[part.observations[i]] for i in first.shares])
+    angle = abs(float(np.angle(first.frequency)))
+    where = f"at the period of {figure(2 * math.pi / angle)} rows" if angle > 1e-9 else "at frequency zero"
+    what = f"a combination of {who} has" if len(first.shares) > 1 else f"{who} has"
+    more = f"; {len(found) - 1} more such frequencies" if len(found) > 1 else ""
+    slow = f"errors {'that turn so' if angle > 1e-9 else 'there'} die out more slowly than at any fixed rate"
+    return Finding(
+        PROPERTY, "refuted", f"{what} no power {where}: {slow}",
+        details=(f"at the prior median, {late}{more}",
+                 "`kalman` works out the covariance of every row, for it settles late or never"),
+        fix="give the observation a noise of its own, if it has one",
+    )  # fmt: skip
 
 
 def _unsolved(part: Part) -> str:

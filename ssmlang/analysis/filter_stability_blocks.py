@@ -18,11 +18,15 @@ MAX_STATES = 400
 
 @dataclass(frozen=True)
 class Part:
-    """One part: its matrices on its companion memory, its states of the present row first, and how it starts."""
+    """One part: its matrices on its companion memory, its states of the present row first, and how it starts.
+
+    `observations`: the places of its observations in y.
+    """
 
     plant: Plant
     states: tuple[str, ...]
     start: np.ndarray | None
+    observations: tuple[int, ...] = ()
 
 
 def parts(form: LinearForm, names: Sequence[str], point: Mapping[str, np.ndarray]) -> list[Part] | None:
@@ -50,7 +54,7 @@ def parts(form: LinearForm, names: Sequence[str], point: Mapping[str, np.ndarray
         key = tuple(a.tobytes() for a in (plant.F, plant.H, plant.L, plant.M))
         if states and key not in seen:
             seen.add(key)
-            found.append(Part(plant, tuple(names[i] for i in states), start))
+            found.append(Part(plant, tuple(names[i] for i in states), start, tuple(observations)))
     return found
 
 

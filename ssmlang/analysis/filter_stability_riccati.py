@@ -84,14 +84,15 @@ def _distinct(eigenvalues: np.ndarray) -> list[complex]:
     for value in sorted(eigenvalues, key=lambda v: -abs(v)):
         if abs(value) < 1 - UNIT or value.imag < -1e-12:
             continue
-        exact = _of_unity(complex(value))
+        exact = of_unity(complex(value))
         # A multiple eigenvalue comes apart by about the root of rounding.
         if not any(abs(exact - other) < 1e-6 for other in found):
             found.append(exact)
     return found
 
 
-def _of_unity(value: complex) -> complex:
+def of_unity(value: complex) -> complex:
+    """The root of one that a number of nearly unit modulus must be meant to be, else the number."""
     if abs(abs(value) - 1) > 1e-4:
         return value
     angle = float(np.angle(value)) / (2 * np.pi)

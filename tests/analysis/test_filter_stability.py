@@ -21,6 +21,7 @@ from ssmlang.analysis.filter_stability_riccati import (
     unseen,
 )
 from ssmlang.analysis.filter_stability_start import DIFFUSE, start_covariance
+from ssmlang.analysis.filter_stability_zeros import silent
 from ssmlang.analysis.numeric import numeric_system
 from ssmlang.analysis.stability_points import prior_median
 from tests.analysis.programs import context_of
@@ -226,10 +227,40 @@ PROGRAMS = {
     "a moving average seen exactly": Case(ARMA, "proved", ("shrinks by 50",)),
     "a moving average whose inverse turns": Case(
         f"{S}noise e ~ Normal(0, s)\nstate x\nobs y\ninit x ~ Stationary()\nx[t] = e[t] + e[t-1]\ny[t] = x[t]\n",
-        "unknown",
-        ("no solution with all errors dying out",),
+        "refuted",
+        ("y has no power at the period of 2 rows", "no solution with all errors dying out"),
+    ),
+    "a difference of noises": Case(
+        f"{S}noise e ~ Normal(0, s)\nstate x\nobs y\ninit x ~ Stationary()\nx[t] = e[t] - e[t-1]\ny[t] = x[t]\n",
+        "refuted", ("y has no power at frequency zero",),
+    ),
+    "a moving average that hides a period of no whole rows": Case(
+        f"{S}noise e ~ Normal(0, s)\nstate x\nobs y\ninit x ~ Stationary()\n"
+        "x[t] = e[t] - 2 * cos(1) * e[t-1] + e[t-2]\ny[t] = x[t]\n",
+        "refuted", ("y has no power at the period of 6.28 rows",),
+    ),
+    "two observations whose difference hides what both of them share": Case(
+        f"{S}noise e, v ~ Normal(0, s)\nstate x, z\nobs y[2]\ninit x, z ~ Stationary()\nx[t] = e[t] - e[t-1]\n"
+        "z[t] = 0.5 * z[t-1] + v[t]\ny[t, 0] = x[t] + z[t]\ny[t, 1] = z[t]\n",
+        "refuted", ("a combination of y[0], y[1] has no power at frequency zero",),
     ),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_frequencies_without_power_are_those_of_the_spectrum(seed: int) -> None:
+    """A moving average with roots on the circle at known angles, and others off it, against |polynomial|^2."""
+    random = np.random.default_rng(seed)
+    angles = random.uniform(0.15, 3.0, seed % 3)
+    roots = [np.exp(s * 1j * a) for a in angles for s in (1, -1)] + list(random.uniform(-0.8, 0.8, 2))
+    weights = np.real(np.poly(roots))
+    q = len(weights) - 1
+    # y[t] = sum of w_k e[t-k]: the memory holds e[t], ..., e[t-q].
+    p = Plant(np.eye(q + 1, k=-1), weights[None], np.eye(q + 1, 1), np.zeros((1, 1)))
+    found = sorted(abs(float(np.angle(s.frequency))) for s in silent(p))
+    assert np.allclose(found, sorted(angles), atol=1e-5) and len(found) == len(angles)
+    noisy = Plant(p.F, p.H, np.hstack([p.L, np.zeros((len(p.F), 1))]), np.array([[0.0, 0.1]]))
+    assert not silent(noisy)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -18,6 +18,7 @@ from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.model import expr
 from ssmlang.model.expr import Node
 from ssmlang.model.model import Dist, Equation, InitialEquation, Model, Noise, Values
+from ssmlang.model.truncation import truncation
 
 Paths = dict[str, Array]
 """Each series by name, (rows before 0 + T, size), as floats."""
@@ -82,11 +83,6 @@ class Rows:
     def sample(self, key: Array, law: Dist, env: Environment, values: Values | None = None) -> Array:
         return draw(key, law, self.arguments(law, env), values)
 
-    def values_of(self, item: Equation | InitialEquation) -> Values | None:
-        """The kind of values of the first target."""
-        name = item.targets[0].name
-        return self.model.states[name].values if name in self.model.states else self.model.observations[name].values
-
     def noises(self, key: Array, paths: Paths) -> Paths:
         """Paths with every named noise drawn in every row, those before 0 included."""
         out = dict(paths)
@@ -119,7 +115,7 @@ class Rows:
         drawn = [e for e in equations if e.law is not None and not is_gaussian(e.law)]
         keys = list(jax.random.split(jax.random.fold_in(key, t), len(drawn))) if drawn else []
         for equation in equations:
-            env, kind = self.environment(out, t), self.values_of(equation)
+            env, kind = self.environment(out, t), truncation(self.model, equation)
             if equation.law is not None and is_gaussian(equation.law):
                 size = int(np.prod(equation.law.shape))
                 values = self.give(None, equation, env, kind, standard[used : used + size])

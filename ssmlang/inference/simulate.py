@@ -19,6 +19,7 @@ from ssmlang.model import expr
 from ssmlang.model.differentials import stepped
 from ssmlang.model.flows import flowing
 from ssmlang.model.model import InitialEquation, Model
+from ssmlang.model.truncation import truncation
 
 SUBSTEPS = 64
 """Steps from row to row of differential equations that are not linear."""
@@ -113,7 +114,7 @@ class Simulator:
         for name, value in init.items():
             out[name], given[name] = self._put(out[name], name, value), np.ones_like(given[name])
         for k, item in zip(keys, self._ordered):
-            values = rows.give(k, item, rows.environment(out, 0), rows.values_of(item))
+            values = rows.give(k, item, rows.environment(out, 0), truncation(self.model, item))
             first = 0
             for target in item.targets:
                 entries = np.asarray(target.entries)

@@ -92,18 +92,36 @@ def _multinomial(key: Array, law: Dist, args: Mapping[str, Array]) -> Array:
 
 
 def _in_range(key: Array, law: Dist, args: Mapping[str, Array], values: Values) -> Array:
+    """A draw from the law as it stands; where that is outside of the range another, from the law's values within.
+
+    Both together have the truncated law. The values are weighed, one by one, only where some draw needs it: the loop
+    runs once or not at all, also for many particles side by side.
+    """
     base = make(law.name, _whole(args), law.shape)
-    low, high = values.lower, values.upper
-    if (low is None or low <= 0) and high is None:
+    low, high = max(values.lower or 0, 0), values.upper
+    if low == 0 and high is None:
         return base.sample(key)
-    if high is None or high - max(low or 0, 0) >= MOST_VALUES:
+    if high is None or high - low >= MOST_VALUES:
         raise SsmError(Diagnostic(
             "E348", f"{law.name} cannot be truncated to a range of more than {MOST_VALUES} values", law.span,
             "is drawn from value by value", help=("give a smaller range, or from 0 on without an upper end",),
         ))  # fmt: skip
-    range_ = jnp.arange(max(low or 0, 0), high + 1)
-    logits = base.log_prob(range_.reshape(-1, *(1,) * len(law.shape)))
-    if law.name == "Binomial":
-        total = jnp.broadcast_to(args["total_count"], law.shape)
-        logits = jnp.where(range_.reshape(-1, *(1,) * len(law.shape)) <= total, logits, -jnp.inf)
-    return range_[jax.random.categorical(key, logits, axis=0)]
+    key, again = jax.random.split(key)
+    first = base.sample(key).astype(float)
+    outside = (first < low) | (first > high)
+    uniform = jax.random.uniform(again, law.shape)
+
+    def within(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        value, start = state
+        # From a number that the loop carries on: what changes in no round would be computed whether it runs or not.
+        range_ = start + jnp.arange(high + 1 - low)
+        at = range_.reshape(-1, *(1,) * len(law.shape))
+        logits = base.log_prob(at)
+        if law.name == "Binomial":
+            logits = jnp.where(at <= jnp.broadcast_to(args["total_count"], law.shape), logits, -jnp.inf)
+        total = jnp.cumsum(jax.nn.softmax(jax.lax.stop_gradient(logits), axis=0), axis=0)
+        # Not above the last total, which rounding may leave below one.
+        other = start + jnp.sum(total[:-1] < uniform * total[-1], axis=0)
+        return jnp.where(outside, other, value), start + 1
+
+    return jax.lax.while_loop(lambda state: (state[1] == low) & outside.any(), within, (first, jnp.asarray(low)))[0]

@@ -30,6 +30,7 @@ from ssmlang.model import expr, sparse
 from ssmlang.model.affine import Affine, Interpreter
 from ssmlang.model.expr import Node
 from ssmlang.model.model import Dist, Equation, Model, Values, nodes_of
+from ssmlang.model.truncation import truncation
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Emissions:
                 continue
             places = np.concatenate([offsets[t.name] + np.asarray(t.entries, int) for t in e.targets])
             exact = e.law is None or (not drawn and any(t.name in self.latent for t in e.targets))
-            values = model.observations[e.targets[0].name].values
+            values = truncation(model, e)
             extent = _extent(e)
             size = len(places) if exact or e.law is None else statistic_size(e.law, extent, values)
             self.seen.append(_Seen(e, places, extent, first, size, values))

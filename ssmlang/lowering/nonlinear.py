@@ -34,6 +34,7 @@ from ssmlang.model.affine import Affine, Interpreter
 from ssmlang.model.model import Definition, Dist, Equation, InitialEquation, Model, Values, nodes_of
 from ssmlang.model.stationary_chain import started
 from ssmlang.model.told_noises import told_noises
+from ssmlang.model.truncation import truncation
 
 Numbers = Mapping[str, Array]
 Data = Mapping[Key, Series]
@@ -332,8 +333,7 @@ class NonlinearLowering:
         return ("state", name) if name in self.model.states else ("obs", name)
 
     def _values(self, e: Equation | InitialEquation) -> Values | None:
-        name = e.targets[0].name
-        return (self.model.states.get(name) or self.model.observations[name]).values
+        return truncation(self.model, e)
 
     def _joined(self, before: Array, after: Array) -> Array:
         return self.memory.pushed(before, {key: self.memory.get(after, *key, 0) for key in self.memory.places})

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 from ssmlang.lowering.densities import log_density, moments, number_moments, statistic, statistic_size
+from ssmlang.lowering.draws import draw
 from ssmlang.model.expr import const
 from ssmlang.model.model import Dist, Values
 
@@ -111,3 +112,25 @@ def test_counts_of_categories() -> None:
     mean, cov = moments(one, args)
     np.testing.assert_allclose(mean, n * p[:-1])
     np.testing.assert_allclose(cov, n * (np.diag(p) - np.outer(p, p))[:-1, :-1])
+
+
+@pytest.mark.parametrize("rate", [0.3, 2.0, 30.0, 200.0])
+def test_draws_of_a_law_on_a_range_follow_it_however_little_of_the_law_is_there(rate: float) -> None:
+    values, at, draws = Values(None, 2, 6), np.arange(2, 7), 20_000
+    one = law("Poisson", ())
+    each = jax.vmap(lambda key: draw(key, one, {"rate": jnp.array(rate)}, values))
+    found = np.asarray(each(jax.random.split(jax.random.key(1), draws)))
+    logs = stats.poisson(rate).logpmf(at)
+    p = np.exp(logs - logs.max()) / np.exp(logs - logs.max()).sum()
+    seen = np.array([(found == k).mean() for k in at])
+    assert (np.abs(seen - p) < 4.5 * np.sqrt(p * (1 - p) / draws) + 1e-12).all()
+
+
+def test_only_the_entries_of_a_draw_that_fall_outside_are_drawn_again() -> None:
+    # The first entry's rate leaves nearly all of the law outside, the second's nothing.
+    args, both = {"rate": jnp.array([100.0, 3.0])}, law("Poisson", (2,))
+    keys = jax.random.split(jax.random.key(2), 20_000)
+    found = np.asarray(jax.vmap(lambda key: draw(key, both, args, Values(None, 0, 30)))(keys))
+    assert found.max() == 30 and found.min() == 0
+    np.testing.assert_allclose(found[:, 1].mean(), 3.0, atol=4.5 * (3 / 20_000) ** 0.5)
+    np.testing.assert_allclose(found[:, 1].var(), 3.0, atol=0.2)

@@ -59,7 +59,7 @@ def check(context: Context) -> list[Finding]:
         from ssmlang.analysis.identifiability_nonlinear import check_skeleton
 
         return check_skeleton(context)
-    study = Study(model, context.form, context.budget)
+    study = Study(model, context.form, context.budget, rows=context.rows)
     try:
         return _Answer(context, study).findings()
     except (Unsupported, OutOfTime) as trouble:
@@ -84,6 +84,8 @@ class _Answer:
             return _unknown(self.context, self.study, "the exact and the numerical rank differ")
         if self.losses and not self.study.complete:
             return _unknown(self.context, self.study, f"not settled by {self.steps} rows, the most this check looks at")
+        if self.losses and (condition := self.study.one_sided()) is not None:
+            return _unknown(self.context, self.study, _unseen_side(condition))
         early: list[Loss] = []
         try:
             early = self._of_first_row()
@@ -209,9 +211,9 @@ class _Answer:
         )  # fmt: skip
 
     def _witness(self, x: Loss) -> Witness | None:
+        steps = self.steps if self.study.turns_late else min(self.steps, 12)
         try:
-            found = pair(self.study, x.coords, x.kept, x.dimension, min(self.steps, 12), x.start,
-                         x.rotation is not None)  # fmt: skip
+            found = pair(self.study, x.coords, x.kept, x.dimension, steps, x.start, x.rotation is not None)
         except (OutOfTime, Unsupported, NoRoot):
             return None
         if found is None:
@@ -281,6 +283,11 @@ def _rotation(study: Study, coords: Sequence[Coordinate], *samples: Sample) -> s
             if np.mod(outer + np.asarray(outer).T, P).any():
                 return None
     return f"only {name} @ {name}' is identified: the columns of {name} can be turned into each other"
+
+
+def _unseen_side(condition: expr.Node) -> str:
+    where = f" (line {condition.span.source.position(condition.span.start)[0]})" if condition.span is not None else ""
+    return f"a condition{where} of which the rows looked at show one side alone"
 
 
 def _beside(who: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from ssmlang.analysis.identifiability_point import Coordinate, coordinates, dual
 from ssmlang.analysis.identifiability_rank import float_rank, null_space, random_field
 from ssmlang.analysis.identifiability_rings import NoRoot, Reals, Ring, Unsupported
 from ssmlang.analysis.identifiability_skeleton import MOST, TRIES, Path, Rows
+from ssmlang.analysis.sides import AT_ZERO, COMPARED, compared
 from ssmlang.model import expr
 from ssmlang.model.distributions import DISTRIBUTIONS
 from ssmlang.model.expr import Node
@@ -39,9 +40,11 @@ class Held:
         if path.model.differentials:
             raise Unsupported("noise in continuous time is not held")
         equations = [n for e in path.model.equations for n in _all(e)]
-        switches = [n for n in expr.walk(equations) if n.kind == "bool"]
+        switches = [n for n in expr.walk(equations) if n.op in COMPARED | AT_ZERO]
         if any(n.op == "time" for n in expr.walk(switches)):
             raise Unsupported("the equations change at some row, which may be a late one")
+        if compared(equations) & {(s, n) for s, n, _ in expr.references(equations) if s in ("input", "obs")}:
+            raise Unsupported("the equations change with the data, of which one side alone may have been looked at")
         self.path = path
         self.coords = [*hidden, *coordinates(path.model, sorted(path.read - path.followed))]
         if len(self.coords) > MOST:

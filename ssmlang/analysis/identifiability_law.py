@@ -65,12 +65,13 @@ def laws(
     steps: int,
     start: Start = "given",
     only: Sequence[Part] | None = None,
+    kept: frozenset[int] | None = None,
 ) -> list[Law]:
-    """The law of rows 0..steps-1 of each block (or of those named), with the point's directions."""
+    """The law of rows 0..steps-1 (those in `kept`) of each block (or of those named), with the point's directions."""
     calculus = Calculus(point.ring, point.directions)
     values = _Values(model, form, point, calculus, Expressions(calculus, point.params, point.floats))
     blocks = parts(form) if only is None else only
-    return [_Block(form, values, part, steps, start).law() for part in blocks]
+    return [_Block(form, values, part, steps, start).law(kept) for part in blocks]
 
 
 class _Values:
@@ -235,14 +236,14 @@ class _Block:
 
     # ------------------------------------------------------------------------------------------------- all rows
 
-    def law(self) -> Law:
+    def law(self, kept: frozenset[int] | None = None) -> Law:
         form, m_all = self.form, self.form.stacking.m
         stacked, seen = [], []
         for t in range(self.steps):
             if t:
                 self.x[t] = self._row("transition", t, self.x_at, self.n)
             self.y[t] = self._row("emission", t, self.y_at, self.m)
-            scored = np.ones(self.m, bool)
+            scored = np.full(self.m, kept is None or t in kept)
             for marks in (form.conditioned, form.unavailable):
                 if t < len(marks):
                     scored &= ~marks[t, self.part.y]

@@ -16,6 +16,7 @@ from ssmlang.analysis.identifiability_point import Coordinate, coordinates, dual
 from ssmlang.analysis.identifiability_rank import jacobian, null_space, orthogonal, random_field
 from ssmlang.analysis.identifiability_rings import NoRoot, PrimeField, Reals, Ring, Unsupported
 from ssmlang.analysis.residues import reduced
+from ssmlang.analysis.sides import compared, one_sided, parameters_compared, rows_until_typical, turns
 from ssmlang.model import expr
 from ssmlang.model.linear import LinearForm
 from ssmlang.model.model import Model
@@ -26,6 +27,7 @@ MOST_COORDINATES = 150
 MOST_COORDINATES_TRIED = 16
 MOST_AROUND = 6
 """Coordinates of a model in which functions of all of them are looked for."""
+SIGNS = np.array([1.0, -1.0, -1.0, 1.0])
 MOST_MOMENTS = 4_000_000
 """Numbers that the derivative of one block's covariance may have."""
 
@@ -59,6 +61,8 @@ class Study:
     budget: Budget
     inputs: Mapping[tuple[str, str], Array] | None = None
     """Series that are known, (sort, name) -> rows; random numbers stand for those that are not."""
+    rows: int | None = None
+    """How many rows the data have, where that is known."""
     _around: dict[tuple[Coordinate, ...], list[Coordinate]] = field(default_factory=dict, repr=False)
     _floats: dict[int, dict[str, Array]] = field(default_factory=dict, repr=False)
 
@@ -109,7 +113,7 @@ class Study:
     def lengths(self) -> list[int]:
         """Numbers of rows to look at, one after another. Twice the memory and a little more says all that a
         time-invariant law has to say: its moments obey a recursion of that order."""
-        last = 2 * self.memory + 4
+        last = self.usual
         first = max(4, min(last, self.memory // max(self.form.stacking.m, 1) + 3))
         widest = max((len(b.y) for b in self.blocks), default=1)
         most = int(np.sqrt(MOST_MOMENTS / max(len(self.coords), 1)) / max(widest, 1))
@@ -119,12 +123,72 @@ class Study:
         while found[-1] < last:
             found.append(min(2 * found[-1], last))
         kept = sorted({min(k, most) for k in found})
-        return kept
+        shown = self.kept(self.enough)
+        return [*kept, self.enough] if self.enough > last and len(shown or range(self.enough)) <= most else kept
 
     @property
     def complete(self) -> bool:
         """Whether the longest length is as long as it should be."""
-        return self.lengths[-1] >= 2 * self.memory + 4
+        return self.lengths[-1] >= self.enough
+
+    @cached_property
+    def usual(self) -> int:
+        return 2 * self.memory + 4
+
+    @cached_property
+    def enough(self) -> int:
+        """Rows that say all there is to say: as many again once the last function of the row number has turned."""
+        return self.usual + max([0, *self._late])
+
+    @cached_property
+    def typical(self) -> int:
+        """The first rows that are like those to come: functions of the row number have turned, known inputs vary."""
+        known = (self.inputs or {}).items()
+        given = [np.asarray(v, float).reshape(len(v), -1) for (sort, _), v in known if sort == "input"]
+        varied = max([0, *(rows_until_typical(v) for v in given)])
+        turned = max([0, *self._late])
+        return max(varied, turned) + self.memory + 2 if varied > 2 or turned else 0
+
+    @cached_property
+    def in_conditions(self) -> set[str]:
+        """Parameters that conditions read."""
+        return parameters_compared(self._nodes)
+
+    @property
+    def turns_late(self) -> bool:
+        """Whether a function of the row number first changes in a later row than row 1."""
+        return bool(self._late)
+
+    @cached_property
+    def _late(self) -> list[int]:
+        return [t for t in turns(self._nodes, self.rows) if t > 1]
+
+    def kept(self, steps: int) -> frozenset[int] | None:
+        """Rows of which the observations are looked at; None for all of them. Where functions of the row number turn
+        late: the first rows, and those around each turn."""
+        if steps < self.enough or not self._late:
+            return None
+        near = [range(max(t - 1, 0), t + self.usual) for t in self._late]
+        found = frozenset(row for rows in [range(self.usual), *near] for row in rows if row < steps)
+        return found if len(found) < steps else None
+
+    @cached_property
+    def _nodes(self) -> list[expr.Node]:
+        return [n for system in self._systems.values() for n in system]
+
+    def one_sided(self) -> expr.Node | None:
+        """A condition on parameters, inputs or data of which the rows looked at show one side alone."""
+        steps = self.lengths[-1]
+        point, _, _ = self.exact_point(self.rooted_seed, [], steps=steps)
+
+        def at(t: int) -> tuple[int, Callable[[str, str, int | str], Array]]:
+            def read(sort: str, name: str, lag: int | str) -> Array:
+                floats = point.series[sort, name][1]
+                return floats[min(max(t - int(lag) + self.before, 0), len(floats) - 1)]
+
+            return t, read
+
+        return one_sided(self._nodes, self.floats(self.rooted_seed), [at(t) for t in range(steps)])
 
     # ---------------------------------------------------------------------------------------------------- points
 
@@ -147,13 +211,18 @@ class Study:
                 found[sort, name] = ring.number(floats), floats
                 continue
             floats = np.abs(random.normal(1, 0.5, shape)) + 0.1
+            if (sort, name) in self._compared:  # on either side of nought, in any order of two
+                floats = floats * SIGNS[np.arange(len(floats)) % len(SIGNS)].reshape(-1, *[1] * len(variable.shape))
             found[sort, name] = ring.number(random.integers(2, 2**31 - 3, shape)) if ring.exact else floats, floats
         return found
 
     @cached_property
+    def _compared(self) -> set[tuple[str, str]]:
+        return compared(self._nodes)
+
+    @cached_property
     def before(self) -> int:
-        nodes = [n for system in self._systems.values() for n in system]
-        lags = [lag for _, _, lag in expr.references(nodes) if isinstance(lag, int)]
+        lags = [lag for _, _, lag in expr.references(self._nodes) if isinstance(lag, int)]
         reads = [self.form.transition.depth("y"), self.form.emission.depth("y")]
         return max([0, *lags, *reads])
 
@@ -186,7 +255,7 @@ class Study:
             self.budget.check()
             try:
                 point, ring, values = self.exact_point(seed + 1000 * attempt, coords, ties, steps)
-                found = laws(self.model, self.form, point, steps, start, self.blocks)
+                found = laws(self.model, self.form, point, steps, start, self.blocks, self.kept(steps))
                 null = null_space(jacobian(found, ring, len(coords), seed))
             except NoRoot:
                 continue
@@ -259,14 +328,14 @@ class Study:
     # ---------------------------------------------------------------------------------------------------- floats
 
     def float_laws(self, params: Mapping[str, Array], steps: int, coords: Sequence[Coordinate] = (),
-                   start: Start = "given") -> list[Law]:  # fmt: skip
-        """The law in double precision, with directions `coords`."""
+                   start: Start = "given", every: bool = False) -> list[Law]:  # fmt: skip
+        """The law in double precision, with directions `coords`; of `every` row, or of those that `kept` names."""
         ring = Reals()
         calculus = Calculus(ring, len(coords))
         values = {n: np.asarray(params[n], float) for n in self.read}
         point = Point(ring, len(coords), duals(self.model, calculus, values, coords), params,
                       self.series(ring, np.random.default_rng(7), steps), self.before)  # fmt: skip
-        return laws(self.model, self.form, point, steps, start, self.blocks)
+        return laws(self.model, self.form, point, steps, start, self.blocks, None if every else self.kept(steps))
 
 
 def same_law(a: Sequence[Law], b: Sequence[Law], tolerance: float) -> bool:

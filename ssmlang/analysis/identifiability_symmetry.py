@@ -35,7 +35,7 @@ class Symmetry:
 def symmetries(study: Study, skip: frozenset[tuple[str, int]] = frozenset()) -> list[Symmetry]:
     """Those found, each not made of those before it; entries in `skip` are left alone."""
     found: list[Symmetry] = []
-    steps = study.lengths[0]
+    steps = study.lengths[-1] if study.turns_late else study.lengths[0]
     try:
         before = _prints(study, steps, lambda v: v)
     except NoRoot:
@@ -55,7 +55,8 @@ def symmetries(study: Study, skip: frozenset[tuple[str, int]] = frozenset()) -> 
 def _prints(study: Study, steps: int, change: Change) -> list[tuple]:
     """The laws of a random point after a change, in a form that is the same for the same law."""
     point, _, _ = study.exact_point(study.rooted_seed, [], steps=steps, change=change)
-    return [_print(law) for law in laws(study.model, study.form, point, steps, "given", study.blocks)]
+    kept = study.kept(steps)
+    return [_print(law) for law in laws(study.model, study.form, point, steps, "given", study.blocks, kept)]
 
 
 def _print(law: Law) -> tuple:

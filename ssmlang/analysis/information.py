@@ -15,7 +15,7 @@ import numpy as np
 
 from ssmlang.analysis.budget import OutOfTime
 from ssmlang.analysis.context import Context
-from ssmlang.analysis.findings import Finding
+from ssmlang.analysis.findings import Finding, Verdict
 from ssmlang.analysis.identifiability_law import FEW, Law
 from ssmlang.analysis.identifiability_point import Coordinate
 from ssmlang.analysis.identifiability_rank import orthogonal
@@ -52,6 +52,9 @@ class Expected:
     _information: Array
     """(draws, 2, d, d): of the exact rows, and of each row after them; on the unconstrained scale"""
     _precision: Array
+    doubtful: frozenset[int] = frozenset()
+    """Coordinates of which derivatives in the exact rows do not say all: a condition reads them, or what moves them
+    comes later."""
 
     def at(self, rows: int) -> Array:
         """The ratios for another number of rows."""
@@ -82,7 +85,7 @@ def expected_ratios(context: Context, rows: int) -> Expected | None:
     inputs = {("input", k): v for k, v in data.inputs.items()} if data is not None else None
     if data is not None:
         inputs = {**(inputs or {}), **{("obs", k): v for k, v in data.observations.items()}}
-    study = Study(context.model, context.form, context.budget, inputs)
+    study = Study(context.model, context.form, context.budget, inputs, rows)
     coords = [k for k in study.coords if context.model.parameters[k.parameter].prior is not None]
     if not coords:
         return None
@@ -107,7 +110,10 @@ def expected_ratios(context: Context, rows: int) -> Expected | None:
     series = max(len(context.data or ()), 1)
     stacked = np.array(found) * series
     precision = 1 / np.maximum(spread, 1e-300) ** 2
-    return Expected(coords, rows, _ratios(stacked, precision, rows - exact), len(found), exact, stacked, precision)
+    late = exact < min(study.typical, rows)
+    doubtful = frozenset(i for i, k in enumerate(coords) if late or k.parameter in study.in_conditions)
+    ratios = _ratios(stacked, precision, rows - exact)
+    return Expected(coords, rows, ratios, len(found), exact, stacked, precision, doubtful)
 
 
 def _ratios(information: Array, precision: Array, beyond: int) -> Array:
@@ -128,7 +134,7 @@ def information(study: Study, params: dict[str, Array], coords: Sequence[Coordin
     ends = [s.ends(params, k.entry) for s, k in zip(scales, coords)]
     steps = np.array([s.slope(v, *e) for s, v, e in zip(scales, values, ends)])
     with np.errstate(all="ignore"):
-        laws = study.float_laws(params, exact, coords)
+        laws = study.float_laws(params, exact, coords, every=True)
     half = exact // 2
     total = np.zeros((2, len(coords), len(coords)))
     for law in laws:
@@ -183,8 +189,8 @@ def exact_rows(study: Study, coords: Sequence[Coordinate], rows: int) -> int:
     widest = max((len(b.y) for b in study.blocks), default=1)
     noises = max((len(b.e) for b in study.blocks), default=1)
     directions = len(coords) if len(study.blocks) == 1 else min(len(coords), len(coords) // len(study.blocks) + FEW)
-    most = min(MOST_ROWS, int(np.sqrt(MOST_NUMBERS / directions) / max(widest, 1)), 1000 // max(noises, 1),
-               MOST_UNROLLED // len(study.blocks))  # fmt: skip
+    most = min(max(MOST_ROWS, study.typical), int(np.sqrt(MOST_NUMBERS / directions) / max(widest, 1)),
+               1000 // max(noises, 1), MOST_UNROLLED // len(study.blocks))  # fmt: skip
     least = min(rows, study.memory + 2)
     if most < least:
         raise Unsupported("too large for the expected information")
@@ -214,27 +220,33 @@ def _missing(context: Context, rows: int) -> Array:
 
 def _findings(context: Context, expected: Expected) -> list[Finding]:
     rows = f"{expected.rows:,} row{'s' if expected.rows != 1 else ''}"
-    low = [i for i, r in enumerate(expected.ratios) if r > UNINFORMED]
-    shown = ", ".join(f"{k.name} {r:.2g}" for k, r in _worst(expected))
+    wide = [i for i, r in enumerate(expected.ratios) if r > UNINFORMED]
+    low = [i for i in wide if i not in expected.doubtful]
+    told = [x for x in _worst(expected) if x[0] not in expected.doubtful or x[0] not in wide]
+    shown = ", ".join(f"{k.name} {r:.2g}" for _, k, r in told)
     if len(expected.coords) > MOST_SHOWN:
         shown += f" (the {MOST_SHOWN} largest of {len(expected.coords)})"
-    summary = Finding(
-        f"informed by {rows}", "proved" if not low else "refuted", f"expected posterior sd over prior sd: {shown}",
-        details=(f"the mean over {expected.draws} prior draws, on the unconstrained scale",),
-    )  # fmt: skip
+    open_ = [expected.coords[i].name for i in wide if i in expected.doubtful]
+    details = [f"the mean over {expected.draws} prior draws, on the unconstrained scale"] if shown else []
+    if open_:
+        details.append(f"{listed(open_)}: not said; conditions read them, or the rows that tell come after the first "
+                       f"{expected.exact_rows}, beyond which this check does not look")  # fmt: skip
+    verdict: Verdict = "refuted" if low else "unknown" if open_ else "proved"
+    reason = f"expected posterior sd over prior sd: {shown}" if shown else "not followed"
+    summary = Finding(f"informed by {rows}", verdict, reason, details=tuple(details))
     return [summary, *(_uninformed(context, expected, i, rows) for i in low[:MOST_SHOWN])]
 
 
 MOST_SHOWN = 8
 
 
-def _worst(expected: Expected) -> list[tuple[Coordinate, float]]:
+def _worst(expected: Expected) -> list[tuple[int, Coordinate, float]]:
     """In the order of the file; of many, those that are learned least."""
-    pairs = [(k, float(r)) for k, r in zip(expected.coords, expected.ratios)]
-    if len(pairs) <= MOST_SHOWN:
-        return pairs
-    least = sorted(r for _, r in pairs)[-MOST_SHOWN]
-    return [p for p in pairs if p[1] >= least][:MOST_SHOWN]
+    found = [(i, k, float(r)) for i, (k, r) in enumerate(zip(expected.coords, expected.ratios))]
+    if len(found) <= MOST_SHOWN:
+        return found
+    least = sorted(r for *_, r in found)[-MOST_SHOWN]
+    return [f for f in found if f[2] >= least][:MOST_SHOWN]
 
 
 def _uninformed(context: Context, expected: Expected, i: int, rows: str) -> Finding:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from ssmlang.analysis.budget import OutOfTime
 from ssmlang.analysis.context import Context
-from ssmlang.analysis.findings import Finding, Verdict
+from ssmlang.analysis.findings import Finding
 from ssmlang.analysis.identifiability_law import FEW, Law
 from ssmlang.analysis.identifiability_point import Coordinate
 from ssmlang.analysis.identifiability_rank import orthogonal
@@ -231,7 +232,7 @@ def _findings(context: Context, expected: Expected) -> list[Finding]:
     if open_:
         details.append(f"{listed(open_)}: not said; conditions read them, or the rows that tell come after the first "
                        f"{expected.exact_rows}, beyond which this check does not look")  # fmt: skip
-    verdict: Verdict = "refuted" if low else "unknown" if open_ else "proved"
+    verdict: Literal["proved", "refuted", "unknown"] = "refuted" if low else "unknown" if open_ else "proved"
     reason = f"expected posterior sd over prior sd: {shown}" if shown else "not followed"
     summary = Finding(f"informed by {rows}", verdict, reason, details=tuple(details))
     return [summary, *(_uninformed(context, expected, i, rows) for i in low[:MOST_SHOWN])]

@@ -8,8 +8,7 @@ so that
 
 What is Gaussian given the state is left to its stand-in: the ratio is that of the other observations. Its mean is taken
 along one axis after the other, by three Gauss-Hermite points each, as if its logarithm were a sum over axes: first
-along what A sees, then along the rest. At the mean alone, without the axes, it would be Laplace's formula
-(`laplace_term`).
+along what A sees, then along the rest. At the mean alone, without the axes, it would be Laplace's formula.
 """
 
 from __future__ import annotations
@@ -120,18 +119,3 @@ def _eliminated(S: Array, seen: Array, N: int, fused: bool) -> tuple[Float[Array
 def _log_density(X: Array, w: Array, left: Array, fused: bool) -> Float[Array, ""]:
     e = product(X, left[:, None], fused)[:, 0]
     return -0.5 * jnp.sum(jnp.where(w > 0, e * e * w + log(2 * pi) - jnp.log(jnp.where(w > 0, w, 1.0)), 0.0))
-
-
-def laplace_term(e: Array, S: Array, R: Array, there: Array) -> Array:
-    """log p(s+ | before) - log p(s+ | y) at the updated mean s+, for a linearised update with innovation e.
-
-    S and R are the innovation's covariance and the emission's part of it. With the log-density of y at s+ this is
-    log p(y | before) by Bayes' rule at that point: of the law itself, where the Gaussian density of a statistic (of an
-    indicator, say) is no probability. Exact for a Gaussian emission.
-    """
-    both = there[:, None] & there[None, :]
-    L = jnp.linalg.cholesky(jnp.where(both, S, jnp.eye(len(e))))
-    L_R = jnp.linalg.cholesky(jnp.where(both, R, jnp.eye(len(e))))
-    u = jax.scipy.linalg.cho_solve((L, True), e)
-    moved = u @ jnp.where(both, S - R, 0.0) @ u
-    return jnp.sum(jnp.log(jnp.diagonal(L_R)) - jnp.log(jnp.diagonal(L))) - 0.5 * moved

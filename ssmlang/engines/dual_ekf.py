@@ -25,9 +25,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ssmlang.engines._evidence import laplace_term
+from ssmlang.engines._evidence import averaged, axes_seen, counted_alone
+from ssmlang.engines._linearise import Affine
 from ssmlang.engines.base import EngineBase, register
-from ssmlang.engines.nonlinear import Estimated, Facts, Nonlinear
+from ssmlang.engines.nonlinear import Estimated, Facts, Law, Nonlinear
 from ssmlang.engines.requirements import Requirements
 from ssmlang.engines.stepwise import Probe
 
@@ -149,7 +150,7 @@ class DualEKF(EngineBase):
         if split.program.facts.gaussian_emission:
             term = _log_density(e, total, there)
         else:
-            term = laplace_term(e, total, R, there) + program.log_emission(t, split.joined(x, w), y)
+            term = split.evidence(t, ahead, y, z, law, (H, own), total)
         predicted = program.observed(t, split.joined(ahead.x, ahead.w))
         H_y, own_y = split.slopes(lambda s: program.observed(t, s).mean, ahead)
         C_y = H_y @ ahead.D + own_y
@@ -196,6 +197,27 @@ class _Split:
         out = jax.eval_shape(f, self.joined(at.x, at.w)).shape[0]
         ways = [jax.jacrev if out < size else jax.jacfwd for size in (len(at.x), len(at.w))]
         return (ways[0](lambda x: f(self.joined(x, at.w)))(at.x), ways[1](lambda w: f(self.joined(at.x, w)))(at.w))
+
+    def evidence(self, t: Array, ahead: _Carried, y: Array, z: Array, law: Law, slopes: tuple[Array, Array],
+                 S: Array) -> Float[Array, ""]:  # fmt: skip
+        """log p(y) where y is not Gaussian, under the joint law of states and parameters ahead of the row; `law` is the
+        emission at its mean, S the covariance of the statistic, a unit where it is missing. Of the axes of the law
+        after the row those alone that the statistic sees."""
+        facts, program = self.program.facts, self.program
+        H, own = slopes
+        DPC = ahead.D @ (ahead.P @ (H @ ahead.D + own).T)
+        seen_by = [ahead.Pi @ H.T + DPC, ahead.P @ (H @ ahead.D + own).T]
+        PA, A = self.joined(*seen_by), self.joined(H.T, own.T).T
+        there = ~jnp.isnan(z)
+        e = jnp.where(there, z - law.mean, 0.0)
+        m = self.joined(ahead.x, ahead.w)
+        K = _gain(S, PA.T)
+        sides = axes_seen(PA - K @ (A @ PA), A, False)
+        counts = counted_alone(facts, y)
+        density = lambda s: program.log_emission(t, s, counts)
+        sight = Affine(A, law.mean - A @ m, law.cov)
+        counted = ~jnp.isnan(program.statistic(counts))
+        return averaged(density, m, A @ PA, m + K @ e, sides, sight, z, counted, False)
 
     def start(self) -> _Carried:
         """The law of row 0: what of the states depends on the parameters enters by the derivative."""

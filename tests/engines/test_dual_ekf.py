@@ -181,15 +181,36 @@ def test_the_recursive_derivative_is_that_of_the_filter_with_its_gains_held() ->
     np.testing.assert_allclose(law.D[:, 0], jax.jacfwd(state)(0.5), rtol=1e-10)
 
 
-def test_bayes_rule_at_the_updated_mean_is_exact_for_a_gaussian_emission() -> None:
-    from ssmlang.engines._evidence import laplace_term
+COUNTS = """
+state x
+obs y
+augment param b ~ Normal(1, 0.7) walk 0
+init x ~ Normal(0, 0.8)
+x[t] ~ Normal(0.9 * x[t-1], 0.4)
+y[t] ~ Poisson(exp(x[t] + b))
+"""
 
-    rng = np.random.default_rng(3)
-    H, A, B = rng.normal(size=(2, 3)), rng.normal(size=(3, 3)), rng.normal(size=(2, 2))
-    P, R, e = A @ A.T, B @ B.T, rng.normal(size=2)
-    S = H @ P @ H.T + R
-    left = e - H @ (P @ H.T @ np.linalg.solve(S, e))
-    there = np.ones(2, bool)
-    truth = stats.multivariate_normal(np.zeros(2), S).logpdf(e)
-    found = laplace_term(*map(jnp.asarray, (e, S, R, there))) + stats.multivariate_normal(np.zeros(2), R).logpdf(left)
-    np.testing.assert_allclose(found, truth, rtol=1e-10)
+
+def test_counts_have_the_likelihood_of_the_joint_filter() -> None:
+    """Exactly so with the states corrected; else nearly, beside a sum over a grid of state and parameter."""
+    model = ssmlang.compile(COUNTS)
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(0, 0.8), np.empty(40)
+    for t in range(len(y)):
+        y[t], x = rng.poisson(np.exp(x + 0.7)), 0.9 * x + 0.4 * rng.normal()
+    y[7] = np.nan
+    value = lambda engine: float(model.log_likelihood({"y": y}, {}, engine=engine))
+    joint = value("ekf")
+    np.testing.assert_allclose(value(DualEKF(corrected=True)), joint, rtol=1e-10)
+
+    xs, bs = np.linspace(-6, 6, 301), np.linspace(-3, 4, 71)
+    cell, exact = (xs[1] - xs[0]) * (bs[1] - bs[0]), 0.0
+    moved = stats.norm.pdf(xs[:, None], 0.9 * xs, 0.4) * (xs[1] - xs[0])
+    law = stats.norm.pdf(xs, 0, 0.8)[:, None] * stats.norm.pdf(bs, 1, 0.7)
+    for t, seen in enumerate(y):
+        law = moved @ law if t else law
+        if not np.isnan(seen):
+            law = law * stats.poisson.pmf(seen, np.exp(xs[:, None] + bs))
+        mass = law.sum() * cell
+        law, exact = law / mass, exact + np.log(mass)
+    assert abs(joint - exact) < 0.04 * abs(exact) and abs(value("dual_ekf") - exact) < 0.04 * abs(exact)

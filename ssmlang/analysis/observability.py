@@ -20,8 +20,10 @@ def check(context: Context) -> list[Finding]:
     if not context.model.states or not isinstance(form, LinearForm) or context.model.differentials:
         return []
     if form.whole_past:
-        reason = "a sum over the whole past has no finite state whose rank could be looked at"
-        return _answers(context, [Finding(PROPERTY, "unknown", reason, _line(form.whole_past[0]))], None)
+        from ssmlang.analysis.observability_own_row import seen_in_their_row
+
+        found_in_row = seen_in_their_row(context, form)
+        return _answers(context, [found_in_row], {} if found_in_row.verdict == "proved" else None)
     if context.constant is not None:
         from ssmlang.analysis.observability_constant import all_observable
 
@@ -40,10 +42,6 @@ def check(context: Context) -> list[Finding]:
 
         found = [*found, *check_excitation(context, system)]
     return _answers(context, found, lost)
-
-
-def _line(span: object) -> int | None:
-    return span.source.position(span.start)[0] if span is not None else None  # type: ignore[attr-defined]
 
 
 def _answers(context: Context, found: list[Finding], lost: dict[str, Finding] | None) -> list[Finding]:

@@ -69,13 +69,11 @@ class _Draw:
     inputs: Mapping[str, Array]
     start: float
     known: dict[tuple[str, str, int], Array] = field(default_factory=dict)
+    _by_lag: dict[tuple[int, int], Array] = field(default_factory=dict)
     _plans: dict[tuple[int, ...], tuple[list[Node], dict[int, Array]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         m = self.model
-        self.whole = any(s.order is None for s in m.states.values())
-        if self.whole:
-            raise NotDrawn("states that read their whole past")
         self.transitions = _in_order([e for e in m.equations if e.role == "transition"], "state")
         self.emissions = _in_order([e for e in m.equations if e.role == "emission"], "obs")
         self.depth = max([1, *(lag for n in self._all_nodes() for _, _, lag in expr.references([n])
@@ -188,7 +186,10 @@ class _Draw:
         done = dict(fixed)
         read = self._read(t)
         for n in order:
-            done[id(n)] = one(n, [done[id(a)] for a in n.args], self.params, t, read)
+            if n.op == "past_sum":
+                done[id(n)] = self._past(n, t, done)
+            else:
+                done[id(n)] = one(n, [done[id(a)] for a in n.args], self.params, t, read)
         return [np.broadcast_to(done[id(n)], n.shape) if np.shape(done[id(n)]) != n.shape else done[id(n)]
                 for n in nodes]  # fmt: skip
 
@@ -196,12 +197,40 @@ class _Draw:
         """The nodes that a row changes, in order, and the values of the others."""
         moving: list[Node] = []
         fixed: dict[int, Array] = {}
+        within = {i for n in expr.walk(nodes) if n.op == "past_sum" for i in _bound(n)}
         for n in expr.walk(nodes):
+            if id(n) in within:
+                continue
             if n.op in ("time", "ref", "past_sum") or any(id(a) not in fixed for a in n.args):
                 moving.append(n)
             else:
                 fixed[id(n)] = one(n, [fixed[id(a)] for a in n.args], self.params, None, None)
         return moving, fixed
+
+    def _past(self, node: Node, t: int, done: Mapping[int, Array]) -> Array:
+        """A sum over k = 1..t. What of a term depends on k alone is worked out once."""
+        (name,), (body,) = node.attrs, node.args
+        own = _bound(node)
+        inner = [n for n in expr.walk([body]) if id(n) in own]
+        still = {id(n) for n in inner if not any(m.op in ("time", "ref") for m in expr.walk([n]))}
+        if any(n.op == "past_sum" for n in inner):
+            raise NotDrawn("a sum over the whole past within another")
+        base, total = self._read(t), np.zeros(node.shape)
+        for k in range(1, t + 1):
+            known = dict(done)
+            read = lambda sort, series, lag, k=k: base(sort, series, k if isinstance(lag, str) else lag)
+            for n in inner:
+                key = (id(n), k)
+                if key in self._by_lag:
+                    known[id(n)] = self._by_lag[key]
+                    continue
+                value = (np.asarray(k) if n.op == "bound" and n.attrs == (name,)
+                         else one(n, [known[id(a)] for a in n.args], self.params, t, read))  # fmt: skip
+                known[id(n)] = value
+                if id(n) in still:
+                    self._by_lag[key] = value
+            total = total + known[id(body)]
+        return total
 
     def _read(self, t: int) -> Callable[[str, str, int], Array]:
         m = self.model
@@ -228,6 +257,18 @@ class _Draw:
     def _drawn(self, law: Dist, t: int) -> Array:
         args = dict(zip(law.args, self._values(list(law.args.values()), t)))
         return draw_law(law, args, self.random)
+
+
+def _bound(node: Node) -> set[int]:
+    """Of the term of a sum over the past, the nodes that depend on its index."""
+    (name,), found = node.attrs, set()
+    for n in expr.walk(list(node.args)):
+        own = (n.op == "bound" and n.attrs == (name,)) or (n.op == "ref" and n.attrs[2] == name)
+        if own or any(id(a) in found for a in n.args):
+            found.add(id(n))
+    if not found:  # the same term for each k
+        found.add(id(node.args[0]))
+    return found
 
 
 def draw_law(law: Dist, args: Mapping[str, Array], random: np.random.Generator) -> Array:

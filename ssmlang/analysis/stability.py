@@ -12,6 +12,7 @@ from ssmlang.analysis.stability_analysis import Analysis, analyse
 from ssmlang.analysis.stability_claims import Claims
 from ssmlang.analysis.stability_constant import analyse_constant
 from ssmlang.analysis.stability_domain import Domain
+from ssmlang.model.linear import LinearForm
 from ssmlang.model.model import State
 
 Claim = tuple[str, tuple[str, ...], int]
@@ -62,6 +63,34 @@ def _of_chains(
 
 
 def _of_numbers(context: Context, wanted: Sequence[Claim]) -> list[Finding]:
+    whole, wanted = _of_whole_past(context, wanted)
+    return whole + _of_recursions(context, wanted)
+
+
+def _of_whole_past(context: Context, wanted: Sequence[Claim]) -> tuple[list[Finding], list[Claim]]:
+    """Of states that read their whole past and nothing else, and what is asserted besides."""
+    if not isinstance(context.form, LinearForm) or not context.form.whole_past:
+        return [], list(wanted)
+    from ssmlang.analysis.whole_past import stable
+
+    found = stable(context)
+    answers, left = [], []
+    for text, arguments, line in wanted:
+        own = [f for a in arguments for n, f in found.items() if n == a or n.startswith(f"{a}[")]
+        if not own or not text.startswith("stable") or any(a.split("[")[0] not in {n.split("[")[0] for n in found}
+                                                           for a in arguments):  # fmt: skip
+            left.append((text, arguments, line))
+            continue
+        f = next((f for v in ("refuted", "unknown") for f in own if f.verdict == v), own[0])
+        answers.append(replace(f, property=text, line=line, asserted=True,
+                               code="E611" if f.verdict == "refuted" else None,
+                               headline=f"`{text}` does not hold", label="its variance grows"))  # fmt: skip
+    spoken = {a for text, arguments, _ in wanted for a in arguments}
+    unasked = [f for n, f in found.items() if n not in spoken and n.split("[")[0] not in spoken]
+    return [*answers, *unasked], left
+
+
+def _of_recursions(context: Context, wanted: Sequence[Claim]) -> list[Finding]:
     found = _analysis(context)
     if isinstance(found, str):
         return [Finding(text, "unknown", found, line, asserted=True) for text, _, line in wanted]

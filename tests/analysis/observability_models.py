@@ -227,7 +227,7 @@ CASES = {
     ),
     "the whole past": Case(
         f"{S}state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(sum(0.5^k * x[t-k] for k in 1..t), s1)\n"
-        "y[t] ~ Normal(x[t], s_obs)\n", "unknown", ("whole past",), 0,
+        "y[t] ~ Normal(x[t], s_obs)\n", "proved", ("from y of its own row",), 0,
     ),
     "a lag that the first rows lack": Case(
         f"{S}state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(sum(0.2 * x[t-k] for k in 1..min(3, t)), s1)\n"

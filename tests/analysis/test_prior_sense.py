@@ -129,7 +129,7 @@ def test_inputs_come_with_the_data() -> None:
 
 def test_what_cannot_be_drawn_is_unknown() -> None:
     text = "param s ~ HalfNormal(1)\nstate x\nobs y\ninit x ~ Normal(0, 1)\n" + (
-        "x[t] ~ Normal(sum(0.3^k * x[t-k] for k in 1..t), s)\ny[t] ~ Normal(x[t], 1)\n"
+        "x[t] ~ Normal(sum(sum(0.3^(j * k) * x[t-j] for j in 1..t) for k in 1..t), s)\ny[t] ~ Normal(x[t], 1)\n"
     )
     [f] = findings(text)
     assert f.verdict == "unknown" and "whole past" in f.reason

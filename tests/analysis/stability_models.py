@@ -366,6 +366,7 @@ CASES: dict[str, Case] = {
         one("0.5 * cos(t) * x[t-1]", "", "stable(x)"), "stable(x)", "unknown", ("changes with the row",),
     ),
     "a sum over the whole past": Case(
-        one("sum(0.1 / k * x[t-k] for k in 1..t)", "", "stable(x)"), "stable(x)", "unknown", ("whole past",),
+        one("sum(0.1 / k * x[t-k] for k in 1..t)", "", "stable(x)"), "stable(x)", "unknown",
+        ("neither geometric nor those of fractional differencing",),
     ),
 }  # fmt: skip

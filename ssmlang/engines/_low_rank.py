@@ -28,6 +28,7 @@ from jaxtyping import Array, Float
 
 from ssmlang.engines._evidence import averaged, axes_seen, counted_alone
 from ssmlang.engines._linearise import Affine, value_and_jacobian
+from ssmlang.engines._on_average import on_average, sides_of
 from ssmlang.engines.nonlinear import Estimated, Nonlinear
 
 
@@ -143,6 +144,18 @@ def filtered(program: Nonlinear, y: Float[Array, "T m"], rank: int) -> Estimated
         )  # fmt: skip
 
     found: Estimated = _passed(program, y, rank, told)
+    return found
+
+
+def observed_on_average(program: Nonlinear, y: Float[Array, "T m"], rank: int) -> Float[Array, "T q"]:
+    """`Nonlinear.observed`'s mean one row ahead, over what observations see of the law."""
+    nothing = jnp.full(program.facts.m, jnp.nan)
+
+    def told(t: Array, ahead: LowRank, after: LowRank, term: Array) -> Array:
+        H = value_and_jacobian(lambda s: program.emission(t, s, nothing).mean, ahead.m)[1]
+        return on_average(lambda s: program.observed(t, s).mean, ahead.m, sides_of(ahead.times, H))
+
+    found: Array = _passed(program, y, rank, told)
     return found
 
 

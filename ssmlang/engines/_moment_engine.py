@@ -13,9 +13,10 @@ from jaxtyping import Array, Float, Int, Key
 
 from ssmlang.engines import _moment_filter as forward
 from ssmlang.engines import _moment_smooth as backward
-from ssmlang.engines._linearise import Linearisation
+from ssmlang.engines._linearise import Linearisation, Sigma, Taylor
 from ssmlang.engines._moment_factor import FactorRows
 from ssmlang.engines._moment_rows import Rows
+from ssmlang.engines._sigma_points import Unscented
 from ssmlang.engines.base import EngineBase
 from ssmlang.engines.nonlinear import Estimated, Facts, Law, Nonlinear
 from ssmlang.engines.requirements import Requirements
@@ -64,6 +65,13 @@ class MomentEngine(EngineBase):
         """Filtered and one-step-ahead moments of each row."""
         rows = self._rows(program)
         return forward.estimated(rows, forward.passed(rows, self._update(rows), y))
+
+    def observed_on_average(self, program: Nonlinear, y: Float[Array, "T m"]) -> Float[Array, "T q"]:
+        """`Nonlinear.observed`'s mean one row ahead, over the law of the memory whatever the way of linearising."""
+        rows = self._rows(program)
+        ahead = forward.passed(rows, self._update(rows), y).ahead
+        over = Rows(program, Sigma(Unscented())) if isinstance(self.way, Taylor) else rows
+        return jax.vmap(lambda t, law: forward.observed(over, t, law, noise=False).mean)(jnp.arange(len(y)), ahead)
 
     def begin(self, program: Nonlinear, key: None = None, probe: Probe | None = None) -> Law:
         """Row 0 before its observations, as `step` takes it."""

@@ -27,6 +27,7 @@ from jaxtyping import Array, Float, Int
 
 from ssmlang.engines._evidence import averaged, axes_seen, counted_alone
 from ssmlang.engines._linearise import Affine
+from ssmlang.engines._on_average import on_average, sides_of
 from ssmlang.engines.base import EngineBase, register
 from ssmlang.engines.nonlinear import Estimated, Facts, Law, Nonlinear
 from ssmlang.engines.requirements import Requirements
@@ -89,6 +90,22 @@ class DualEKF(EngineBase):
 
         start = split.unstuck(split.start(), jax.random.key(self.seed), program, jnp.arange(min(len(y), PROBED)))
         found: Estimated = jax.lax.scan(body, (start, split.still), (jnp.arange(len(y)), y))[1]
+        return found
+
+    def observed_on_average(self, program: Nonlinear, y: Float[Array, "T m"]) -> Float[Array, "T q"]:
+        """`Nonlinear.observed`'s mean one row ahead, over the joint law of states and parameters."""
+        split, nothing = _Split.of(program), jnp.full(program.facts.m, jnp.nan)
+
+        def body(carried: tuple[_Carried, Array], row: tuple[Array, Array]) -> tuple[Any, Array]:
+            (ahead, Q), (t, y) = carried, row
+            seen = split.slopes(lambda s: program.emission(t, s, nothing).mean, ahead)
+            sides = sides_of(lambda V: split.times(ahead, V), split.joined(*(J.T for J in seen)).T)
+            found = on_average(lambda s: program.observed(t, s).mean, split.joined(ahead.x, ahead.w), sides)
+            after = self._updated(split, ahead, Q, t, y)[0]
+            return split.moved(after, t + 1, static=self.derivative == "static"), found
+
+        start = split.unstuck(split.start(), jax.random.key(self.seed), program, jnp.arange(min(len(y), PROBED)))
+        found: Array = jax.lax.scan(body, (start, split.still), (jnp.arange(len(y)), y))[1]
         return found
 
     def _row(self, split: _Split, ahead: _Carried, Q: Array, t: Array, y: Array, full: bool
@@ -192,6 +209,12 @@ class _Split:
         back = np.argsort(np.concatenate([self.own, self.shared]))
         return jnp.concatenate([x, w])[back]
 
+    def times(self, law: _Carried, V: Float[Array, "N k"]) -> Float[Array, "N k"]:
+        """The joint covariance of states and parameters by V."""
+        Vx, Vw = V[self.own], V[self.shared]
+        PV = law.P @ (law.D.T @ Vx + Vw)
+        return self.joined(law.Pi @ Vx + law.D @ PV, PV)
+
     def slopes(self, f: Callable[[Array], Array], at: _Carried) -> tuple[Array, Array]:
         """Derivatives of a function of the memory in the states and in the parameters."""
         out = jax.eval_shape(f, self.joined(at.x, at.w)).shape[0]
@@ -204,10 +227,8 @@ class _Split:
         emission at its mean, S the covariance of the statistic, a unit where it is missing. Of the axes of the law
         after the row those alone that the statistic sees."""
         facts, program = self.program.facts, self.program
-        H, own = slopes
-        DPC = ahead.D @ (ahead.P @ (H @ ahead.D + own).T)
-        seen_by = [ahead.Pi @ H.T + DPC, ahead.P @ (H @ ahead.D + own).T]
-        PA, A = self.joined(*seen_by), self.joined(H.T, own.T).T
+        A = self.joined(*(J.T for J in slopes)).T
+        PA = self.times(ahead, A.T)
         there = ~jnp.isnan(z)
         e = jnp.where(there, z - law.mean, 0.0)
         m = self.joined(ahead.x, ahead.w)

@@ -72,6 +72,12 @@ class EKF(MomentEngine):
             return low_rank.filtered(self._fitting(program), y, self.rank)
         return super().filter(program, y)
 
+    def observed_on_average(self, program: Nonlinear, y: Float[Array, "T m"]) -> Float[Array, "T q"]:
+        """`Nonlinear.observed`'s mean one row ahead, over the law of the memory."""
+        if self.rank is not None:
+            return low_rank.observed_on_average(self._fitting(program), y, self.rank)
+        return super().observed_on_average(program, y)
+
     def smooth(self, program: Nonlinear, y: Float[Array, "T m"]) -> Estimated:
         """Moments of each row given all of y. TypeError with a low rank, which has no smoother."""
         if self.rank is not None:

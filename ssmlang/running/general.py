@@ -209,7 +209,11 @@ class GeneralExecution(PerSeries):
                 whole = program if whole.__class__ is program.__class__ else replace(whole, program=program)
                 engine: Any = self.engine.for_data(setting.known)
                 keys = [jax.random.wrap_key_data(series["draw"]["key"])] if self.engine.requires.random else []
-                return engine.filter(whole, y, *keys).observed_mean.reshape(steps, 2, m)  # type: ignore[no-any-return]
+                if hasattr(engine, "observed_on_average"):  # its own moments are those at a point
+                    mean = engine.observed_on_average(whole, y)
+                else:
+                    mean = engine.filter(whole, y, *keys).observed_mean
+                return mean.reshape(steps, 2, m)  # type: ignore[no-any-return]
 
             self._compiled[key] = jax.jit(found)
         return self._compiled[key]

@@ -22,8 +22,6 @@ from ssmlang.running.execution import floats
 if TYPE_CHECKING:
     from ssmlang.compiled import Model
 
-AT_THE_MEAN = ("ekf", "iekf", "dual_ekf")
-"""Engines that know the law of an observation one step ahead by its mean and variance alone."""
 LEAST = 1e-15
 """A probability closer to zero or one than rounding tells counts as this far from it."""
 
@@ -45,7 +43,7 @@ def quantile_residuals(
     normal = moments and all(e.law is None or e.law.name in ("Normal", "MvNormal")
                              for e in model.spec.equations if e.role == "emission")  # fmt: skip
     said = "by the mean and covariance one step ahead"
-    if normal or execution.engine.name in AT_THE_MEAN:
+    if normal:
         own = plain.standardized
     else:
         series = execution.seeded(ready.series, seed, number)

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import ssmlang
-from ssmlang.engines import Particle
+from ssmlang.engines import EKF, Particle
 
 STEPS = 300
 COUNTS = (
@@ -29,6 +29,7 @@ REGIMES = (
 @pytest.mark.parametrize(
     ("text", "params", "wrong", "engine"),
     [(COUNTS, {"r": 0.2}, {"r": 0.01}, Particle(particles=300)), (COUNTS, {"r": 0.2}, {"r": 0.01}, "ukf"),
+     (COUNTS, {"r": 0.2}, {"r": 0.01}, "iekf"),
      (CHAIN, {"m": [2.0, 9.0]}, {"m": [6.0, 9.0]}, "discrete"), (REGIMES, {"q": 1.5}, {"q": 0.05}, "imm")],
 )  # fmt: skip
 def test_they_are_standard_normal_draws(text: str, params: dict, wrong: dict, engine: object) -> None:
@@ -45,6 +46,26 @@ def test_they_are_standard_normal_draws(text: str, params: dict, wrong: dict, en
     assert diagnosis.residuals.attrs["standardized"].startswith("quantile")
     assert "noise_mean" not in diagnosis.residuals
     assert not model.diagnose({name: values}, wrong, engine=engine, seed=3).ok
+
+
+LEARNT = "augment param w[3] ~ Normal(0, 1) walk 0.01\ninput u[3]\nobs n\nn[t] ~ Bernoulli(logits = dot(w, u[t]))\n"
+
+
+def test_engines_that_linearise_at_a_point_average_over_the_law_of_the_state() -> None:
+    """Where states do not move by themselves a low rank that is all of it, and two filters, are the one filter."""
+    model, rng = ssmlang.compile(LEARNT), np.random.default_rng(0)
+    u = rng.normal(size=(200, 3))
+    n = 1.0 * (rng.uniform(size=200) < 1 / (1 + np.exp(-u @ [1.0, -1.0, 0.5])))
+    n[5] = np.nan
+    of = lambda e: model.residuals({"n": n, "u": u}, {}, engine=e, seed=3)["standardized"].values[:, 0]
+    found = of("ekf")
+    assert np.flatnonzero(np.isnan(found)).tolist() == [5]
+    assert stats.kstest(found[~np.isnan(found)], "norm").pvalue > 0.05
+    # Row 0 by hand: logits of variance u'u about 0 are even, so the probability of a one is a half on average.
+    u0 = np.random.default_rng([3, 0]).uniform(size=(200, 1))[0, 0]
+    np.testing.assert_allclose(found[0], stats.norm.ppf(0.5 * (n[0] + u0)), atol=1e-9)
+    for engine in (EKF(covariance="low_rank", rank=3), "dual_ekf"):
+        np.testing.assert_allclose(of(engine), found, atol=1e-9)
 
 
 def test_a_chain_of_one_count_by_hand() -> None:

@@ -136,7 +136,7 @@ def _independent(cov: Float[Array, "i i"], seen: Bool[Array, " i"], bound: Float
     def column(j: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         root, used = carry
         pivot = cov[j, j] - jnp.sum(root[j] ** 2)
-        take = seen[j] & (pivot > bound[j])
+        take = seen[j] & ~(pivot <= bound[j])  # what is no number stays, to be seen in the result
         below = (cov[:, j] - root @ root[j]) / jnp.sqrt(jnp.where(take, pivot, 1.0))
         below = jnp.where(take & (jnp.arange(len(cov)) >= j), below, 0.0)
         return root.at[:, j].set(below), used.at[j].set(take)

@@ -152,7 +152,9 @@ def innovations(
     scale = jnp.abs(jnp.where(seen, z, 0.0)) + jnp.abs(of.mean) + jnp.sqrt(size)
     close = float(np.sqrt(ZERO * (N + 1) * float(jnp.finfo(S.dtype).eps)))
     against = seen & zero & (jnp.abs(jax.lax.stop_gradient(e)) > close * jax.lax.stop_gradient(scale))
-    return X, e, w, jnp.where(jnp.any(against), -jnp.inf, term)
+    # A pivot that is no number is not above its bound: without this such a row would count as one that was not seen.
+    lost = seen & jnp.isnan(of.mean + size)
+    return X, e, w, jnp.where(jnp.any(lost), jnp.nan, jnp.where(jnp.any(against), -jnp.inf, term))
 
 
 def standard(variance: Array) -> Array:

@@ -1,0 +1,41 @@
+"""A coefficient that cannot be computed is an error that names the row, in every engine."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ssmlang
+from ssmlang.engines import Particle
+from ssmlang.language.diagnostics import SsmError
+
+ENGINES = ["kalman", "square_root", "parallel", "batch", "wiener_hopf", "growing", "banded", "dual", "ekf", "iekf",
+           "ukf", "cubature", "gauss_hermite", "ipls", "laplace", "importance", Particle(particles=64)]  # fmt: skip
+
+
+def program(coefficient: str) -> ssmlang.CompiledModel:
+    return ssmlang.compile(
+        f"model m\nparam a ~ Normal(0, 1)\nstate x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal({coefficient}, 1)\n"
+        "y[t] ~ Normal(x[t], 1)\n"
+    )
+
+
+ALWAYS, LATER = "sqrt(a) * x[t-1]", "(if t > 2 then sqrt(a) else 1) * x[t-1]"
+
+
+@pytest.mark.parametrize(("coefficient", "engine"), [*((ALWAYS, e) for e in ENGINES), (LATER, "batch"), (LATER, "ekf")])
+def test_a_root_of_a_negative_number(coefficient, engine):
+    model = program(coefficient)
+    assert np.isfinite(model.log_likelihood({"y": np.arange(5.0)}, {"a": 1.0}, engine=engine))
+    with pytest.raises(SsmError) as caught:
+        model.log_likelihood({"y": np.arange(5.0)}, {"a": -1.0}, engine=engine)
+    assert caught.value.diagnostics[0].code == "E721"
+
+
+@pytest.mark.parametrize("engine", ["ekf", "iekf"])
+def test_a_derivative_that_does_not_exist(engine):
+    """At the prior's mean 0 the map is 0 / 0; before, the likelihood was that of row 0 alone."""
+    model = program("sin(x[t-1]) / x[t-1] * a")
+    with pytest.raises(SsmError) as caught:
+        model.log_likelihood({"y": np.arange(5.0)}, {"a": 1.0}, engine=engine)
+    assert caught.value.diagnostics[0].code == "E721"

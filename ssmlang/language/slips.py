@@ -60,6 +60,7 @@ SAME_WORDS = frozenset({
 })  # fmt: skip
 """Those of them that mean the same as the word here, whatever follows."""
 
+BOUNDS = ("<", "<=", ">", ">=")
 _LAW = re.compile(r"=[ \t]*([^\W\d]\w*)[ \t]*\(")
 _NUMBER = re.compile(r"~[ \t]*-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?[ \t]*")
 _PAPER_SIGNS = {
@@ -167,6 +168,15 @@ def wrong_relation(found: Found) -> Slip | None:
     if text == "=" and word in ("param", "augment"):
         help_ = "a fixed number is `const a = 3`, a derived one `let a = ...`"
         return Slip("E107", "a parameter has a prior, `~`, and no value", "", help=help_, replacement=meant, safe=True)
+    if text.strip() in BOUNDS and word in ("param", "augment") and "IN" in accepts:
+        bound = re.match(r"(<|>)=?[ \t]*(-?[0-9]+(?:\.[0-9]+)?)(?![\w.])", found.after)
+        if bound is None:
+            return Slip("E106", "what a parameter may be is an interval", "", help="write `in (0, inf)`")
+        interval = f"in ({bound[2]}, inf)" if bound[1] == ">" else f"in (-inf, {bound[2]})"
+        span = Span(found.span.source, found.span.start, found.span.start + bound.end())
+        strict = "=" not in bound[0]
+        return Slip("E106", "what a parameter may be is an interval", "", span=span, help=f"write `{interval}`",
+                    replacement=interval, safe=strict)  # fmt: skip
     if text == "=" and word == "noise":
         help_ = "a derived series is `let a[t] = ...`"
         return Slip("E107", "a noise has a law, `~`", "", help=help_, replacement=meant, safe=True)

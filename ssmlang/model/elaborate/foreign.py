@@ -12,7 +12,7 @@ _LAWS = {
     "MvNormal": "multivariatenormal multi_normal multinormal mvn dmnorm mvgaussian multi_normal_cholesky",
     "StudentT": "t dt student_t studentst", "LKJCholesky": "lkj lkj_corr lkj_corr_cholesky lkjcholeskycov lkjcorr",
     "NegativeBinomial": "neg_binomial neg_binomial_2 negativebinomial2 negbin dnbinom dnegbin",
-    "Gamma": "dgamma", "Beta": "dbeta", "Uniform": "dunif unif flat", "Poisson": "dpois pois",
+    "Gamma": "dgamma", "Beta": "dbeta", "Uniform": "dunif unif", "Poisson": "dpois pois",
     "Binomial": "dbinom binom", "Bernoulli": "dbern bern bernoulli_logit", "Categorical": "dcat discrete",
     "Exponential": "dexp expon", "Dirichlet": "ddirch ddirichlet", "LogNormal": "dlnorm lognorm log_normal",
     "Cauchy": "dcauchy", "HalfCauchy": "half_cauchy dhalfcauchy", "VonMises": "dvonmises vonmisesfisher",

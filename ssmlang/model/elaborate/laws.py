@@ -20,6 +20,7 @@ from ssmlang.model.model import Dist
 if TYPE_CHECKING:
     from ssmlang.model.elaborate.expressions import Context, Expressions
 
+FLAT = ("flat", "improperuniform", "improper", "uninformative", "noninformative")
 SPECIAL = ("Diffuse", "Stationary")
 
 
@@ -44,6 +45,10 @@ def law(elaborator: Expressions, e: syn.Expr, context: Context) -> Law:
     """Read a distribution call: the arguments by name, checked."""
     scope = elaborator.scope
     if not (isinstance(e, syn.Call) and isinstance(e.function, syn.Name)):
+        if isinstance(e, syn.Name) and e.id in (*SPECIAL, *DISTRIBUTIONS) and e.id not in scope.symbols:
+            usage = f"`{e.id}()`" if e.id in SPECIAL else _usage(DISTRIBUTIONS[e.id]).removeprefix("write ")
+            raise scope.error("E213", f"`{e.id}` is a law, and wants its brackets", e.span, "the name alone",
+                              help=f"write {usage}")  # fmt: skip
         exact = "a fixed number is `const a = 3`" if context.mode == "prior" else "or `=` for an exact equation"
         raise scope.error(
             "E213",
@@ -61,6 +66,8 @@ def law(elaborator: Expressions, e: syn.Expr, context: Context) -> Law:
         close = suggest(name, [*DISTRIBUTIONS, *(SPECIAL if context.mode == "init" else ())])
         if known is not None:
             hint = f"it is {_usage(DISTRIBUTIONS[known[0]]).removeprefix('write ')} here{known[1]}"
+        elif context.mode == "prior" and name.lower() in FLAT:
+            hint = "a parameter without a prior is flat, for maximum likelihood: leave the `~` out"
         else:
             hint = f"did you mean `{close}`?" if close else ""
         raise scope.error(

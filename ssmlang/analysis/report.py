@@ -12,6 +12,7 @@ from ssmlang.analysis.choice import Task
 from ssmlang.analysis.findings import Finding, Outcome
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.source import Source
+from ssmlang.language.wrapping import columns, wrapped
 from ssmlang.model.blocks import described
 from ssmlang.model.linear import LinearForm
 from ssmlang.model.model import Model
@@ -64,18 +65,18 @@ class Report:
 
     @property
     def body(self) -> str:
-        """The report as text, without the diagnostics."""
+        """The report as text, without the diagnostics; on a terminal in its width."""
         width = min(max((len(f.property) for f in self.findings), default=0), 30)
         rows = [line for f in self.findings for line in _lines(f, width)]
         parts = [f"model {self.model}", *(f"  {fact}" for fact in self.facts), "checks", *rows, str(self.advice)]
-        return "\n".join(parts)
+        return wrapped("\n".join(parts), columns())
 
     def __str__(self) -> str:
         if not self.diagnostics:
             return self.body
         from ssmlang.language.render import render_text
 
-        return "\n".join([self.body, render_text(self.diagnostics)])
+        return "\n".join([self.body, render_text(self.diagnostics, width=columns())])
 
     __repr__ = __str__
 
@@ -168,7 +169,8 @@ def _facts(model: Model) -> list[str]:
             facts.append(f"{entries} {noun}{'s' if entries != 1 else ''}: {names}")
     orders = {s.name: s.order for s in model.states.values() if s.order != 1}
     for name, order in orders.items():
-        facts.append(f"{name} reads {'its whole past' if order is None else f'{order} of its own rows'}")
+        reads = {None: "its whole past", 0: "none of its own rows"}.get(order, f"{order} of its own rows")
+        facts.append(f"{name} reads {reads}")
     return facts
 
 

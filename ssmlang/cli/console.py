@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from ssmlang.language.diagnostics import Diagnostic
+from ssmlang.language.wrapping import columns
 
 
 def wants_color(stream: TextIO) -> bool:
@@ -28,7 +29,7 @@ def show_diagnostics(diagnostics: Sequence[Diagnostic], form: str = "text", *, f
         print(render_github(diagnostics))
         return
     stream = sys.stderr if failed else sys.stdout
-    print(render_text(diagnostics, color=wants_color(stream)), file=stream)
+    print(render_text(diagnostics, wants_color(stream), columns(stream)), file=stream)
 
 
 def count(number: int, noun: str) -> str:

@@ -17,8 +17,10 @@ MAX_SHOWN = 20
 _COLORS: dict[str, str] = {"error": "1;31", "warning": "1;33", "note": "1;36", "bold": "1", "blue": "1;34"}
 
 
-def render_text(diagnostics: Iterable[Diagnostic], color: bool = False) -> str:
+def render_text(diagnostics: Iterable[Diagnostic], color: bool = False, width: int | None = None) -> str:
     """All diagnostics in the one form for people, at most 20 of them and then a count of the rest.
+
+    `width`: columns in which sentences are broken; None leaves each on its line.
 
     ```
     error[E101]: ...
@@ -30,13 +32,13 @@ def render_text(diagnostics: Iterable[Diagnostic], color: bool = False) -> str:
     ```
     """
     found = list(diagnostics)
-    shown = [_one(diagnostic, color) for diagnostic in found[:MAX_SHOWN]]
+    shown = [_one(diagnostic, color, width) for diagnostic in found[:MAX_SHOWN]]
     if len(found) > MAX_SHOWN:
         shown.append(f"... and {_count(found[MAX_SHOWN:])} more")
     return "\n\n".join(shown)
 
 
-def _one(diagnostic: Diagnostic, color: bool) -> str:
+def _one(diagnostic: Diagnostic, color: bool, columns: int | None) -> str:
     def paint(text: str, how: str) -> str:
         return f"\x1b[{_COLORS[how]}m{text}\x1b[0m" if color and text else text
 
@@ -64,6 +66,9 @@ def _one(diagnostic: Diagnostic, color: bool) -> str:
     for word, texts in (("why", diagnostic.why), ("help", diagnostic.help)):
         for text in texts:
             first, *more = clean(text, keep_newlines=True).split("\n")
+            if columns is not None and not more and len(first) + width + 5 + len(word) > columns:
+                room = columns - width - 5 - len(word)
+                first, *more = textwrap.wrap(first, room, break_long_words=False, break_on_hyphens=False)
             lines.append(" " * width + " " + paint("=", "blue") + f" {word}: {first}")
             lines.extend(" " * (width + 5 + len(word)) + line for line in more)
     return "\n".join(lines)

@@ -242,7 +242,9 @@ class Expressions(LoopMixin, SeriesMixin, IndexMixin, ABC):
                     "`t` has no value here",
                     e.span,
                     "there is no row",
-                    help="only equations and series have a row",
+                    help=f"write `let {c.plain}[t] = ...`, and `{c.plain}[t]` where it is read"
+                    if c.plain and self.scope.symbols[c.plain].sort == "let"
+                    else "only equations and series have a row",
                 )
             now = expr.time(e.span)
             return Val(expr.sub(now, expr.const(c.shift)) if c.shift else now)

@@ -94,7 +94,8 @@ class Nuts:
             return init(info, rng_key=own, model_args=(data,), **options)
 
         self._begin, self._init = begin, quickly_compiled(begin)
-        self._gradient = jax.jit(lambda z, data: jax.value_and_grad(self._energy(data))(z))
+        # Asked a few dozen times, for starting points: to compile it well would cost as much as the sampler itself.
+        self._gradient = quickly_compiled(lambda z, data: jax.value_and_grad(self._energy(data))(z))
         self._candidates = candidates(priors, CANDIDATES * chains)
         self._blocks: dict[Any, Any] = {}
 

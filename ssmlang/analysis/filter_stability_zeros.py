@@ -20,7 +20,7 @@ import numpy as np
 
 from ssmlang.analysis.filter_stability_riccati import Plant, of_unity
 
-GRID = 721
+GRID = 361
 ZERO = 1e-10
 """A singular value below this, relative to the largest, is zero."""
 APART = 1e-3
@@ -41,7 +41,11 @@ class Silence:
 def silent(plant: Plant) -> list[Silence]:
     """The frequencies without power, each once; roots of one are found exactly."""
     angles = np.linspace(0, pi, GRID)
-    sizes = np.array([_smallest(plant, a) for a in angles])
+    rows = np.stack([_scaled(plant, a) for a in angles])
+    if rows.shape[1] > rows.shape[2]:
+        return []
+    each = np.linalg.svd(rows, compute_uv=False)
+    sizes = each[:, -1] / each[:, 0]
     if sizes.max() < APART:
         return []
     low = [k for k in range(GRID) if all(sizes[k] <= sizes[j] for j in (k - 1, k + 1) if 0 <= j < GRID)]
@@ -73,10 +77,7 @@ def _scaled(plant: Plant, angle: float) -> np.ndarray:
 
 
 def _smallest(plant: Plant, angle: float) -> float:
-    rows = _scaled(plant, angle)
-    if rows.shape[0] > rows.shape[1]:
-        return 0.0
-    sizes = np.linalg.svd(rows, compute_uv=False)
+    sizes = np.linalg.svd(_scaled(plant, angle), compute_uv=False)
     return float(sizes[-1] / sizes[0])
 
 

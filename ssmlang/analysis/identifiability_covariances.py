@@ -28,8 +28,12 @@ STEP = 1e-4
 """Size of the differences, relative to the coordinates' own sizes."""
 ZERO = 1e-4
 """What is smaller than this, relative to the largest, is not counted on."""
+ROUNDING = 1e-8
+"""Changes of a covariance that are smaller than this, relative to the largest covariance, are rounding."""
 POINTS = 2
-MOST_COORDINATES, MOST_NOISES, MOST_SEEN = 40, 600, 400
+MOST_UNSEEN, MOST_NOISES, MOST_SEEN = 40, 600, 400
+MOST_ROWS = 12
+"""More rows say no more than these of all but very slow states, and cost their square."""
 
 
 class Covariances:
@@ -42,17 +46,17 @@ class Covariances:
         self.path, self.steps = path, steps + path.memory
         self.beside = coordinates(model, sorted(path.read - path.followed))
         self.coords = [*path.coords, *self.beside]
-        if len(self.coords) > MOST_COORDINATES:
-            raise Unsupported(f"{len(self.coords)} parameters are more than this check takes ({MOST_COORDINATES})")
         self.sizes = dict(self._sources())
         if not self.sizes:
             raise Unsupported("no noise moves the states")
         each, before = sum(self.sizes.values()), path.memory + 1
-        self.shaken = min(self.steps, MOST_NOISES // each - before)
+        self.shaken = min(self.steps, MOST_NOISES // each - before, MOST_ROWS)
         """Rows whose covariances are looked at"""
         if self.shaken < 2:
             raise Unsupported(f"{each} noises in a row are more than this check takes")
         self.noises = each * (self.shaken + before)
+        self.nodes: dict[int, Node] = {}
+        """By transition a draw of its law near its middle"""
 
     def _sources(self) -> Iterator[tuple[str, int]]:
         """What moves the states, by name, with how many numbers it has in a row."""
@@ -84,19 +88,31 @@ class Covariances:
         free = len(path.first_values)
         own = np.array([max(abs(float(values[c.parameter].reshape(-1)[c.entry])), 0.1) for c in self.coords])
         sizes = np.concatenate([own, np.ones(free)])
-        known = path._slopes(Reals(), values, np.random.default_rng(seed), self.steps)
         on_path, count = len(path.coords), len(self.coords)
+        if self.path.all_told:
+            # No other direction leaves the path as it is, by exact rank.
+            return self._moved(path, values, seed, sizes, np.eye(count + free)[:, on_path:count])
+        known = path._slopes(Reals(), values, np.random.default_rng(seed), self.steps)
         slopes = np.zeros((len(known), count + free))
         slopes[:, :on_path], slopes[:, count:] = known[:, :on_path], known[:, on_path:]
         unseen = _null(slopes * sizes)
-        changes = []
+        if unseen.shape[1] > MOST_UNSEEN:
+            raise Unsupported(f"{unseen.shape[1]} directions are more than this check takes ({MOST_UNSEEN})")
+        return self._moved(path, values, seed, sizes, unseen)
+
+    def _moved(self, path: Path, values: Mapping[str, Array], seed: int, sizes: Array, unseen: Array
+               ) -> set[Coordinate]:  # fmt: skip
+        """The coordinates that no direction of `unseen` moves without moving a covariance."""
+        changes, largest = [], 0.0
         for direction in unseen.T:
             self.path.budget.check()
             ends = [self._covariances(path, values, seed, sign * STEP * direction * sizes) for sign in (1.0, -1.0)]
             changes.append((ends[0] - ends[1]) / (2 * STEP))
+            largest = max(largest, *(float(np.abs(c).max(initial=0.0)) for c in ends))
         moved = np.stack(changes, axis=1) if changes else np.zeros((0, 0))
         if not np.isfinite(moved).all():
             return set()
+        moved = np.where(np.abs(moved) > ROUNDING * largest, moved, 0.0)
         hidden = unseen @ _null(moved) if changes else unseen
         return {c for i, c in enumerate(self.coords) if np.abs(hidden[i]).max(initial=0.0) < ZERO}
 
@@ -109,7 +125,7 @@ class Covariances:
                   for n, d in along.items()}  # fmt: skip
         floats = dict(path._floats) | {name: d.value for name, d in params.items()}
         rows = _ShakenRows(path, calculus, Expressions(calculus, params, floats), np.random.default_rng(seed),
-                           self.sizes, move[len(self.coords) :])  # fmt: skip
+                           self.sizes, move[len(self.coords) :], self.nodes)  # fmt: skip
         seen, row_of = [np.zeros((0, self.noises))], []
         for t in range(self.shaken):
             for d in rows.observed(t):
@@ -127,8 +143,8 @@ class _ShakenRows(Rows):
     """States row after row at their middles, with their derivatives by the noises."""
 
     def __init__(self, path: Path, calculus: Calculus, expressions: Expressions, random: np.random.Generator,
-                 sizes: Mapping[str, int], shift: Array) -> None:  # fmt: skip
-        self.sizes, self.shift = sizes, shift
+                 sizes: Mapping[str, int], shift: Array, nodes: dict[int, Node]) -> None:  # fmt: skip
+        self.sizes, self.shift, self.nodes = sizes, shift, nodes
         self.places: dict[tuple[str, int], int] = {}
         super().__init__(path, calculus, expressions, random, Reals())
 
@@ -146,7 +162,10 @@ class _ShakenRows(Rows):
     def _node(self, e: Equation, t: int) -> Node:
         if e.law is None:
             return super()._node(e, t)
-        return shaken(e.law, f"law {self.path.steps_of.index(e)}")
+        known = self.nodes.get(id(e))
+        if known is None:
+            known = self.nodes[id(e)] = shaken(e.law, f"law {self.path.steps_of.index(e)}")
+        return known
 
     def _outside(self, sort: str, name: str, row: int) -> tuple[Dual, Array]:
         if sort == "noise" and not self.shaken:

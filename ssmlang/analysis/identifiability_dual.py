@@ -153,6 +153,8 @@ class Expressions:
     floats: Mapping[str, Array]
 
     def __post_init__(self) -> None:
+        self._plans: dict[tuple[int, ...], list[tuple[Node, int, bool]]] = {}
+        self._settled: set[tuple[int, ...]] = set()
         self._fixed: dict[int, tuple[Node, Dual]] = {}
         self._fixed_floats: dict[int, Array] = {}
         self.beside: list[Array] = []
@@ -162,19 +164,36 @@ class Expressions:
         """The values in row t; `read` gives series, `bound` is the index of a sum over the past."""
         here: dict[int, Dual] = {}
         floats: dict[int, Array] = {}
-        moving: dict[int, bool] = {}
-        for node in expr.walk(nodes):
-            moving[id(node)] = node.op in ("time", "ref", "bound", "augment") or any(moving[id(a)] for a in node.args)
-            known = self._fixed.get(id(node))
+        for node, at, moving in self._plan(nodes):
+            known = self._fixed.get(at)
             if known is not None:
-                here[id(node)], floats[id(node)] = known[1], self._fixed_floats[id(node)]
+                here[at], floats[at] = known[1], self._fixed_floats[at]
                 continue
-            floats[id(node)] = self._float(node, [floats[id(a)] for a in node.args], t, read, bound)
-            here[id(node)] = self._one(node, [here[id(a)] for a in node.args], floats, t, read, bound)
-            if not moving[id(node)]:
-                self._fixed[id(node)], self._fixed_floats[id(node)] = (node, here[id(node)]), floats[id(node)]
+            floats[at] = self._float(node, [floats[id(a)] for a in node.args], t, read, bound)
+            here[at] = self._one(node, [here[id(a)] for a in node.args], floats, t, read, bound)
+            if not moving:
+                self._fixed[at], self._fixed_floats[at] = (node, here[at]), floats[at]
         self.beside = [floats[id(n)] for n in nodes]
         return [here[id(n)] for n in nodes]
+
+    def _plan(self, nodes: Sequence[Node]) -> list[tuple[Node, int, bool]]:
+        """The nodes in the order of their arguments, each with its id and whether a row changes it; what rows do not
+        change comes without what it is made of once it is known."""
+        key = tuple(map(id, nodes))
+        found = self._plans.get(key)
+        if found is None:
+            moving: dict[int, bool] = {}
+            found = []
+            for n in expr.walk(nodes):
+                moving[id(n)] = n.op in ("time", "ref", "bound", "augment") or any(moving[id(a)] for a in n.args)
+                found.append((n, id(n), moving[id(n)]))
+            self._plans[key] = found
+        elif key not in self._settled and all(moving or at in self._fixed for _, at, moving in found):
+            used = {id(a) for n, _, moving in found if moving for a in n.args} | set(key)
+            found = [step for step in found if step[2] or step[1] in used]
+            self._plans[key] = found
+            self._settled.add(key)
+        return found
 
     def _float(self, node: Node, args: list[Array], t: int, read: Read | None, bound: int) -> Array:
         if node.value is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -105,6 +106,8 @@ class PrimeField:
     def __init__(self, seed: int) -> None:
         self.random = np.random.default_rng(seed)
         self._exp: dict[int, int] = {0: 1}
+        self._exponents: Array = np.zeros(1, np.int64)
+        self._met = 0
         self._log: dict[int, int] = {1: 0}
         self._angle: dict[int, tuple[int, int]] = {0: (0, 1)}
         self._other: dict[tuple[str, int], tuple[int, int]] = {}
@@ -171,12 +174,33 @@ class PrimeField:
 
     def _one_exp(self, u: int) -> tuple[int, int]:
         if u not in self._exp:
-            rest = lambda v: self._exp.get((u - v) % P)
-            found = next((value * other % P for v, value in self._exp.items() if (other := rest(v))), None)
-            found = found or self._exp_of_part(u)
+            found = self._exp_of_sum(u) or self._exp_of_part(u)
             self._exp[u] = found
             self._log.setdefault(found, u)
         return self._exp[u], self._exp[u]
+
+    def _exp_of_sum(self, u: int) -> int | None:
+        """exp(v) exp(w) for known ones with v + w = u, or exp(v) / exp(w) with v - w = u; the first v that was met."""
+        known = self._known_exponents()
+        hits = np.flatnonzero(np.isin(np.mod(u - known, P), known))
+        if len(hits):
+            v = int(known[hits[0]])
+            return self._exp[v] * self._exp[(u - v) % P] % P
+        hits = np.flatnonzero(np.isin(np.mod(known - u, P), known))
+        if len(hits):
+            v = int(known[hits[0]])
+            return self._exp[v] * pow(self._exp[(v - u) % P], P - 2, P) % P
+        return None
+
+    def _known_exponents(self) -> Array:
+        """The keys of `_exp` in the order in which they came."""
+        count = len(self._exp)
+        if count > len(self._exponents):
+            self._exponents = np.concatenate([self._exponents, np.zeros(count, np.int64)])
+        if count > self._met:
+            self._exponents[self._met : count] = list(islice(self._exp, self._met, None))
+            self._met = count
+        return self._exponents[:count]
 
     def _exp_of_part(self, u: int) -> int:
         """From exp(-u), or anew, with exp(u / 2) and exp(u / 4) known too so that they agree when they are met."""

@@ -40,6 +40,8 @@ class Path:
     budget: Budget
     near: Sequence[Mapping[str, Array]] = ()
     """Plausible settings, such as draws from the prior: on which piece of the model the path lies."""
+    all_told: bool = False
+    """Set by `unseen`: whether the path tells all coordinates and first values at almost every point."""
     _floats: dict[str, Array] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -58,6 +60,7 @@ class Path:
         usual = plausible(model, 5) | {p.name: np.full(p.shape, 0.7) for p in self.augmented}
         self.pieces = [*(dict(v) for v in self.near), usual]
         self._floats = self.pieces[0]
+        self._blind = -1
 
     def _middle(self, e: Equation) -> Node:
         law = e.law
@@ -143,6 +146,7 @@ class Path:
                 values, null = self.at(steps, 1)
                 if best is None or null.shape[1] < best[2].shape[1]:
                     best, best_piece = (steps, values, null), piece
+                    self.all_told = self._blind == 0
                 if not null.shape[1] or steps >= last:
                     break
                 steps = min(2 * steps, last)
@@ -161,6 +165,7 @@ class Path:
             except NoRoot:
                 continue
             null = null_space(jac)
+            self._blind = null.shape[1]
             own = null[: len(self.coords)]
             return values, own[:, own.any(axis=0)]
         raise Unsupported("no random point has the square roots that the model takes")
@@ -215,6 +220,8 @@ class Rows:
         self.known: dict[tuple[str, int], tuple[Dual, Array]] = {}
         self.outside: dict[tuple[str, str, int], tuple[Dual, Array]] = {}
         self.shaken = False
+        self._reads: dict[int, tuple[Node, frozenset[str]]] = {}
+        """By expression the states of its own row that it reads"""
         self._first()
 
     def _first(self) -> None:
@@ -330,6 +337,15 @@ class Rows:
                 self.shaken = False
         return found
 
+    def _same_row(self, node: Node) -> frozenset[str]:
+        """The states of its own row that an expression reads."""
+        known = self._reads.get(id(node))
+        if known is None:
+            read = expr.references([node])
+            known = node, frozenset(n for s, n, lag in read if s == "state" and lag == 0)
+            self._reads[id(node)] = known
+        return known[1]
+
     def _node(self, e: Equation, t: int) -> Node:
         """What a transition gives in a row."""
         return self.path.middles[id(e)]
@@ -354,7 +370,7 @@ class Rows:
             for e in waiting:
                 node = self._node(e, t)
                 pending = {x.name for o in waiting if o is not e for x in o.targets}
-                if any(s == "state" and lag == 0 and n in pending for s, n, lag in expr.references([node])):
+                if pending and any(n in pending for n in self._same_row(node)):
                     later.append(e)
                     continue
                 [value] = self.expressions([node], t, self._read(t))

@@ -91,6 +91,11 @@ def _of_whole_past(context: Context, wanted: Sequence[Claim]) -> tuple[list[Find
 
 
 def _of_recursions(context: Context, wanted: Sequence[Claim]) -> list[Finding]:
+    if not wanted and not isinstance(context.form, LinearForm):
+        from ssmlang.analysis.stability_skeleton import nothing_linear
+
+        if nothing_linear(context.model):
+            return []
     found = _analysis(context)
     if isinstance(found, str):
         return [Finding(text, "unknown", found, line, asserted=True) for text, _, line in wanted]

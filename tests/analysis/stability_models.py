@@ -367,6 +367,6 @@ CASES: dict[str, Case] = {
     ),
     "a sum over the whole past": Case(
         one("sum(0.1 / k * x[t-k] for k in 1..t)", "", "stable(x)"), "stable(x)", "unknown",
-        ("neither geometric nor those of fractional differencing",),
+        ("not those of a known form from the first on",),
     ),
 }  # fmt: skip

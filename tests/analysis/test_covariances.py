@@ -46,6 +46,16 @@ CASES = {
         "z[t] ~ Normal(z[t-1], b)\ny[t] ~ Poisson(exp(x[t]))\n",
         {"a"}, {"b"},
     ),
+    "many parameters on the path, and one scale": (
+        "param W[6, 6] ~ Normal(0, 0.5)\nparam V[6], b[6] ~ Normal(0, 1)\nparam a, r ~ HalfNormal(0.5)\ninput u\n"
+        "state x[6]\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(tanh(W @ x[t-1] + b * u[t]), a)\ny[t] ~ Normal(dot(V, x[t]), r)\n",
+        {"W", "V", "b", "a", "r"}, set(),
+    ),
+    "many parameters on the path, and a scale that one row alone shows": (
+        "param c[5] ~ Normal(0, 1)\nparam a, r ~ HalfNormal(0.5)\nstate x[5]\nobs y[5]\ninit x ~ Normal(0, 1)\n"
+        "x[t] ~ Normal(tanh(c * t), a)\ny[t] ~ Normal(x[t] + 0.1 * x[t]^3, r)\n",
+        {"c", "r"}, {"a"},
+    ),
     "continuous time": (
         "param a ~ HalfNormal(1)\ninput dt\n" + STATE + "d(x) = (x - x^3) * dt + a * dW\ny[t] ~ Normal(x[t], 0.3)\n",
         {"a"}, set(),

@@ -91,6 +91,17 @@ def test_functions_keep_their_identities(seed: int) -> None:
     assert of("sin", u + v) == (s * of("cos", v) + c * of("sin", v)) % P
 
 
+def test_exponentials_of_sums_and_differences_agree() -> None:
+    """Among many known ones too: what is random where it should follow would count as rank."""
+    field, random = PrimeField(1), np.random.default_rng(0)
+    powers = [int(u) for u in random.integers(2, P - 2, 150)]
+    exps = [field._one_exp(u)[0] for u in powers]
+    for _ in range(200):
+        i, j = random.integers(0, len(powers), 2)
+        assert field._one_exp((powers[i] + powers[j]) % P)[0] == exps[i] * exps[j] % P
+        assert field._one_exp((powers[i] - powers[j]) % P)[0] * exps[j] % P == exps[i]
+
+
 def test_square_roots() -> None:
     field = PrimeField(2)
     squares = np.array([4, 9, 7 * 7])

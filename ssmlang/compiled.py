@@ -210,10 +210,11 @@ class Model:
         seed: int = 0,
         dtype: str = "float64",
         device: str | None = None,
-    ) -> Array:
+    ) -> Array | np.floating[Any]:
         """The log-density of the data given the parameters: no prior, no Jacobian, all constants included.
 
-        A JAX scalar; jit, grad and vmap over `params` go through it. Of a list of data sets, the sum. Under `Diffuse()`
+        A scalar in the precision of `dtype`: JAX's, or NumPy's where JAX itself computes in single precision. jit, grad
+        and vmap over `params` go through it. Of a list of data sets, the sum. Under `Diffuse()`
         the exact diffuse log-likelihood of Durbin & Koopman (2012, section 7.2.2), with 2 pi counted for the
         observations that are not spent on the diffuse part.
         """

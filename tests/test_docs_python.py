@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
     "augmented.md": ("outbreak.nc", "the drop is seen: True"),
+    "coming_from.md": ("lynx.nc", "the same as SARIMAX: True"),
     "continuous.md": ("buoy.nc", "the same by dt or by times: True True"),
     "discrete.md": ("recessions.png", "recession -0.359 expansion 1.164"),
     "fitting.md": ("sv.nc", "True True"),

@@ -76,15 +76,20 @@ def log_likelihood(
     dtype: str,
     device: str | None,
     seed: int = 0,
-) -> Array:
-    """log p(data | params); of traced parameters in double precision, handed back in the caller's."""
+) -> Array | np.floating[Any]:
+    """log p(data | params); of traced parameters in double precision, handed back in the caller's.
+
+    Else a number in the precision of `dtype`. Where JAX is left in single precision it is NumPy's, for JAX would round
+    a double of its own whenever it is added to another.
+    """
     make = lambda: Likelihood(execution, bounds)
     values = values_of(model, params)
     if any(isinstance(v, jax.core.Tracer) for v in values.values()):
         return make().traced(seed)(values)
     with running(dtype, device):
         key = ("likelihood", tuple(bounds), dtype, device)
-        return (execution.kept.get(key, make) if keepable(bounds) else make()).at(values, seed)
+        found = (execution.kept.get(key, make) if keepable(bounds) else make()).at(values, seed)
+    return found if jax.dtypes.canonicalize_dtype(found.dtype) == found.dtype else found.dtype.type(found)
 
 
 def _undefined(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import jax
@@ -89,6 +90,15 @@ def test_importing_and_running_change_no_setting_of_jax(nile, flow) -> None:
     assert jnp.zeros(()).dtype == jnp.float32
     assert nile.log_likelihood(flow, NILE).dtype == jnp.float64
     assert nile.log_likelihood(flow, NILE, dtype="float32").dtype == jnp.float32
+
+
+def test_what_is_worked_out_with_a_log_likelihood_stays_double(nile, flow) -> None:
+    one, other = (nile.log_likelihood(flow, {**NILE, "sd_level": 38.33 + step}) for step in (0.0, 1e-6))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert 0 < abs(one - other) < 1e-6 and (one - other).dtype == np.float64
+    with jax.enable_x64(True):
+        assert isinstance(nile.log_likelihood(flow, NILE), jax.Array)
 
 
 def test_forecast_continues_the_filter(nile, flow) -> None:

@@ -48,7 +48,8 @@ CASES = {
     ),
     "many parameters on the path, and one scale": (
         "param W[6, 6] ~ Normal(0, 0.5)\nparam V[6], b[6] ~ Normal(0, 1)\nparam a, r ~ HalfNormal(0.5)\ninput u\n"
-        "state x[6]\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(tanh(W @ x[t-1] + b * u[t]), a)\ny[t] ~ Normal(dot(V, x[t]), r)\n",
+        "state x[6]\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(tanh(W @ x[t-1] + b * u[t]), a)\n"
+        "y[t] ~ Normal(dot(V, x[t]), r)\n",
         {"W", "V", "b", "a", "r"}, set(),
     ),
     "many parameters on the path, and a scale that one row alone shows": (

@@ -120,7 +120,8 @@ class IndexMixin:
                     f"`{name}` has no entry {bad} here",
                     index.span,
                     f"the labels are {first}..{first + size - 1}",
-                    help=f"labels from 1 are an axis: `axis k = 1..{size}`, then `{name}[k]` where it is declared"
+                    help=f"labels from 1 are those of an axis: `axis k = 1..{size}`, then `{name}[k]` where it is "
+                    "declared"
                     if axis is None and bad == size and name.isidentifier()
                     else (),
                 )

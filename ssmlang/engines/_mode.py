@@ -141,8 +141,8 @@ def _mode_rule(world: World, iterations: int, primals: tuple, tangents: tuple) -
     path = Path(e, rollout(world, numbers, e))
     x = expand(world, numbers, path)
     f = riccati.factor(x)
-    step = riccati.solve(x, f, jnp.zeros_like(x.b), moved)
-    return e, riccati.carry_out(x, f, step)[0]
+    step = riccati.solve(x, f, jnp.zeros_like(x.b), moved, tangent=True)
+    return e, riccati.carry_out(x, f, step, tangent=True)[0]
 
 
 class Fit(NamedTuple):

@@ -16,10 +16,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.scipy.linalg import solve_triangular
 from jaxtyping import Float
 
 from ssmlang.engines._expansion import Expansion, Noises
+from ssmlang.engines._kernel import one_kernel
+from ssmlang.engines._products import FUSED_LIMIT, times
+from ssmlang.engines._small_matrices import WRITTEN_OUT, cholesky, solve_lower, solve_lower_transposed
 
 
 class Factor(NamedTuple):
@@ -44,28 +46,39 @@ class Step(NamedTuple):
     """the linear part of what the rows from t on gain by moving s_t"""
 
 
+def _small(x: Expansion) -> bool:
+    """Whether a pass over the rows is one native function."""
+    (N, r0), r = x.G0.shape, x.G.shape[2]
+    return max(N, r0, r) <= FUSED_LIMIT and max(r0, r) <= WRITTEN_OUT
+
+
 def factor(x: Expansion) -> Factor:
     """The Riccati recursion."""
-    N = x.b.shape[1]
+    return one_kernel(_factor, _small(x))(x)
+
+
+def _factor(x: Expansion) -> Factor:
+    N, small = x.b.shape[1], _small(x)
     bent = x.C is not None
+    mul = lambda A, B: times(A, B, small)
 
     def back(Pi: Array, row: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
         F, G, W, *rest = row
-        PG = Pi @ G
-        J, M, S = jnp.eye(G.shape[1]) + G.T @ PG, PG.T @ F, F.T @ (Pi @ F)
+        PG = mul(Pi, G)
+        J, M, S = jnp.eye(G.shape[1]) + mul(G.T, PG), mul(PG.T, F), mul(F.T, mul(Pi, F))
         if bent:
             C = rest[0]
             J, M, S = J + C[N:, N:], M + C[N:, :N], S + C[:N, :N]
-        root = jnp.linalg.cholesky(J)
-        half = solve_triangular(root, M, lower=True)
-        before = W + S - half.T @ half
+        root = cholesky(J)
+        half = solve_lower(root, M)
+        before = W + S - mul(half.T, half)
         before = 0.5 * (before + before.T)
-        return before, (root, solve_triangular(root, half, lower=True, trans=1), before)
+        return before, (root, solve_lower_transposed(root, half), before)
 
     rows: tuple[Any, ...] = (x.F, x.G, x.W[:-1], *([x.C] if bent else []))
     first, (root, K, Pi) = jax.lax.scan(back, x.W[-1], rows, reverse=True)
-    J0 = jnp.eye(x.G0.shape[1]) + x.G0.T @ first @ x.G0
-    root0 = jnp.linalg.cholesky(J0 if x.C0 is None else J0 + x.C0)
+    J0 = jnp.eye(x.G0.shape[1]) + mul(x.G0.T, mul(first, x.G0))
+    root0 = cholesky(J0 if x.C0 is None else J0 + x.C0)
     return Factor(root0, root, K, jnp.concatenate([Pi, x.W[-1:]]))
 
 
@@ -80,47 +93,66 @@ def is_positive(f: Factor) -> Array:
     return jnp.isfinite(jnp.sum(log_dets(f)))
 
 
-def solve(x: Expansion, f: Factor, b: Float[Array, "T N"], g: Noises) -> Step:
-    """The step from gradients b in the memories and g in the noises."""
+def solve(x: Expansion, f: Factor, b: Float[Array, "T N"], g: Noises, *, tangent: bool = False) -> Step:
+    """The step from gradients b in the memories and g in the noises; `tangent`: these are derivatives, and what is
+    found is to be pulled back to them."""
+    return one_kernel(_solve, _small(x) and not tangent)(x, f, b, g)
+
+
+def _solve(x: Expansion, f: Factor, b: Float[Array, "T N"], g: Noises) -> Step:
+    small = _small(x)
+    mul = lambda A, B: times(A, B, small)
 
     def back(v: Array, row: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
         F, G, root, K, b, g = row
-        h = G.T @ v + g
-        half = solve_triangular(root, h, lower=True)
-        before = b + F.T @ v - K.T @ h
-        return before, (solve_triangular(root, half, lower=True, trans=1), jnp.sum(half**2), v)
+        h = mul(G.T, v) + g
+        half = solve_lower(root, h)
+        before = b + mul(F.T, v) - mul(K.T, h)
+        return before, (solve_lower_transposed(root, half), jnp.sum(half**2), v)
 
     v0, (k, gains, v) = jax.lax.scan(back, b[-1], (x.F, x.G, f.root, f.K, b[:-1], g.later), reverse=True)
-    half = solve_triangular(f.root0, x.G0.T @ v0 + g.first, lower=True)
-    first = solve_triangular(f.root0, half, lower=True, trans=1)
+    half = solve_lower(f.root0, mul(x.G0.T, v0) + g.first)
+    first = solve_lower_transposed(f.root0, half)
     return Step(first, k, jnp.sum(gains) + jnp.sum(half**2), jnp.concatenate([v0[None], v]))
 
 
-def carry_out(x: Expansion, f: Factor, step: Step) -> tuple[Noises, Float[Array, "T N"]]:
-    """What a step changes in the noises and, to first order, in the memories."""
+def carry_out(x: Expansion, f: Factor, step: Step, *, tangent: bool = False) -> tuple[Noises, Float[Array, "T N"]]:
+    """What a step changes in the noises and, to first order, in the memories; `tangent` as of `solve`."""
+    return one_kernel(_carried_out, _small(x) and not tangent)(x, f, step)
+
+
+def _carried_out(x: Expansion, f: Factor, step: Step) -> tuple[Noises, Float[Array, "T N"]]:
+    small = _small(x)
+    mul = lambda A, B: times(A, B, small)
 
     def on(d: Array, row: tuple[Array, ...]) -> tuple[Array, tuple[Array, Array]]:
         F, G, K, k = row
-        e = k - K @ d
-        d = F @ d + G @ e
+        e = k - mul(K, d)
+        d = mul(F, d) + mul(G, e)
         return d, (e, d)
 
-    start = x.G0 @ step.first
+    start = mul(x.G0, step.first)
     _, (e, d) = jax.lax.scan(on, start, (x.F, x.G, f.K, step.later))
     return Noises(step.first, e), jnp.concatenate([start[None], d])
 
 
 def covariances(x: Expansion, f: Factor) -> Float[Array, "T N N"]:
     """Of the memories given all data."""
+    return one_kernel(_covariances, _small(x))(x, f)
+
+
+def _covariances(x: Expansion, f: Factor) -> Float[Array, "T N N"]:
+    small = _small(x)
+    mul = lambda A, B: times(A, B, small)
 
     def spread(G: Array, root: Array) -> Array:
-        half = solve_triangular(root, G.T, lower=True)
-        return half.T @ half
+        half = solve_lower(root, G.T)
+        return mul(half.T, half)
 
     def on(P: Array, row: tuple[Array, ...]) -> tuple[Array, Array]:
         F, G, K, root = row
-        A = F - G @ K
-        P = A @ P @ A.T + spread(G, root)
+        A = F - mul(G, K)
+        P = mul(A, mul(P, A.T)) + spread(G, root)
         return P, P
 
     start = spread(x.G0, f.root0)

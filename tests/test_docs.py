@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ssmlang.analysis.engines import REQUIRES
 from ssmlang.cli import main
 from ssmlang.cli.programs import read_program
 from ssmlang.language.codes import REGISTRY
@@ -104,3 +105,9 @@ def test_the_python_that_readme_shows_runs(tmp_path: Path, monkeypatch: pytest.M
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "sd_level" in done.stdout and (tmp_path / "nile.png").exists()
+
+
+def test_the_page_of_engines_has_every_engine() -> None:
+    text = (ROOT / "docs" / "engines.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`[^|]*) \|", text, re.MULTILINE))))
+    assert named == set(REQUIRES)

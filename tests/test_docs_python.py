@@ -15,6 +15,7 @@ PAGES = {
     "coming_from.md": ("lynx.nc", "the same as SARIMAX: True"),
     "continuous.md": ("buoy.nc", "the same by dt or by times: True True"),
     "discrete.md": ("recessions.png", "recession -0.359 expansion 1.164"),
+    "engines.md": ("growth.nc", "draws are nearest: True"),
     "fitting.md": ("sv.nc", "True True"),
     "lifts.md": ("filtered.nc", "the lift is ahead of the EKF: True"),
     "particles.md": ("volatility.png", "less spread: True"),

@@ -21,7 +21,7 @@ from ssmlang.results import containers
 from ssmlang.results.mixture import mixture, normal_quantiles
 from ssmlang.results.provenance import provenance
 from ssmlang.running import groups
-from ssmlang.running.calls import draws_wanted, paths_wanted, rows
+from ssmlang.running.calls import draws_wanted, paths_wanted, rows, seed_of
 from ssmlang.running.estimate import Estimate, estimate
 from ssmlang.running.moments import Moments, ready
 
@@ -175,6 +175,33 @@ class Fit:
         steps = rows(steps, "a forecast")
         made = [self._ready("forecast", bound, steps=steps, future=future) for bound in self.bounds]
         return self._for_each([_with_quantiles(*self._mixed(one, draws)) for one in made])
+
+    def posterior_predictive(self, *, draws: int = MIXED, seed: int | None = None) -> Any:
+        """Series like the data, drawn anew: (chain, draw, time, ...) of every observation, each for another draw of the
+        parameters. A list for several series.
+
+        States are drawn anew too, from their first law on (under `Diffuse()` from where the data say that they began);
+        inputs are those of the data. `idata` and what `save` writes hold the draws from then on, as the group
+        `posterior_predictive`, which `az.plot_ppc` reads. `seed`: that of the fit if left out.
+        """
+        from ssmlang.running.execution import running
+        from ssmlang.running.predictive import needs_paths, replicated
+
+        count, seed = draws_wanted(draws), self.seed if seed is None else seed_of(seed)
+        each = self._thinned(count)
+        each = (each * -(-count // len(each)))[:count]
+        paths = [None] * len(self.bounds)
+        if needs_paths(self.model):
+            found = self.smooth(draws=1, paths=count)
+            paths = found if len(self.bounds) > 1 else [found]
+        with running("float64", self.device):
+            made = [replicated(self.model, b, each, p, seed, i) for i, (b, p) in enumerate(zip(self.bounds, paths))]
+        groups_ = {f"posterior_predictive{f'_{i}' if i else ''}": one for i, one in enumerate(made)}
+        before = {name: child.to_dataset(inherit=False) for name, child in self.tree.children.items()}
+        self._loaded = containers.make_tree({**before, **groups_}, self.tree.attrs)
+        for stale in ("tree", "idata"):
+            vars(self).pop(stale, None)
+        return self._for_each(made)
 
     def _ready(self, verb: Literal["smooth", "forecast"], bound: Bound, **more: Any) -> Moments:
         from ssmlang.running.execution import running

@@ -93,7 +93,7 @@ def _of_chain(context: Context, wanted: list[tuple[str, tuple[str, ...], int | N
         wanted = [(text, own, line or context.line_of(name)) for text, own, line in wanted]
     return [
         Finding(text, verdict, reason, line, fix=fix, code=code, asserted=claimed, span_of=name,
-                headline="labels cannot be told apart")
+                headline="labels cannot be told apart", label="some of its labels look alike")
         for text, _, line in wanted
     ]  # fmt: skip
 

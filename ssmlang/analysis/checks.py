@@ -33,6 +33,17 @@ APPLIES: dict[str, Callable[[Context], bool]] = {
     "ssmlang.analysis.closure": lambda context: bool(context.model.lifts),
 }
 """Of checks that have nothing to say of some models, when they have: importing them takes time."""
+SAID = {
+    "ssmlang.analysis.structure": "linear and Gaussian",
+    "ssmlang.analysis.observability": "observable",
+    "ssmlang.analysis.lie": "observable",
+    "ssmlang.analysis.stability": "stable",
+    "ssmlang.analysis.filter_stability": "filter forgets its start",
+    "ssmlang.analysis.identifiability": "parameters identified",
+    "ssmlang.analysis.information": "informed by the data",
+    "ssmlang.analysis.closure": "lift",
+}
+"""What a check that runs out of time is called in the report."""
 _STATES = ("ssmlang.analysis.observability", "ssmlang.analysis.lie", "ssmlang.analysis.closure")
 _DYNAMICS = ("ssmlang.analysis.stability", "ssmlang.analysis.closure")
 ANSWERS = {
@@ -64,5 +75,5 @@ def run_checks(context: Context, names: Sequence[str] = CHECKS) -> list[Finding]
         try:
             found += import_module(name).check(context)
         except OutOfTime as late:
-            found.append(Finding(name.rpartition(".")[2].replace("_", " "), "unknown", str(late)))
+            found.append(Finding(SAID.get(name, name.rpartition(".")[2].replace("_", " ")), "unknown", str(late)))
     return found + unanswered(context.model, found)

@@ -20,6 +20,7 @@ from ssmlang.analysis.prior_paths import NotDrawn, paths
 from ssmlang.analysis.values import Unreadable, evaluate
 from ssmlang.model import expr
 from ssmlang.model.distributions import DISTRIBUTIONS
+from ssmlang.model.linear import LinearForm
 from ssmlang.model.model import Dist, Parameter
 
 Array = np.ndarray
@@ -33,6 +34,8 @@ OUTSIDE = 0.005
 TAIL = 1e-3
 GROWTH, OFTEN = 1e4, 0.1
 """A path explodes that grows so many times from its first quarter to its last; said where so many draws do."""
+STABLE = "keep the coefficients of the state where it is stable (`in stationary`, an interval)"
+TAME = "narrow the priors of what lets it grow; an equation in `rk4` or `euler` may want smaller steps"
 APART = 30.0
 """Times that the scale of simulated observations is away from that of the data."""
 MOST_ENTRIES = 400
@@ -189,7 +192,7 @@ def _explosions(context: Context, simulated: Simulated) -> Iterator[Finding]:
         size = np.abs(values)
         usable = np.isfinite(size).any(axis=(1, 2)) & np.isfinite(size[:, :quarter]).any(axis=(1, 2))
         with np.errstate(all="ignore"):
-            early = np.nanmax(np.where(np.isfinite(size[:, :quarter]), size[:, :quarter], np.nan), axis=(1, 2))
+            early = np.max(np.where(np.isfinite(size[:, :quarter]), size[:, :quarter], 0), axis=(1, 2))
             late = np.max(np.where(np.isnan(size[:, -quarter:]), np.inf, size[:, -quarter:]), axis=(1, 2))
             grown = usable & (late > GROWTH * np.maximum(early, 1e-12)) & (late > GROWTH)
         share = float(grown.mean())
@@ -201,7 +204,7 @@ def _explosions(context: Context, simulated: Simulated) -> Iterator[Finding]:
                 f"{share:.0%} of {simulated.draws} paths from the prior explode within {simulated.rows} rows{far}",
                 context.line_of(name), code="W630", span_of=name,
                 headline=f"under the prior {name} explodes",
-                fix="keep the coefficients of the state where it is stable (`in stationary`, an interval)",
+                fix=STABLE if isinstance(context.form, LinearForm) else TAME,
             )  # fmt: skip
 
 

@@ -103,3 +103,13 @@ def test_rows_until_inputs_vary_as_they_will():
     assert 170 < rows_until_typical(late) < 180
     assert rows_until_typical(np.random.default_rng(0).normal(size=(192, 1))) < 10
     assert rows_until_typical(np.ones((192, 1))) == 0
+
+
+def test_a_check_out_of_time_is_called_by_what_it_says():
+    """Not by the name of the module that looked."""
+    text = "state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] = x[t-1]^2 / 2\ny[t] ~ Normal(x[t], 1)\n"
+    model = check_text("model m\n" + text).model
+    from ssmlang.analysis.checks import run_checks
+
+    names = {f.property for f in run_checks(Context(model, linear_form(model), Budget(-1.0))) if f.verdict == "unknown"}
+    assert "observable" in names and not names & {"lie", "observability", "structure"}

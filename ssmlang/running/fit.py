@@ -22,6 +22,7 @@ from ssmlang.results.mixture import mixture, normal_quantiles
 from ssmlang.results.provenance import provenance
 from ssmlang.running import groups
 from ssmlang.running.calls import draws_wanted, paths_wanted, rows, seed_of
+from ssmlang.running.derived import of_draws, of_point
 from ssmlang.running.estimate import Estimate, estimate
 from ssmlang.running.moments import Moments, ready
 
@@ -103,15 +104,15 @@ class Fit:
         return groups.parameters(self.model.spec, {**draws, **self._runner.plain.each(draws)})
 
     def summary(self) -> pd.DataFrame:
-        """A row for each entry of each parameter.
+        """A row for each entry of each parameter, and below them of the definitions that follow from these alone
+        (`attrs["derived"]`): entries that move with the parameters, of definitions of at most 50 entries.
 
         Draws: mean, sd, 5%, 95%, ess_bulk, ess_tail, r_hat. A point: estimate, se (from the curvature, NaN at an end
         of the support); the table's `attrs` say how the search went.
         """
         if self.found.draws is not None:
             table = containers.summary(self.posterior[list(self.model.priors.parameters)])
-            table.attrs.update(self.found.attrs)
-            return table
+            return self._with_derived(table, of_draws(self.posterior, list(self.model.spec.definitions)))
         optimum = self.found.optimum
         assert optimum is not None
         rows = {}
@@ -119,8 +120,13 @@ class Fit:
             values, errors = np.ravel(optimum.params[name]), np.ravel(optimum.standard_errors[name])
             rows.update({e: (v, s) for e, v, s in zip(parameter.entry_names(), values, errors)})
         table = pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "se"])
-        table.attrs.update(self.found.attrs)
-        return table
+        model = self.model
+        return self._with_derived(table, of_point(model.spec, model.priors, self._runner.plain, optimum))
+
+    def _with_derived(self, table: pd.DataFrame, derived: pd.DataFrame) -> pd.DataFrame:
+        both = pd.concat([table, derived]) if len(derived) else table
+        both.attrs = {**self.found.attrs, **({"derived": list(derived.index)} if len(derived) else {})}
+        return both
 
     # ------------------------------------------------------------------------------------------------ states
 

@@ -20,10 +20,11 @@ class PlainDefinitions:
     def __init__(self, model: Model) -> None:
         plain = {n: d.value for n, d in model.definitions.items() if not d.series and d.value is not None}
         self._nodes = {n: v for n, v in plain.items() if not references([v])}
-        self._one = jax.jit(self._values)
-        self._all = jax.jit(jax.vmap(jax.vmap(self._values)))
+        self._one = jax.jit(self.values)
+        self._all = jax.jit(jax.vmap(jax.vmap(self.values)))
 
-    def _values(self, params: Mapping[str, Any]) -> dict[str, jax.Array]:
+    def values(self, params: Mapping[str, Any]) -> dict[str, jax.Array]:
+        """Values by name, for traced parameters too."""
         found = evaluate(list(self._nodes.values()), Environment({k: jnp.asarray(v) for k, v in params.items()}))
         return {name: jnp.asarray(value) for name, value in zip(self._nodes, found)}
 

@@ -263,7 +263,8 @@ def test_definitions_without_a_row_come_back_too() -> None:
     assert smoothed["w"].dims == ("k",) and np.allclose(smoothed["w"], [0.25, 0.75])
     fit = model.fit(data, method="map", progress="off")
     assert np.allclose(fit.posterior["w"].values[0, 0], [fit.params["p"], 1 - fit.params["p"]])
-    assert list(fit.summary().index) == ["p"]
+    table = fit.summary()
+    assert list(table.index) == ["p", "w[a]", "w[b]"] and table.attrs["derived"] == ["w[a]", "w[b]"]
 
 
 def test_a_model_without_states() -> None:

@@ -107,3 +107,17 @@ def test_a_second_fit_compiles_nothing(model: ssmlang.Model, method: str, compil
     with compilations() as found:
         everything({"flow": DATA["flow"][::-1] + 3.0}, 1)
     assert found == []
+
+
+def test_definitions_of_the_parameters_are_in_the_summary_with_errors_by_the_delta_method() -> None:
+    text = ("param a ~ Normal(0, 10)\nparam b ~ Normal(0, 10)\nobs y[2]\nlet ratio = exp(a) * b\nlet two = [a + b, 3]\n"
+            "let fixed = 7\ny[t, 0] ~ Normal(a, 1)\ny[t, 1] ~ Normal(b, 2)\n")  # fmt: skip
+    y = np.random.default_rng(0).normal([0.5, 2.0], [1.0, 2.0], (50, 2))
+    fit = ssmlang.compile(text).fit({"y": y}, method="mle")
+    table, (a, b) = fit.summary(), y.mean(0)
+    assert list(table.index) == ["a", "b", "ratio", "two[0]"]
+    assert table.attrs["derived"] == ["ratio", "two[0]"]
+    np.testing.assert_allclose(table["estimate"], [a, b, np.exp(a) * b, a + b], rtol=1e-5)
+    va, vb = 1 / 50, 4 / 50
+    errors = np.sqrt([va, vb, np.exp(2 * a) * (b**2 * va + vb), va + vb])
+    np.testing.assert_allclose(table["se"], errors, rtol=1e-4)

@@ -68,6 +68,7 @@ check: $(VENV)/.user
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m docs.make_errors
+	$(BIN)/python -m docs.make_python
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.startup

@@ -415,7 +415,11 @@ class Model:
         dtype: str = "float64",
         device: str | None = None,
     ) -> Fit:
-        """Learn the parameters by a `method`: nuts, map, mle, laplace, svi, pmmh, pgibbs, smc2; see docs/fitting.md."""
+        """Learn the parameters by a `method`: nuts, map, mle, laplace, svi, pmmh, pgibbs, smc2; see docs/fitting.md.
+
+        `data`: as in docs/conventions.md; a list: independent series. `draws` and `warmup` are of each of the `chains`.
+        `progress`: "auto", "bar", "plain" or "off". Raises E3xx where the engine or the method does not fit the model.
+        """
         from ssmlang.inference.progress import MODES
         from ssmlang.running.fit import fit
 

@@ -72,6 +72,12 @@ def test_the_page_of_codes_is_current() -> None:
     assert all(f"### {code}\n" in page() for code in REGISTRY)
 
 
+def test_the_page_of_the_python_interface_is_current() -> None:
+    from docs.make_python import PAGE, page
+
+    assert PAGE.read_text(encoding="utf-8") == page(), "run `make docs`"
+
+
 def test_the_reference_names_every_distribution_and_every_function() -> None:
     from ssmlang.model.distributions import DISTRIBUTIONS
     from ssmlang.model.elaborate.functions import FUNCTIONS

@@ -50,6 +50,7 @@ class Report:
         return not any(d.severity == "error" for d in self.diagnostics)
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain data, as `ssmlang check --json` prints; the schema is in docs/checks.md."""
         from ssmlang.language.render import diagnostic_to_dict
 
         return {

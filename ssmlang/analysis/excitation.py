@@ -35,6 +35,8 @@ WELL = 1e-4
 """Windows grow until the smallest eigenvalue is this part of the largest, or to all rows."""
 SHOWN = 0.1
 """Entries of a direction this large, relative to the largest, are named."""
+SHOWN_OF_LOST = 1e-4
+"""The same of a direction that is never excited, which is meant as it stands."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,8 @@ def names(system: System, block: System, context: Context) -> list[str]:
 
 def _finding(context: Context, block: System, e: Excited, names_: Sequence[str]) -> Finding:
     v = e.direction / e.direction[np.argmax(np.abs(e.direction))]
-    kept = [i for i in range(min(len(v), len(names_))) if abs(v[i]) >= SHOWN]
+    least = SHOWN if e.full else SHOWN_OF_LOST
+    kept = [i for i in range(min(len(v), len(names_))) if abs(v[i]) >= least]
     shown = f"({', '.join(names_[i] for i in kept)}) = ({', '.join(f'{v[i]:.3g}' for i in kept)})"
     last = e.start + e.rows - 1
     if e.full:
@@ -162,9 +165,11 @@ def _finding(context: Context, block: System, e: Excited, names_: Sequence[str])
         reason = f"alpha = {e.alpha:.3g}, beta = {e.beta:.3g}, N = {e.rows}: {e.rows} rows tell all of {everything}"
         details = (f"least excited: {shown}, in rows {e.start} to {last}",)
         return Finding(PROPERTY, "proved", reason, details=details)
+    numbers = f"alpha = {e.alpha:.3g}, beta = {e.beta:.3g}, N = {e.rows}"
     one = block.states[kept[0]] if kept and kept[0] < block.n else block.states[0]
     return Finding(
         PROPERTY, "refuted", f"these {e.rows} rows never excite the direction {shown}", context.line_of(one),
         fix=f"use data in which what {component(one)} is multiplied by moves, or fix {component(one)}", code="W605",
+        details=(f"{numbers}, all rows that are looked at: alpha is zero to rounding",),
         headline="the data cannot tell a direction of the state", label=f"{shown} is not excited", span_of=one,
     )  # fmt: skip

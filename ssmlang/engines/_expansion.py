@@ -22,6 +22,9 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
+from ssmlang.engines._elementwise import elementwise
+from ssmlang.engines._kernel import one_kernel
+from ssmlang.engines._products import FUSED_LIMIT, times
 from ssmlang.engines.nonlinear import Facts, Nonlinear
 
 
@@ -74,7 +77,7 @@ def open_up(program: Nonlinear, y: Float[Array, "T m"]) -> tuple[World, Numbers]
     f = program.facts
     t, s, e = jnp.asarray(1), jnp.zeros(f.N), jnp.zeros(f.noises)
     first, a = jax.closure_convert(program.first, jnp.zeros(f.first_noises))
-    transition, b = jax.closure_convert(program.transition, t, s, e)
+    transition, b = jax.closure_convert(elementwise(program.transition, f.N <= FUSED_LIMIT), t, s, e)
     log_emission, c = jax.closure_convert(program.log_emission, t, s, y[0])
     return World(f, first, transition, log_emission), Numbers(tuple(a), tuple(b), tuple(c), y)
 
@@ -86,14 +89,17 @@ def still(world: World, steps: int) -> Noises:
 
 def rollout(world: World, numbers: Numbers, e: Noises) -> Float[Array, "T N"]:
     """The memories that noises give."""
+
+    def run(start: Array, later: Array, numbers: Any) -> Array:
+        def body(s: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
+            t, e = row
+            s = world.transition(t, s, e, *numbers)
+            return s, s
+
+        return jax.lax.scan(body, start, (jnp.arange(1, len(later) + 1), later))[1]
+
     start = world.first(e.first, *numbers.first)
-
-    def body(s: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
-        t, e = row
-        s = world.transition(t, s, e, *numbers.transition)
-        return s, s
-
-    _, rest = jax.lax.scan(body, start, (jnp.arange(1, len(numbers.y)), e.later))
+    rest = one_kernel(run, world.facts.N <= FUSED_LIMIT)(start, e.later, numbers.transition)
     return jnp.concatenate([start[None], rest])
 
 
@@ -134,13 +140,17 @@ def slopes(world: World, numbers: Numbers, s: Float[Array, "T N"]) -> tuple[Arra
 def costates(b: Float[Array, "T N"], F: Float[Array, "T-1 N N"]) -> Float[Array, "T N"]:
     """lambda_t = b_t + F_{t+1}' lambda_{t+1}."""
 
-    def back(later: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
-        b, F = row
-        now = b + F.T @ later
-        return now, now
+    small = b.shape[1] <= FUSED_LIMIT
 
-    _, rest = jax.lax.scan(back, b[-1], (b[:-1], F), reverse=True)
-    return jnp.concatenate([rest, b[-1:]])
+    def run(b: Array, F: Array) -> Array:
+        def back(later: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
+            b, F = row
+            now = b + times(F.T, later, small)
+            return now, now
+
+        return jax.lax.scan(back, b[-1], (b[:-1], F), reverse=True)[1]
+
+    return jnp.concatenate([one_kernel(run, small)(b, F), b[-1:]])
 
 
 def bends(world: World, numbers: Numbers, path: Path, costate: Float[Array, "T N"]) -> tuple[Array, Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,8 @@ from ssmlang.engines._expansion import (
     still,
     tamed,
 )
+from ssmlang.engines._kernel import one_kernel
+from ssmlang.engines._products import FUSED_LIMIT, times
 
 HALVINGS = 40
 ARMIJO = 1e-4
@@ -106,16 +108,20 @@ def _without(x: Expansion) -> Expansion:
 def _followed(world: World, numbers: Numbers, path: Path, f: riccati.Factor, step: riccati.Step, a: Array) -> Path:
     """The path after a share `a` of a step, later noises answering to how the memory has moved."""
     e0 = path.e.first + a * step.first
+    small = world.facts.N <= FUSED_LIMIT
+
+    def run(start: Array, a: Array, rows: tuple[Array, ...], numbers: Any) -> tuple[Array, Array]:
+        def on(s: Array, row: tuple[Array, ...]) -> tuple[Array, tuple[Array, Array]]:
+            t, old, e, k, K = row
+            e = e + a * k - times(K, s - old, small)
+            s = world.transition(t, s, e, *numbers)
+            return s, (e, s)
+
+        return jax.lax.scan(on, start, rows)[1]
+
     start = world.first(e0, *numbers.first)
-
-    def on(s: Array, row: tuple[Array, ...]) -> tuple[Array, tuple[Array, Array]]:
-        t, old, e, k, K = row
-        e = e + a * k - K @ (s - old)
-        s = world.transition(t, s, e, *numbers.transition)
-        return s, (e, s)
-
     rows = (jnp.arange(1, len(path.s)), path.s[:-1], path.e.later, step.later, f.K)
-    _, (e, s) = jax.lax.scan(on, start, rows)
+    e, s = one_kernel(run, small)(start, a, rows, numbers.transition)
     return Path(Noises(e0, e), jnp.concatenate([start[None], s]))
 
 

@@ -68,7 +68,7 @@ def check(context: Context) -> list[Finding]:
         if not n:
             return []
         if n > MOST_ENTRIES:
-            return unknown(f"{n:,} entries of the state are too many for a rank that is proved")
+            return _large(context, wanted, bool(claims), n)
         with np.errstate(all="ignore"):
             study = _study(context, outputs)
     except Unsupported as trouble:
@@ -80,6 +80,34 @@ def check(context: Context) -> list[Finding]:
         return unknown("the outputs have no value at the prior draws that were tried")
     with np.errstate(all="ignore"):
         return [_finding(context, study, name, args, line, bool(claims)) for name, args, line in wanted]
+
+
+def _large(context: Context, wanted: list[tuple[str, tuple[str, ...], int | None]], claimed: bool, n: int
+           ) -> list[Finding]:  # fmt: skip
+    """What shifts of learned parameters say of a model with too many entries for a rank."""
+    from ssmlang.analysis.lie_shifts import shifted_alike
+
+    many = f"{n:,} entries of the state are too many for a rank that is proved"
+    shifts = shifted_alike(context)
+    found = []
+    for name, arguments, line in wanted:
+        own = {p: k for p, k in shifts.items() if not arguments or p in {a.split("[")[0] for a in arguments}}
+        if not own:
+            found.append(Finding(name, "unknown", many, line, asserted=claimed))
+            continue
+        total = sum(own.values())
+        added = lambda k: "one number added to all" if k == 1 else f"the same {k} numbers added to each row"
+        kinds = "; ".join(f"{p}: {added(k)}" for p, k in own.items())
+        seen = some(list(context.model.observations))
+        found.append(Finding(
+            name, "refuted", f"at least {total} of {n:,} directions never reach the law of {seen} ({kinds})", line,
+            code="E602" if claimed else None, asserted=claimed,
+            details=("tried at random points; a prior holds what the data do not tell, and no prediction reads it",
+                     f"of the other directions nothing is known: {many}"),
+            headline="a common shift is never seen", label="is counted up to a shift",
+            span_of=next(iter(own)), fix="fix the entries of one label at zero, or leave the shift to the prior",
+        ))  # fmt: skip
+    return found
 
 
 def _of_chain(context: Context, wanted: list[tuple[str, tuple[str, ...], int | None]], claimed: bool) -> list[Finding]:

@@ -267,3 +267,30 @@ def test_kernel_over_two_elements(asked: list[int]) -> None:
     basis = kernel(asked, 6)
     assert all(even(v) for v in basis)
     assert 2 ** len(basis) == sum(even(v) for v in range(64))
+
+
+LARGE = """const hidden = 30
+const classes = {classes}
+input x[4]
+augment param W1[hidden, 4] ~ Normal(0, 0.5) walk 0.001
+augment param W2[classes, hidden] ~ Normal(0, 0.5) walk 0.001
+augment param b2[classes] ~ Normal(0, 0.5)
+"""
+LOGITS = "obs digit in 0..classes-1\ndigit[t] ~ Categorical(logits = W2 @ tanh(W1 @ x[t]) + b2)\n"
+
+
+def test_logits_of_a_large_model_count_up_to_a_shift() -> None:
+    """306 entries are too many for a rank; shifts of the rows of W2 and of all of b2 are found all the same."""
+    text = LARGE.replace("{classes}", "6") + LOGITS
+    (f,) = check(context_of(text))
+    assert f.verdict == "refuted" and f.code is None and "at least 31 of 306 directions" in f.reason
+    assert "W2: the same 30 numbers added to each row; b2: one number added to all" in f.reason
+    claimed = {g.property: g for g in check(context_of(text + "assert observable(b2), observable(W1)\n"))}
+    assert claimed["observable(b2)"].verdict == "refuted" and claimed["observable(b2)"].code == "E602"
+    assert claimed["observable(W1)"].verdict == "unknown" and "too many" in claimed["observable(W1)"].reason
+
+
+def test_what_counts_as_it_is_in_a_large_model_is_not_refuted() -> None:
+    seen = "obs y[classes]\ny[t] ~ Normal(W2 @ tanh(W1 @ x[t]) + b2, 1)\n"
+    (f,) = check(context_of(LARGE.replace("{classes}", "6") + seen))
+    assert f.verdict == "unknown" and "306 entries" in f.reason

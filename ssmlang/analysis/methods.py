@@ -9,6 +9,8 @@ from ssmlang.engines.requirements import Requirements
 METHODS = ("nuts", "map", "mle", "laplace", "svi", "pmmh", "pgibbs", "smc2")
 """Every method of `fit`."""
 OF_GRADIENTS = ("nuts", "map", "mle", "laplace", "svi")
+OF_ONE_POINT = ("map", "mle", "laplace")
+"""Methods that look for a maximum, where a likelihood estimated with the same draws everywhere will do."""
 JOINT = ("nuts", "svi")
 """Methods that take states and parameters together, by the engine `latent`."""
 OF_WEIGHTS = ("pmmh", "smc2")
@@ -24,6 +26,11 @@ def objection(name: str, requires: Requirements, method: str) -> str | None:
         return None if name == "particle" else 'has no particles, of which method="pgibbs" draws the states'
     if requires.random and method == "svi":
         return None  # with a warning in the result
+    if requires.random and requires.gradients and method in OF_ONE_POINT:
+        return None  # with one set of draws for all parameters the likelihood is smooth
+    if requires.random and requires.gradients and method == "nuts":
+        return ('estimates the likelihood by draws, and method="nuts" would sample what one set of them makes of the '
+                'posterior; method="pmmh" samples the posterior itself')  # fmt: skip
     if requires.random and method in OF_GRADIENTS:
         return f'estimates the likelihood by draws, without gradients that method="{method}" could follow'
     if method in OF_GRADIENTS and not requires.gradients:

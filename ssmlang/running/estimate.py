@@ -103,7 +103,8 @@ def estimate(
 
 
 def _optimum(model: Model, runner: Execution, bounds: Sequence[Bound], method: str, counts: Counts) -> Estimate:
-    setting, data = runner.setting(bounds), runner.series(bounds)
+    # One seed for all parameters: an engine that draws gives a smooth function so, whose maximum can be looked for.
+    setting, data = runner.setting(bounds), runner.series(bounds, counts.seed)
     optimiser = optimiser_of(model, runner, setting)
     with Progress(method, 1, counts.progress) as bar:
         bar.say("searching")
@@ -113,7 +114,8 @@ def _optimum(model: Model, runner: Execution, bounds: Sequence[Bound], method: s
             drawn, stats = None, {}
             optimum = (optimiser.mle if method == "mle" else optimiser.map)(data, seed=counts.seed)
         bar.advance(1, optimum.message)
-    return Estimate(drawn, stats, optimum, _said(optimum))
+    said = {"likelihood": f"estimated by {runner.engine.name}, with the same draws for all parameters"}
+    return Estimate(drawn, stats, optimum, _said(optimum) | (said if runner.engine.requires.random else {}))
 
 
 def optimiser_of(model: Model, runner: Execution, setting: Any) -> Any:

@@ -74,3 +74,30 @@ def test_what_has_no_density_is_refused() -> None:
     with pytest.raises(SsmError, match="normal numbers"):
         heavy.log_likelihood({"y": [1.0, 2.0]}, {}, engine="importance")
     assert np.isfinite(float(heavy.log_likelihood({"y": [1.0, 2.0]}, {}, engine="laplace")))
+
+
+def test_maximum_likelihood_by_importance_sampling_with_one_set_of_draws() -> None:
+    model = ssmlang.compile(
+        "param mu ~ Normal(0, 2)\nparam sd ~ LogNormal(-1, 0.5)\nstate x\nobs y\ninit x ~ Normal(0, 1)\n"
+        "x[t] ~ Normal(0.8*x[t-1], sd)\ny[t] ~ Poisson(exp(mu + x[t]))\n"
+    )
+    data = model.simulate(40, {"mu": 1.0, "sd": 0.4}, seed=3)
+    found, near = (model.fit(data, "mle", engine, progress=False) for engine in ("importance", "laplace"))
+    table = found.summary()
+    assert table.attrs["converged"] and "same draws" in table.attrs["likelihood"]
+    # The optimum is one of the function that is computed, not of its noise.
+    at = {n: float(v) for n, v in found.params.items()}
+    value = lambda p: float(model.log_likelihood(data, p, "importance"))
+    for name in at:
+        for step in (-1e-3, 1e-3):
+            assert value({**at, name: at[name] + step}) < value(at)
+    assert (abs(table["estimate"] - near.summary()["estimate"]) < 0.3 * near.summary()["se"]).all()
+
+
+def test_the_sampler_refuses_an_estimate_and_names_the_method_that_takes_it() -> None:
+    model = ssmlang.compile(
+        "param mu ~ Normal(0, 2)\nstate x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(x[t-1], 1)\n"
+        "y[t] ~ Poisson(exp(mu + x[t]))\n"
+    )
+    with pytest.raises(ssmlang.SsmError, match="pmmh"):
+        model.fit({"y": [1.0, 2.0]}, "nuts", "importance")

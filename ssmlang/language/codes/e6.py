@@ -20,7 +20,7 @@ CODES: tuple[Code, ...] = (
         "`assert` asks for a proof. What is refuted fails compilation, with two settings that show it; what can be "
         "neither proved nor refuted is a warning (W601) that says how far the proof came. Assertions that are refuted "
         "for a reason with a code of its own, such as E602, carry that code.",
-        Example(_PAST + "assert observable(x)\n"),
+        Example(_PAST + "assert stable(x)\n"),
         Example(_PAST),
     ),
 )

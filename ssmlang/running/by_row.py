@@ -134,7 +134,11 @@ class ByRow(Stepping):
                 if not known or self._held(at, sort, name, int(lag)):
                     continue
                 if np.isnan(windows[sort, name][int(lag)]).any():
-                    yield self._missing(e, sort, name, t - int(lag), t)
+                    yield self._missing(e, sort, name, t - int(lag), t, self._other(name))
+
+    def _other(self, name: str) -> str | None:
+        """The engine that takes an observation as part of a state, where this one needs it as a number."""
+        return None
 
     def _wanted(self, e: Equation, values: Mapping[str, np.ndarray], t: int) -> bool:
         """Whether an equation says anything in this row."""
@@ -146,12 +150,13 @@ class ByRow(Stepping):
         return not all((g.name, i) in given for g in e.targets for i in g.entries)
 
     @staticmethod
-    def _missing(e: Equation, sort: str, name: str, row: int, t: int) -> Diagnostic:
+    def _missing(e: Equation, sort: str, name: str, row: int, t: int, other: str | None) -> Diagnostic:
         if sort == "input":
             help = ("give it in the row, or leave out the observations that it explains",)
             return Diagnostic("E407", f"input `{name}` is missing at row {row}, and row {t} needs it", help=help)
         return Diagnostic("E413", f"`{name}` is missing at row {row}, and is needed as a number", e.span,
-                          f"reads it in row {t}", help=("fill it in, or leave what reads it missing too",))  # fmt: skip
+                          f"reads it in row {t}", help=(f'engine="{other}" takes it as part of a real state' if other
+                          else "fill it in, or leave what reads it missing too",))  # fmt: skip
 
     def _check(self, told: Moments, t: int) -> None:
         """Raise E721 and E723 for results that are none."""

@@ -95,6 +95,9 @@ class ChainStepper(_Regimes):
         super().__init__(execution)
         self._lowering = execution.wide
 
+    def _other(self, name: str) -> str | None:
+        return "imm" if self._execution.linear([name]) is not None else None
+
     def _row(self, params: Any, windows: Any, t: Array, y: Any, before: Any) -> Any:
         data = self.data(windows, t)
         program = self._lowering.over(params, *data, y[None], t[None])

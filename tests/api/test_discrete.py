@@ -242,6 +242,10 @@ def test_what_the_data_lack_is_said():
     y[10] = np.nan
     with pytest.raises(ssmlang.SsmError, match=r'E413(.|\n)*engine="imm" takes it'):
         model.log_likelihood({"y": y}, gnp.PUBLISHED, engine="discrete")
+    stream = model.initial_state(gnp.PUBLISHED, engine="discrete")
+    with pytest.raises(ssmlang.SsmError, match=r'E413(.|\n)*engine="imm" takes it'):
+        for value in y:
+            stream = model.step(stream, {"y": value})
     found = [float(model.log_likelihood({"y": y}, gnp.PUBLISHED, engine=e)) for e in ("auto", "imm")]
     assert found[0] == found[1]
     bent = gnp.MODEL.replace("(y[t-k] -", "(exp(y[t-k]) -")

@@ -38,6 +38,7 @@ def fit(args: argparse.Namespace) -> int:
         **time,
     )
     summary = found.summary()
+    tables.say_notes(summary.attrs)
     if args.json:
         print(_as_json(found, summary))
     else:

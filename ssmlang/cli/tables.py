@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,8 @@ def check_ending(path: str | None) -> None:
 
 
 def deliver(result: xr.Dataset, path: str | None) -> None:
-    """Write a result to `path` by its ending, or print it as a table."""
+    """Write a result to `path` by its ending, or print it as a table; how its data were read goes to standard error."""
+    say_notes(result.attrs)
     if path is None:
         table = frame(result)
         # A table is read: of the quantiles, those that bound nine tenths of an observation's law.
@@ -48,6 +50,12 @@ def deliver(result: xr.Dataset, path: str | None) -> None:
         else:
             _write_parquet(frame(result), path)
     print(f"{path}: {', '.join(f'{size} x {name}' for name, size in _rows(result))}")
+
+
+def say_notes(attrs: Mapping[Any, Any]) -> None:
+    """Print what was noted as the data were read, on standard error."""
+    if "notes" in attrs:
+        print(f"note: {attrs['notes']}", file=sys.stderr)
 
 
 def show(table: pd.DataFrame) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -26,6 +26,12 @@ def provenance(*, model: str, source: str = "", engine: str = "", **more: Any) -
     if source:
         attrs["model_hash"] = source_hash(source)
     return plain({**attrs, **_versions(), **more})
+
+
+def noted(bounds: Sequence[Any]) -> dict[str, str]:
+    """What was noted as data were read, as the attribute `notes`: rows inserted for gaps, times that were not used."""
+    said = [". ".join((note.message, *note.why)) for bound in bounds for note in bound.notes]
+    return {"notes": "; ".join(dict.fromkeys(said))} if said else {}
 
 
 @cache

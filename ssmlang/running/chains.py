@@ -24,7 +24,7 @@ from ssmlang.model.chains import ChainForm, chain_form
 from ssmlang.model.model import Model, nodes_of
 from ssmlang.results.chains import chain_dataset
 from ssmlang.results.mixture import PATH
-from ssmlang.results.provenance import provenance
+from ssmlang.results.provenance import noted, provenance
 from ssmlang.running.execution import Params, Series, Setting, What, floats, not_a_number, padded_length
 from ssmlang.running.kept import Kept
 from ssmlang.running.moments import Moments, extended
@@ -278,7 +278,8 @@ class ChainMoments(Moments):
         self.series = execution.single(self.bound)
         self._function = execution.compiled("smooth" if verb == "smooth" else "filter", self.setting)
         self._time = replace(self.bound.time, index=self.bound.time.index[self.first :])
-        self._about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb)
+        self._about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb,
+                                 **noted([bound]))  # fmt: skip
         self._templates = Kept(4)
 
     def arrays(self, params: Mapping[str, Any]) -> dict[str, np.ndarray]:

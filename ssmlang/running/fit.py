@@ -19,7 +19,7 @@ from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.source import Source
 from ssmlang.results import containers
 from ssmlang.results.mixture import mixture, normal_quantiles
-from ssmlang.results.provenance import provenance
+from ssmlang.results.provenance import noted, provenance
 from ssmlang.running import groups
 from ssmlang.running.calls import draws_wanted, paths_wanted, rows, seed_of
 from ssmlang.running.derived import of_draws, of_point
@@ -125,7 +125,8 @@ class Fit:
 
     def _with_derived(self, table: pd.DataFrame, derived: pd.DataFrame) -> pd.DataFrame:
         both = pd.concat([table, derived]) if len(derived) else table
-        both.attrs = {**self.found.attrs, **({"derived": list(derived.index)} if len(derived) else {})}
+        marks = {"derived": list(derived.index)} if len(derived) else {}
+        both.attrs = {**self.found.attrs, **noted(self.bounds), **marks}
         return both
 
     # ------------------------------------------------------------------------------------------------ states

@@ -23,7 +23,7 @@ from ssmlang.model import expr
 from ssmlang.model.differentials import stepped
 from ssmlang.model.flows import flowing
 from ssmlang.model.model import Equation, Model, nodes_of
-from ssmlang.results.provenance import plain, provenance
+from ssmlang.results.provenance import noted, plain, provenance
 from ssmlang.running.execution import Params, Series, Setting, floats, not_a_number, padded_length
 from ssmlang.running.general_labels import FIELDS, dataset, named
 from ssmlang.running.kept import Kept
@@ -279,7 +279,8 @@ class GeneralMoments(Moments):
         self._function = execution.compiled("smooth" if verb == "smooth" else "filter", self.setting)
         self._time = replace(self.bound.time, index=self.bound.time.index[self.first :])
         self._left_out = ("predicted_mean", "predicted_cov", "log_likelihood") if ahead else ()
-        self._about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb)
+        self._about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb,
+                                 **noted([bound]))  # fmt: skip
         if execution.in_steps:
             self._about |= {"substeps": self.setting.substeps}
         self._templates = Kept(4)

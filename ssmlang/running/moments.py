@@ -14,7 +14,7 @@ from ssmlang.language.diagnostics import SsmError
 from ssmlang.results.labels import series as labelled_series
 from ssmlang.results.moments import Series, Template
 from ssmlang.results.moments import moments as labelled
-from ssmlang.results.provenance import plain, provenance
+from ssmlang.results.provenance import noted, plain, provenance
 from ssmlang.running.blocks import assembled
 from ssmlang.running.definitions import definitions
 from ssmlang.running.execution import Execution, floats, not_a_number, running
@@ -74,7 +74,8 @@ class Moments:
         self._observed = len(self.lowering.observations)
         # In the coordinates of a lift the states and definitions are the execution's own.
         self._states = self.lowering.states[: sum(v.size for v in execution.model.states.values())]
-        about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb)
+        about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb,
+                           **noted([bound]))  # fmt: skip
         self._about = {**about, **execution.remarks}
         self._templates = Kept(4)
 

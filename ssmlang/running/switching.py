@@ -21,7 +21,7 @@ from ssmlang.model import expr
 from ssmlang.model.model import Model, Variable, nodes_of
 from ssmlang.model.switching import SwitchingForm, switching_form
 from ssmlang.results.chains import chain_dataset
-from ssmlang.results.provenance import provenance
+from ssmlang.results.provenance import noted, provenance
 from ssmlang.running.chains import ChainExecution, ChainMoments, steps_of
 from ssmlang.running.execution import Params, Series, Setting, What
 from ssmlang.running.kept import Kept
@@ -236,7 +236,8 @@ class SwitchingMoments(ChainMoments):
         self.series = execution.single(self.bound)
         self._function = execution.compiled("smooth" if verb == "smooth" else "filter", self.setting)
         self._time = replace(self.bound.time, index=self.bound.time.index[self.first :])
-        self._about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb)
+        self._about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb,
+                                 **noted([bound]))  # fmt: skip
         self._lowering = execution.switching(self.setting.latent, True)
         self._templates = Kept(4)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 
 import ssmlang
@@ -273,3 +274,16 @@ def test_a_model_without_states() -> None:
     assert float(model.log_likelihood(data, params)) == pytest.approx(-0.025 - np.log(2 * np.pi))
     assert model.smooth(data, params).sizes["state"] == 0
     assert np.allclose(model.forecast(data, params, 2)["observed_cov"].values, 1)
+
+
+def test_a_holiday_is_a_gap_and_results_say_so() -> None:
+    days = pd.bdate_range("2024-12-02", periods=25).drop(pd.DatetimeIndex(["2024-12-25", "2024-12-26"]))
+    frame = pd.DataFrame({"y": np.random.default_rng(0).normal(size=len(days))}, index=days)
+    model = ssmlang.compile("param s ~ HalfNormal(1)\nstate x\nobs y\ninit x ~ Normal(0, 1)\n"
+                            "x[t] ~ Normal(x[t-1], s)\ny[t] ~ Normal(x[t], 1)\n")  # fmt: skip
+    found = model.filter(frame, {"s": 0.5})
+    assert found.sizes["time"] == 25 and np.isnan(model.bind(frame)[0].observations["y"]).sum() == 2
+    assert "2 rows are absent" in found.attrs["notes"] and "business day" in found.attrs["notes"]
+    assert "2024-12-25" in found.attrs["notes"]
+    assert "notes" not in model.filter(frame["2024-12-02":"2024-12-20"], {"s": 0.5}).attrs
+    assert "2 rows are absent" in model.fit(frame, "map", progress=False).summary().attrs["notes"]

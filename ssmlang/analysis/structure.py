@@ -20,4 +20,5 @@ def check(context: Context) -> list[Finding]:
 def _obstacle(o: Obstacle) -> Finding:
     line = o.span.source.position(o.span.start)[0] if o.span is not None else None
     where = f" (line {line})" if line is not None else ""
-    return Finding(PROPERTY, "refuted", f"{o.message}: {o.label}{where}", line)
+    what = f": {o.label}" if o.label else ""
+    return Finding(PROPERTY, "refuted", f"{o.message}{what}{where}", line)

@@ -65,7 +65,10 @@ def averaged(
     def log_ratio(s: Array) -> Array:
         return log_emission(s) - _log_density(X_own, w_own, away(s), fused)
 
-    plain = _log_density(X, w, away(ahead), fused)
+    # A variance that is no number counts as no observation in the elimination: it must not in the result.
+    means = product(sight.A, ahead[:, None], fused)[:, 0] + sight.b
+    lost = jnp.any(~jnp.isnan(z) & jnp.isnan(means + jnp.sum(S * np.eye(len(S)), axis=1)))
+    plain = jnp.where(lost, jnp.nan, _log_density(X, w, away(ahead), fused))
     seen = jnp.any(~jnp.isnan(z))
     # The centre with the other points: a density is hundreds of operations, and to compile it twice takes twice as long.
     at = after[:, None] + REACH * jnp.concatenate([jnp.zeros_like(after)[:, None], sides, -sides], axis=1)

@@ -87,6 +87,9 @@ class Rows:
 
     def scored(self, t: Array, ahead: Law, sight: Affine, y: Array, z: Array) -> tuple[Law, Float[Array, ""]]:
         """The same by an affine emission that is given; where observations are not Gaussian, see `evidence`."""
+        there = ~jnp.isnan(z)  # the law of what is not seen may not exist: an increment before the first row
+        sight = Affine(jnp.where(there[:, None], sight.A, 0.0), jnp.where(there, sight.b, 0.0),
+                       jnp.where(there[:, None] & there, sight.Omega, 0.0))  # fmt: skip
         after, term = self.updated(ahead, sight, z)
         if self._by_ratio:
             counts = counted_alone(self.program.facts, y)

@@ -39,3 +39,16 @@ def test_a_derivative_that_does_not_exist(engine):
     with pytest.raises(SsmError) as caught:
         model.log_likelihood({"y": np.arange(5.0)}, {"a": 1.0}, engine=engine)
     assert caught.value.diagnostics[0].code == "E721"
+
+
+@pytest.mark.parametrize("engine", ["ukf", "ekf"])
+def test_the_law_of_a_row_that_is_not_seen_need_not_exist(engine):
+    """An increment before the first row is nought, of which there is no negative binomial; the other rows are scored."""
+    text = (
+        "model m\nparam phi ~ Gamma(10, 1)\nstate x, c\nobs y\ninit x ~ Normal(3, 0.1)\ninit c = 0\n"
+        "x[t] ~ Normal(x[t-1], 0.1)\nc[t] = c[t-1] + exp(x[t])\ny[t] ~ NegativeBinomial(LOC, phi)\n"
+    )
+    increments, plain = (ssmlang.compile(text.replace("LOC", loc)) for loc in ("c[t] - c[t-1]", "exp(x[t])"))
+    data, at = {"y": np.array([np.nan, 19, 22, 18, 30])}, {"phi": 10.0}
+    found = increments.log_likelihood(data, at, engine=engine)
+    assert abs(found - plain.log_likelihood(data, at, engine=engine)) < 0.1

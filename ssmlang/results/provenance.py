@@ -30,8 +30,8 @@ def provenance(*, model: str, source: str = "", engine: str = "", **more: Any) -
 
 def noted(bounds: Sequence[Any]) -> dict[str, str]:
     """What was noted as data were read, as the attribute `notes`: rows inserted for gaps, times that were not used."""
-    said = [". ".join((note.message, *note.why)) for bound in bounds for note in bound.notes]
-    return {"notes": "; ".join(dict.fromkeys(said))} if said else {}
+    said = ["; ".join((note.message, *note.why)) for bound in bounds for note in bound.notes]
+    return {"notes": ". ".join(dict.fromkeys(said))} if said else {}
 
 
 @cache

@@ -70,7 +70,7 @@ def averaged(
     lost = jnp.any(~jnp.isnan(z) & jnp.isnan(means + jnp.sum(S * np.eye(len(S)), axis=1)))
     plain = jnp.where(lost, jnp.nan, _log_density(X, w, away(ahead), fused))
     seen = jnp.any(~jnp.isnan(z))
-    # The centre with the other points: a density is hundreds of operations, and to compile it twice takes twice as long.
+    # The centre with the other points: a density is hundreds of operations, and two of them compile twice as long.
     at = after[:, None] + REACH * jnp.concatenate([jnp.zeros_like(after)[:, None], sides, -sides], axis=1)
     ratios = jax.vmap(log_ratio, -1)(at)
     centre, there = ratios[0], ratios[1:]

@@ -43,7 +43,7 @@ def test_a_derivative_that_does_not_exist(engine):
 
 @pytest.mark.parametrize("engine", ["ukf", "ekf"])
 def test_the_law_of_a_row_that_is_not_seen_need_not_exist(engine):
-    """An increment before the first row is nought, of which there is no negative binomial; the other rows are scored."""
+    """An increment before the first row is nought, of which there is no negative binomial."""
     text = (
         "model m\nparam phi ~ Gamma(10, 1)\nstate x, c\nobs y\ninit x ~ Normal(3, 0.1)\ninit c = 0\n"
         "x[t] ~ Normal(x[t-1], 0.1)\nc[t] = c[t-1] + exp(x[t])\ny[t] ~ NegativeBinomial(LOC, phi)\n"

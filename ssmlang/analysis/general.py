@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from ssmlang.engines.requirements import Requirements
 from ssmlang.language.source import Span
 from ssmlang.model import expr
-from ssmlang.model.affine import Affine, Interpreter
 from ssmlang.model.conditional import parts_of
 from ssmlang.model.differentials import stepped
+from ssmlang.model.linear_steps import is_linear
 from ssmlang.model.model import Dist, Equation, Model, nodes_of
 from ssmlang.model.obstacles import Obstacle
 from ssmlang.model.stationary_chain import unstarted
@@ -187,18 +187,9 @@ def gaussian_emission(model: Model) -> bool:
 def moves_linearly(model: Model) -> bool:
     """Whether states are affine in those of the rows before and in noises whose scales do not move with them."""
     moving = lambda sort, name, lag: sort in ("state", "noise", "augment")
-    for e in model.equations:
-        if e.role != "transition":
-            continue
-        centre = e.value if e.law is None else e.law.args.get("loc")
-        rest = [] if e.law is None else [v for k, v in e.law.args.items() if k != "loc"]
-        if e.law is not None and e.law.name not in ("Normal", "MvNormal"):
-            return False
-        if any(moving(*read) for read in expr.references(rest)):
-            return False
-        if centre is not None and not isinstance(Interpreter(moving)(centre), Affine):
-            return False
-    return True
+    moved = [e for e in model.equations if e.role == "transition"]
+    normal = all(e.law is None or e.law.name in ("Normal", "MvNormal") for e in moved)
+    return normal and all(is_linear(e, moving) for e in moved)
 
 
 def preferred(model: Model) -> tuple[str, ...]:

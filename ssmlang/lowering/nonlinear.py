@@ -30,8 +30,8 @@ from ssmlang.lowering.stationary_start import GaussianStart
 from ssmlang.lowering.told_noises import ToldNoises
 from ssmlang.lowering.window import Series, cleaned, marked
 from ssmlang.model import expr
-from ssmlang.model.affine import Affine, Interpreter
-from ssmlang.model.model import Definition, Dist, Equation, InitialEquation, Model, Values, nodes_of
+from ssmlang.model.linear_steps import is_linear, is_steady
+from ssmlang.model.model import Definition, Equation, InitialEquation, Model, Values, nodes_of
 from ssmlang.model.stationary_chain import started
 from ssmlang.model.told_noises import told_noises
 from ssmlang.model.truncation import truncation
@@ -121,8 +121,9 @@ class NonlinearLowering:
             m=self.emissions.m, k=self.emissions.k,
             definitions=sum(d.size for d in self.lets),
             additive=all(additive(e, self.told.names if self.told else ()) for e in self.moved),
-            linear=self.told is None and all(map(self._linear, self.moved)) and all(map(self._linear, self.initials))
-            and all(self._linear_law(v.law) for v in self.noises if v.law is not None),
+            linear=self.told is None and all(is_linear(e, self._moving) for e in self.moved)
+            and all(is_linear(i, self._moving) for i in self.initials)
+            and all(is_steady(v.law, self._moving) for v in self.noises if v.law is not None),
             gaussian_transition=exact, gaussian_emission=self.emissions.gaussian,
             counted=self.emissions.counted,
             gaussian_step=all(law.name in EXACT for law in laws) and not self.memory.whole,
@@ -145,17 +146,6 @@ class NonlinearLowering:
                             scored=self.drawn)  # fmt: skip
         laws = all(e.law is not None for e in self.moved) and not self.noises and not self.model.differentials
         return not core.deep and laws and self.told is None and all(w.step is not None for w in self.walks.values())
-
-    def _linear(self, e: Equation | InitialEquation) -> bool:
-        """Whether what an equation gives is affine in the states and noises that it reads."""
-        center = e.value if e.law is None else e.law.args.get("loc")
-        if e.law is not None and not self._linear_law(e.law):
-            return False
-        return center is None or isinstance(Interpreter(self._moving)(center), Affine)
-
-    def _linear_law(self, law: Dist) -> bool:
-        rest = [v for k, v in law.args.items() if k != "loc" or law.name not in ("Normal", "MvNormal")]
-        return law.name != "LogNormal" and not any(self._moving(*r) for r in expr.references(rest))
 
     def _moving(self, sort: str, name: str, lag: int | str) -> bool:
         """Whether a series is part of the memory."""

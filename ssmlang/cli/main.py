@@ -56,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(name: str) -> Command:
+    if name == "check":  # its matrices are small, and threads that wait for each other cost more than they save
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Imported only when asked for: `fmt` must not pay for what `fit` needs.
     from importlib import import_module
 

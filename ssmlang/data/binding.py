@@ -11,6 +11,7 @@ import numpy as np
 from ssmlang.data.columns import Columns
 from ssmlang.data.sources import Source, open_source
 from ssmlang.data.steps import check_steps
+from ssmlang.data.support import check_support
 from ssmlang.data.time import Placement, TimeBase, place
 from ssmlang.data.values import to_codes, to_numbers
 from ssmlang.language.diagnostics import Diagnostic, Findings, SsmError
@@ -104,6 +105,7 @@ def _bind_one(model: Model, data: Any, time: Any, observations: bool, future: bo
     if not future:
         check_steps(model, spread.get("dt"), placed.time)
     seen = {n: spread[n] if n in spread else np.full((steps, *v.shape), np.nan) for n, v in model.observations.items()}
+    check_support(model, seen, placed.time.label)
     notes = (*source.notes, *placed.notes)
     return Bound(steps, seen, {n: spread[n] for n in model.inputs}, placed.time, notes, derived_dt)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ssmlang.data.steps import bad_step
+from ssmlang.data.support import check_support
 from ssmlang.data.values import to_codes
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.suggest import suggest
@@ -18,6 +19,7 @@ class RowReader:
     """Reads rows in a model's terms: a value for each variable, or for each entry (`fix[east]`)."""
 
     def __init__(self, model: Model) -> None:
+        self.model = model
         self.variables: dict[str, Variable] = {**model.observations, **model.inputs}
         self.continuous = bool(model.differentials)
         self.entries = {
@@ -28,7 +30,7 @@ class RowReader:
         """Every observation and input in its own shape; what is absent or None is NaN.
 
         Raises E402 for what is no dict, E415 for a name that the model does not have, E403 for a wrong shape, E404 for
-        what is no number, E405 for what is infinite, E406 for what is no value of a discrete observation.
+        what is no number, E405 for what is infinite, E406 for what an observation cannot be.
         """
         if not isinstance(row, Mapping):
             raise SsmError(Diagnostic("E402", f"a row of type `{type(row).__name__}` has no names",
@@ -47,6 +49,7 @@ class RowReader:
                 raise SsmError(Diagnostic("E405", f"`{name}` is infinite", help=("a missing value is NaN or absent",)))
         if self.continuous and "dt" in found and (found["dt"] < 0).any():
             raise SsmError(bad_step(float(found["dt"].min()), "in this row"))
+        check_support(self.model, {name: found[name][None] for name in self.model.observations}, lambda _: "this row")
         return found
 
     def _value(self, name: str, value: Any) -> np.ndarray:

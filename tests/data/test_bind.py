@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 
 from ssmlang.data.binding import Bound, bind, check_inputs
+from ssmlang.data.row import RowReader
 from ssmlang.language.codes import REGISTRY
 from ssmlang.language.diagnostics import SsmError
 from tests.data.programs import CLASH, DISCRETE, DRIFT, LEVEL, NUMBERED, PLANE, model
@@ -233,6 +234,41 @@ def test_discrete_observations() -> None:
     ):
         error = refused(DISCRETE, data | wrong)
         assert error.diagnostics[0].code == "E406" and words in str(error)
+
+
+LAWS = """
+param r ~ HalfNormal(1)
+state x
+obs bugs[2], wet, share, gap, size, free
+init x ~ Normal(0, 1)
+x[t] ~ Normal(x[t-1], r)
+bugs[t] ~ NegativeBinomial(exp(x[t]), 2)
+wet[t] ~ Bernoulli(logits = x[t])
+share[t] ~ Beta(exp(x[t]), 1)
+gap[t] ~ Exponential(exp(x[t]))
+size[t] ~ LogNormal(x[t], 1)
+free[t] ~ Normal(x[t], 1)
+"""
+
+
+def test_values_that_a_law_cannot_give() -> None:
+    nan = np.nan
+    data = {"bugs": [[0.0, 3.0], [nan, 1.0], [2.0, nan]], "wet": [1, 0, nan], "share": [0, 0.3, 1], "gap": [0, 3, nan],
+            "size": [0.1, 1, nan], "free": [-1, 0, 0.5]}  # fmt: skip
+    assert one(LAWS, data).steps == 3
+    for name, values, words in (
+        ("bugs", [[0, 3], [nan, -1], [2, nan]], "`bugs` is -1 at row 1, which NegativeBinomial cannot give"),
+        ("bugs", [[0, 3], [nan, 1], [2.5, nan]], "gives the counts 0, 1, 2, ..."),
+        ("wet", [1, 2, 0], "gives 0 and 1"),
+        ("share", [0, 1.2, -3], "2 values of it are like that"),
+        ("gap", [0, -0.1, 1], "gives no negative number"),
+        ("size", [1, 1, 0], "gives positive numbers"),
+    ):
+        error = refused(LAWS, data | {name: values})
+        assert [d.code for d in error.diagnostics] == ["E406"] and words in str(error)
+        assert error.diagnostics[0].span is not None
+    with pytest.raises(SsmError, match="is 3 at this row, which Bernoulli cannot give"):
+        RowReader(model(LAWS)).read({"wet": 3})
 
 
 def test_no_data_set() -> None:

@@ -110,9 +110,10 @@ CODES: tuple[Code, ...] = (
     Code(
         "E406",
         "unknown-value",
-        "a discrete observation has a value that it cannot take",
+        "an observation has a value that it cannot take",
         "An observation declared `in` an axis takes its labels (or, where these are names, positions from 0 on);"
-        " one declared in a range takes the integers of the range.",
+        " one declared in a range takes the integers of the range. One whose law is of counts takes the whole numbers"
+        " from 0 on, that of a Bernoulli law 0 and 1; that of a positive law is not negative.",
         _python(_DISCRETE, 'model.bind({"seen": ["alive", "lost"]})'),
         _python(_DISCRETE, 'model.bind({"seen": ["alive", "dead"]})'),
     ),

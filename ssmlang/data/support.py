@@ -8,29 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ssmlang.language.diagnostics import Diagnostic, SsmError
-from ssmlang.model.distributions import DISTRIBUTIONS
 from ssmlang.model.model import Equation, Model
-
-Within = Callable[[np.ndarray], np.ndarray]
-
-
-def _counts(values: np.ndarray) -> np.ndarray:
-    return (values >= 0) & (values == np.rint(values))
-
-
-WITHIN: Mapping[str, tuple[Within, str]] = {
-    "nonnegative_integer": (_counts, "gives the counts 0, 1, 2, ..."),
-    "bounded_integer": (_counts, "gives the counts 0, 1, 2, ..."),
-    "boolean": (lambda values: (values == 0) | (values == 1), "gives 0 and 1"),
-    "positive": (lambda values: values >= 0, "gives no negative number"),
-    "unit": (lambda values: (values >= 0) & (values <= 1), "gives numbers between 0 and 1"),
-}
-"""By support of a law: whether values lie in it, ends included, and what to say where they do not."""
-
-STRICTLY: Mapping[str, tuple[Within, str]] = dict.fromkeys(
-    ("LogNormal", "InverseGamma"), (lambda values: values > 0, "gives positive numbers")
-)
-"""Laws whose density is zero at the end itself."""
+from ssmlang.model.supports import within
 
 
 def check_support(model: Model, seen: Mapping[str, Float[np.ndarray, "T ..."]], label: Callable[[int], str]) -> None:
@@ -52,18 +31,14 @@ def _outside(
     """By name of an observation: which of the entries that an equation gives have a value that it cannot give."""
     if equation.role != "emission" or equation.law is None:
         return
-    within = _within(equation.law.name)
-    if within is None or equation.law.event_ndim:
+    support = within(equation.law)
+    if support is None:
         return
     for target in equation.targets:
         values = seen[target.name].reshape(len(seen[target.name]), -1)
         given = np.zeros(values.shape[1], bool)
         given[list(target.entries)] = True
-        yield target.name, given & ~np.isnan(values) & ~within[0](values)
-
-
-def _within(law: str) -> tuple[Within, str] | None:
-    return STRICTLY.get(law) or WITHIN.get(DISTRIBUTIONS[law].support)
+        yield target.name, given & ~np.isnan(values) & ~support.holds(values)
 
 
 def _problem(
@@ -71,12 +46,12 @@ def _problem(
     label: Callable[[int], str], count: int,
 ) -> Diagnostic:  # fmt: skip
     assert equation.law is not None
-    law = equation.law.name
-    within = _within(law)
-    assert within is not None
+    law, support = equation.law.name, within(equation.law)
+    assert support is not None
     value = values.reshape(len(values), -1)[row, entry]
     return Diagnostic(
-        "E406", f"`{name}` is {value:g} at {label(row)}, which {law} cannot give", equation.span, f"{law} {within[1]}",
+        "E406", f"`{name}` is {value:g} at {label(row)}, which {law} cannot give", equation.span,
+        f"{law} {support.words}",
         why=(f"{count} values of it are like that",) if count > 1 else (),
         help=("a missing value is NaN or an empty cell, never a code such as -999",),
     )  # fmt: skip

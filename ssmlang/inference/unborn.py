@@ -12,15 +12,19 @@ from ssmlang.language.source import Span
 from ssmlang.model import expr
 from ssmlang.model.expr import Node
 from ssmlang.model.model import Equation, Model
+from ssmlang.model.supports import within
 
 
 def no_number(
     model: Model, drawn: Mapping[str, np.ndarray], inputs: Mapping[str, np.ndarray], init: Mapping[str, np.ndarray]
 ) -> Diagnostic | None:
-    """E448 for what is NaN in the last row of paths (draws, steps, ...); None where nothing is.
+    """E448 for what is NaN in the last row of paths (draws, steps, ...), or no value of its law; None where nothing is.
 
     Traced back through what each equation read to where no number went in, or none came out of numbers.
     """
+    impossible = _impossible(model, drawn)
+    if impossible is not None:
+        return impossible
     missing = {n: np.isnan(drawn[n].reshape(*drawn[n].shape[:2], -1)) for n in (*model.states, *model.observations)}
     name = next((n for n, m in missing.items() if m[:, -1].any()), None)
     if name is None:
@@ -52,6 +56,21 @@ def no_number(
             if not causes and row < deepest:
                 born, deepest = (row, name, equation.span), row
     return _out_of_range(*born)
+
+
+def _impossible(model: Model, drawn: Mapping[str, np.ndarray]) -> Diagnostic | None:
+    """The first row with a number that its law cannot give: what samplers make of an argument out of its range."""
+    for equation in model.equations:
+        support = within(equation.law) if equation.law is not None else None
+        if support is None:
+            continue
+        for target in equation.targets:
+            values = drawn[target.name].reshape(*drawn[target.name].shape[:2], -1)[..., list(target.entries)]
+            # What is too small to be told from zero is no fault.
+            rows = (~np.isnan(values) & (values != 0) & ~support.holds(values)).any(axis=(0, 2))
+            if rows.any():
+                return _out_of_range(int(np.argmax(rows)), target.name, equation.span)
+    return None
 
 
 def _equations(model: Model, name: str, lost: np.ndarray) -> list[Equation]:

@@ -222,3 +222,13 @@ def test_a_first_law_that_gives_no_number_is_underlined() -> None:
     (found,) = caught.value.diagnostics
     assert found.message == "`x` is not a number at row 0" and found.span is not None
     assert found.span.text == "init x ~ Normal(0, sqrt(a))"
+
+
+@pytest.mark.parametrize("law", ["NegativeBinomial(x[t], 2)", "Poisson(x[t])"])
+def test_a_rate_that_turns_negative_is_no_count(law: str) -> None:
+    text = f"state x\nobs y\ninit x = 1\nx[t] = x[t-1] - 0.25\ny[t] ~ {law}\n"
+    assert (ssmlang.compile(text).simulate(4, {})["y"].values >= 0).all()
+    with pytest.raises(SsmError, match="not a number at row 5") as caught:
+        ssmlang.compile(text).simulate(8, {})
+    (found,) = caught.value.diagnostics
+    assert found.code == "E448" and found.span is not None and found.span.text == f"y[t] ~ {law}"

@@ -136,7 +136,7 @@ class Model:
 
         `params` left out (or in part): drawn from the prior, anew for each draw. `future`: the inputs of the rows, for
         a model that has some. `init`: first values of states whose law is Diffuse(). Returns a Dataset (draw,
-        time, ...) of every state, observation and definition under its own name; `params` in its attributes.
+        time, ...) of every state, observation, definition and input under its own name; `params` in its attributes.
         """
         from ssmlang.running.simulation import simulate
 

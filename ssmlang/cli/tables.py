@@ -133,7 +133,8 @@ def _assemble(result: xr.Dataset, columns: dict[str, np.ndarray]) -> pd.DataFram
         return pd.DataFrame(columns, index=time)
     draws = result.sizes["draw"]
     index = pd.MultiIndex.from_product([range(draws), time], names=["draw", "time"])
-    return pd.DataFrame({name: np.reshape(values, -1) for name, values in columns.items()}, index=index)
+    every = {name: np.broadcast_to(values, (draws, len(time))).reshape(-1) for name, values in columns.items()}
+    return pd.DataFrame(every, index=index)
 
 
 def _rows(result: xr.Dataset) -> list[tuple[str, int]]:

@@ -19,13 +19,14 @@ def simulation(
     paths: Mapping[str, Any],
     *,
     time: TimeBase,
+    inputs: Mapping[str, Any] | None = None,
     params: Mapping[str, Any] | None = None,
     attrs: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Paths {name: (draws, T, *shape)} of states, observations and definitions under their own names.
 
-    The dimension `draw` stands first, and is left out where there is one draw. Discrete values come as labels. `params`
-    go to the attributes as JSON.
+    The dimension `draw` stands first, and is left out where there is one draw. Discrete values come as labels. `inputs`
+    (T, *shape) stand beside them, so that the whole can be bound as data. `params` go to the attributes as JSON.
     """
     known = variables_of(model)
     arrays: dict[str, xr.DataArray] = {}
@@ -39,6 +40,8 @@ def simulation(
         if values.shape[0] == 1:
             values, lead = values[0], ("time",)
         arrays[name] = series(name, values, variable.shape, variable.axes, lead)
+    for name, values in (inputs or {}).items():
+        arrays[name] = series(name, np.array(values), known[name].shape, known[name].axes, ("time",))
     out = dict(attrs or {})
     if params is not None:
         out["params"] = {k: np.asarray(v).tolist() for k, v in params.items()}

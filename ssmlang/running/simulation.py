@@ -57,7 +57,8 @@ def simulate(
         paths = {n: v.astype(np.float32) if v.dtype == np.float64 else v for n, v in paths.items()}
     single = {n: values[n][0] if draws == 1 else values[n] for n in spec.parameters if n in values}
     attrs = provenance(model=model.name, source=model.source_text, verb="simulate", seed=seed)
-    return simulation(spec, paths, time=rows.time, params=single, attrs=attrs)
+    inputs = {n: v for n, v in rows.inputs.items() if not (rows.derived_dt and n == "dt")}
+    return simulation(spec, paths, time=rows.time, inputs=inputs, params=single, attrs=attrs)
 
 
 def _inputs(model: Model, steps: int | None, future: Any, time: Any) -> Bound:

@@ -69,6 +69,20 @@ def test_several_draws_from_the_prior(nile: str) -> None:
     assert list(table["draw"]) == np.repeat([0, 1, 2], 5).tolist() and {"level", "flow"} <= set(table)
 
 
+def test_inputs_stand_beside_what_was_simulated_with_them() -> None:
+    Path("driven.ssm").write_text(
+        "param b ~ Normal(0, 1)\ninput u, w[2]\nstate x\nobs y\ninit x ~ Normal(0, 1)\n"
+        "x[t] ~ Normal(0.5 * x[t-1] + b * u[t], 1)\ny[t] ~ Normal(x[t] + w[t, 1], 1)\n"
+    )
+    pd.DataFrame({"u": np.arange(6.0), "w[0]": 1.0, "w[1]": np.arange(6.0) ** 2}).to_csv("inputs.csv", index=False)
+    words = ["simulate", "driven.ssm", "--future", "inputs.csv", "--param", "b=1"]
+    assert main([*words, "--out", "sim.csv"]) == 0
+    assert main(["filter", "driven.ssm", "--data", "sim.csv", "--param", "b=1", "--out", "filtered.csv"]) == 0
+    assert main([*words, "--draws", "2", "--out", "two.csv"]) == 0
+    table = pd.read_csv("two.csv")
+    assert table["u"].tolist() == [0, 1, 2, 3, 4, 5] * 2 and table["w[1]"].tolist() == [0, 1, 4, 9, 16, 25] * 2
+
+
 def test_entries_are_columns_by_label(nile: str) -> None:
     tracking = str(Path(nile).with_name("tracking.ssm"))
     words = [tracking, "--param", "sd_push=1", "--param", "sd_fix=5"]

@@ -193,7 +193,7 @@ def _simulate(commands: Parsers) -> None:
         "Draw states and observations from a model; without parameters they are drawn from the prior.",
     )
     p.add_argument("file", metavar="FILE", help="a model file, or - for standard input")
-    p.add_argument("--steps", type=_positive, required=True, help="number of rows")
+    p.add_argument("--steps", type=_positive, help="number of rows (default: those of --future)")
     p.add_argument("--draws", type=_positive, default=1, help="number of independent draws (default 1)")
     p.add_argument("--future", metavar="DATA", help="the model's inputs, for these rows")
     p.add_argument("--time", metavar="COL", help="the column of --future that holds the time")

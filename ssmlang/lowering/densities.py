@@ -22,6 +22,8 @@ from ssmlang.model.distributions import DISTRIBUTIONS
 from ssmlang.model.model import Dist, Values
 
 Args = Mapping[str, Array]
+LEGAL: Mapping[str, float] = {"positive": 1.0, "unit": 0.5, "nonnegative_integer": 1.0}
+"""A value that an argument may have, by what it may be."""
 
 
 def log_density(law: Dist, args: Args, x: Array, values: Values | None = None) -> Array:
@@ -41,6 +43,7 @@ def log_density(law: Dist, args: Args, x: Array, values: Values | None = None) -
         off = (jnp.where(missing, given["loc"], x) - given["loc"]) / given["scale"]
         found = -0.5 * off**2 - jnp.log(given["scale"]) - 0.5 * math.log(2 * math.pi)
         return jnp.sum(jnp.where(missing, 0.0, found))
+    given = _legal(law, given, missing)
     made = make(law.name, given, law.shape)
     event = missing[(...,) + (None,) * law.event_ndim]
     if DISTRIBUTIONS[law.name].discrete:
@@ -257,6 +260,17 @@ def _some(law: Dist, given: Args, values: Values | None) -> Array | float:
         case "simplex":
             return 1 / law.shape[-1]
     return {"positive": 1.0, "unit": 0.5}.get(DISTRIBUTIONS[law.name].support, 0.0)
+
+
+def _legal(law: Dist, given: Args, missing: Array) -> dict[str, Any]:
+    """Arguments, with legal ones where nothing was seen: an increment, say, is not positive before the first row, and
+    what cannot be computed there would come back in derivatives."""
+    if law.event_ndim:
+        return dict(given)
+    signature = DISTRIBUTIONS[law.name]
+    plain = {n for n in given if signature.argument_ndim.get(n, 0) == 0 and signature.argument_support[n] in LEGAL}
+    return {n: jnp.where(missing, LEGAL[signature.argument_support[n]], v) if n in plain else v
+            for n, v in given.items()}  # fmt: skip
 
 
 def _whole(given: dict[str, Any]) -> dict[str, Any]:

@@ -55,6 +55,21 @@ def test_a_law_with_an_entry_missing(name: str, args: dict, truth: object, point
     np.testing.assert_allclose(variance, np.full(3, truth.var()), rtol=1e-10)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("name", "args", "bad"),
+    [("Poisson", {"rate": 3.5}, 0.0), ("NegativeBinomial", {"mean": 4.0, "concentration": 2.5}, 0.0),
+     ("Gamma", {"concentration": 2.0, "rate": 3.0}, -1.0), ("Bernoulli", {"probs": 0.3}, 2.0)],
+)  # fmt: skip
+def test_what_a_law_would_be_where_nothing_was_seen_does_not_matter(name: str, args: dict, bad: float) -> None:
+    first = next(iter(args))
+    x = jnp.array([1.0, np.nan, 1.0])
+    value = lambda a: log_density(law(name), args | {first: a}, x)
+    legal = jnp.full(3, args[first])
+    illegal = legal.at[1].set(bad)
+    np.testing.assert_allclose(value(illegal), value(legal), rtol=1e-14)
+    np.testing.assert_allclose(jax.grad(value)(illegal), jax.grad(value)(legal).at[1].set(0.0), rtol=1e-12)
+
+
 def test_a_joint_law_with_an_entry_missing_is_its_marginal() -> None:
     A = np.random.default_rng(0).normal(size=(3, 3))
     cov, loc = A @ A.T + np.eye(3), np.array([1.0, 2.0, 3.0])

@@ -70,7 +70,8 @@ def _inputs(model: Model, steps: int | None, future: Any, time: Any) -> Bound:
             help = (f"give `future=` a table with them for {'every row' if steps is None else f'{steps} rows'}",)
             raise SsmError(Diagnostic("E412", f"the rows need the model's inputs {wanted}", help=help))
         if steps is None:
-            raise SsmError(Diagnostic("E450", "how many rows are to be drawn?", help=("simulate(steps=100), or --steps 100",)))
+            help = ("simulate(steps=100), or --steps 100",)
+            raise SsmError(Diagnostic("E450", "how many rows are to be drawn?", help=help))
         return Bound(steps, {}, {}, TimeBase.rows(steps))
     (bound,) = bind(model.spec, future, time=time, observations=False)
     count = bound.steps if steps is None else steps

@@ -46,12 +46,7 @@ class Chain:
     def __init__(self, model: Model) -> None:
         self.model = model
         self.state = _only_state(model)
-        values = self.state.values
-        assert values is not None
-        self.labels = [str(v) for v in (values.axis.labels if values.axis else range(int(values.upper or 0) + 1))]
-        if len(self.labels) > MOST_LABELS:
-            many = f"{self.state.name} has {len(self.labels)} values, more than this check takes"
-            raise Unsupported(many, self.state.span)
+        self.labels = labels_within(self.state)
         steps = [e for e in model.equations if e.role == "transition"]
         self.emissions = [e for e in model.equations if e.role == "emission"]
         if len(steps) != 1 or steps[0].law is None or steps[0].law.name != "Categorical" or not self.emissions:
@@ -136,6 +131,16 @@ class Chain:
         value = np.asarray(label)
         number = expressions.calculus.constant(value)
         return expressions(nodes, 1, lambda sort, name, lag: (number, value))
+
+
+def labels_within(state: State) -> list[str]:
+    """The labels of a discrete state. Raises Unsupported where they are too many."""
+    values = state.values
+    assert values is not None
+    labels = [str(v) for v in (values.axis.labels if values.axis else range(int(values.upper or 0) + 1))]
+    if len(labels) > MOST_LABELS:
+        raise Unsupported(f"{state.name} has {len(labels)} values, more than this check takes", state.span)
+    return labels
 
 
 def _only_state(model: Model) -> State:

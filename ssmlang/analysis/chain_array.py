@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ssmlang.analysis.chain import FINITE, MOST_LABELS, TRIES, arguments_of
+from ssmlang.analysis.chain import FINITE, TRIES, arguments_of, labels_within
 from ssmlang.analysis.identifiability_dual import Calculus, Dual, Expressions
 from ssmlang.analysis.identifiability_point import Coordinate, coordinates, duals, plausible, residues
 from ssmlang.analysis.identifiability_rank import random_field
@@ -51,12 +51,7 @@ class Chains:
     def __init__(self, model: Model) -> None:
         self.model = model
         self.state = _only_state(model)
-        values = self.state.values
-        assert values is not None
-        self.labels = [str(v) for v in (values.axis.labels if values.axis else range(int(values.upper or 0) + 1))]
-        if len(self.labels) > MOST_LABELS:
-            many = f"{self.state.name} has {len(self.labels)} values, more than this check takes"
-            raise Unsupported(many, self.state.span)
+        self.labels = labels_within(self.state)
         self.steps = [e for e in model.equations if e.role == "transition"]
         self.emissions = [e for e in model.equations if e.role == "emission"]
         for e in self.steps:

@@ -16,7 +16,7 @@ from math import gcd
 import numpy as np
 
 from ssmlang.analysis import identifiability_words as words
-from ssmlang.analysis.chain import FINITE, MOST_LABELS, TRIES, Chain, arguments_of
+from ssmlang.analysis.chain import FINITE, TRIES, Chain, arguments_of, labels_within
 from ssmlang.analysis.context import Context
 from ssmlang.analysis.findings import Finding, Outcome
 from ssmlang.analysis.identifiability_dual import Calculus, Expressions
@@ -94,9 +94,7 @@ class Steps:
         assert values is not None
         if values.axis is None and (values.lower != 0 or values.upper is None):
             raise Unsupported(f"{state.name} is a count, and chains of labels are followed", state.span)
-        self.labels = [str(v) for v in (values.axis.labels if values.axis else range(int(values.upper or 0) + 1))]
-        if len(self.labels) > MOST_LABELS:
-            raise Unsupported(f"{state.name} has {len(self.labels)} values, more than this check takes", state.span)
+        self.labels = labels_within(state)
         if state.size > MOST_ENTRIES:
             raise Unsupported(f"{state.name} stands for {state.size:,} chains, more than this check takes", state.span)
         self.equations = [e for e in model.equations if any(t.name == state.name for t in e.targets)]

@@ -38,7 +38,7 @@ def entry_log_density(law: Dist, args: Args, x: Array, values: Values | None = N
     first = _first(values) if law.name == "Categorical" else 0
     if DISTRIBUTIONS[law.name].discrete:
         found = _mass(law, given, jnp.where(seen, x - first, 0.0))
-        low, high = _range(values)
+        low, high = values.ends if values is not None else (-np.inf, np.inf)
         found = found - _log_total(law, given, values)
         found = jnp.where((x < low) | (x > high), -jnp.inf, found)
     else:
@@ -131,14 +131,6 @@ def _log_total(law: Dist, given: Args, values: Values | None) -> Array:
     top_ = jnp.max(logs, axis=0)
     top_ = jax.lax.stop_gradient(jnp.where(jnp.isfinite(top_), top_, 0.0))
     return _log(jnp.sum(jnp.exp(logs - top_), axis=0)) + top_
-
-
-def _range(values: Values | None) -> tuple[float, float]:
-    if values is None:
-        return -np.inf, np.inf
-    if values.axis is not None:
-        return 0, values.axis.size - 1
-    return (-np.inf if values.lower is None else values.lower), (np.inf if values.upper is None else values.upper)
 
 
 def _first(values: Values | None) -> int:

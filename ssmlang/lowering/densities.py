@@ -50,7 +50,7 @@ def log_density(law: Dist, args: Args, x: Array, values: Values | None = None) -
         first = _first(values) if law.name == "Categorical" else 0
         whole = jnp.where(event, _some(law, given, values), x).astype(int) - first
         found = _logits(law, given, made, whole) - _log_mass(law, given, made, values)
-        low, high = _range(values)
+        low, high = values.ends if values is not None else (-math.inf, math.inf)
         if not law.event_ndim:
             found = jnp.where((x < low) | (x > high), -jnp.inf, found)
     else:
@@ -225,22 +225,13 @@ def _cuts(law: Dist, values: Values | None) -> bool:
 
 
 def _every(law: Dist, values: Values | None) -> Array:
-    low, high = _range(values)
+    low, high = values.ends if values is not None else (-math.inf, math.inf)
     if math.isinf(high) or high - max(low, 0) >= MOST_VALUES:
         raise SsmError(Diagnostic(
             "E348", f"{law.name} cannot be truncated to a range of more than {MOST_VALUES} values", law.span,
             "is summed value by value", help=("give a smaller range, or from 0 on without an upper end",),
         ))  # fmt: skip
     return jnp.arange(int(max(low, 0)), int(high) + 1)
-
-
-def _range(values: Values | None) -> tuple[float, float]:
-    if values is None:
-        return -math.inf, math.inf
-    if values.axis is not None:
-        return 0, values.axis.size - 1
-    low = -math.inf if values.lower is None else values.lower
-    return low, math.inf if values.upper is None else values.upper
 
 
 def _first(values: Values | None) -> int:

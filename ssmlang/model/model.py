@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -77,6 +78,13 @@ class Values:
     axis: Axis | None
     lower: int | None
     upper: int | None
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The least and the greatest value, infinite where there is no end."""
+        if self.axis is not None:
+            return 0, self.axis.size - 1
+        return (-math.inf if self.lower is None else self.lower), (math.inf if self.upper is None else self.upper)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,8 @@ def _bounds_of(model: Model, node: Node, parts: list[tuple[float, float]]) -> tu
         case "ref":
             sort, name, _ = node.attrs
             variable = model.states.get(name) if sort == "state" else model.observations.get(name)
-            return _ends(variable.values if variable is not None and sort in ("state", "obs") else None)
+            values = variable.values if variable is not None and sort in ("state", "obs") else None
+            return (-math.inf, math.inf) if values is None else values.ends
         case "index" | "reshape" | "broadcast" | "transpose" | "max" | "min":
             return parts[0]
         case "concat" | "stack":
@@ -60,11 +61,3 @@ def _bounds_of(model: Model, node: Node, parts: list[tuple[float, float]]) -> tu
         case "maximum":
             return max(lows), max(highs)
     return -math.inf, math.inf
-
-
-def _ends(values: Values | None) -> tuple[float, float]:
-    if values is None:
-        return -math.inf, math.inf
-    if values.axis is not None:
-        return 0, values.axis.size - 1
-    return (-math.inf if values.lower is None else values.lower), (math.inf if values.upper is None else values.upper)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ssmlang.data.files import read_file
-from ssmlang.data.time import has_times, read_times
+from ssmlang.data.time import format_time, has_times, is_number, read_times
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.suggest import did_you_mean
 from ssmlang.model.model import Variable
@@ -92,13 +92,13 @@ def _pandas(frame: pd.DataFrame, declared: Collection[str], time: Any) -> Source
     if level is not None:
         times: pd.Index | None = read_times(index, level)
     elif time is not None or plain:
-        # A CSV file written from a frame has the frame's index as a first column without a name.
-        unnamed = names[0] if names and names[0].startswith("Unnamed: 0") else None
-        times = _times(columns, declared, time, len(frame), unnamed)
+        times = _times(columns, declared, time, len(frame))
+        if times is None:
+            times, notes = _first_column(columns, declared)
     elif isinstance(index, pd.MultiIndex) or has_times(index):
         times = read_times(index, index.name or "index")
     else:
-        times, notes = None, (_no_times(index),)
+        times, notes = None, (_no_times(index, "index of the table"),)
     return Source(
         "table",
         columns,
@@ -110,11 +110,20 @@ def _pandas(frame: pd.DataFrame, declared: Collection[str], time: Any) -> Source
     )
 
 
-def _no_times(index: pd.Index) -> Diagnostic:
+def _no_times(index: pd.Index, what: str) -> Diagnostic:
     return Diagnostic(
         "N411",
-        "the index of the table is no time, so its rows are counted 0, 1, 2, ...",
-        why=(f"its first label is `{index[0]}`",),
+        f"the {what} is no time, so the rows are counted 0, 1, 2, ...",
+        why=(f"it begins with `{index[0]}`",),
+    )
+
+
+def _not_taken(name: str, index: pd.Index) -> Diagnostic:
+    return Diagnostic(
+        "N411",
+        f"the rows are counted 0, 1, 2, ..., and the times in `{name}` are not used",
+        why=(f"it begins with `{index[0]}`, but is called neither `time` nor `date`",),
+        help=(f'say `time="{name}"` (on the command line `--time {name}`)',),
     )
 
 
@@ -135,7 +144,11 @@ def _frame(data: Any, declared: Collection[str], time: Any) -> Source:
     if not isinstance(eager, nw.DataFrame):
         raise _nameless("a column by itself", "a table of one column")
     columns = {name: (lambda name=name: _native(eager[name])) for name in eager.columns}
-    return Source("table", columns, {}, _times(columns, declared, time, len(eager)), len(eager))
+    times = _times(columns, declared, time, len(eager))
+    notes: tuple[Diagnostic, ...] = ()
+    if times is None:
+        times, notes = _first_column(columns, declared)
+    return Source("table", columns, {}, times, len(eager), notes=notes)
 
 
 def _native(series: Any) -> Any:
@@ -150,7 +163,6 @@ def _times(
     declared: Collection[str],
     time: Any,
     count: int | None,
-    otherwise: str | None = None,
 ) -> pd.Index | None:
     """The times of a table or mapping: those given, those of the column named, or of a column `time` or `date`."""
     if time is not None and not isinstance(time, str):
@@ -181,10 +193,31 @@ def _times(
         )
     if found:
         return read_times(columns[found[0]](), found[0])
-    if otherwise is not None and otherwise not in declared:
-        index = pd.Index(columns[otherwise]())
-        return read_times(index, otherwise) if has_times(index) else None
     return None
+
+
+def _first_column(
+    columns: Mapping[str, Callable[[], Any]], declared: Collection[str]
+) -> tuple[pd.Index | None, tuple[Diagnostic, ...]]:
+    """Times in the first column where no column is called so, with a note that says what was made of it.
+
+    A CSV file written from a frame has the frame's index there, without a name; under a name of its own a column of
+    dates may be anything, so it is not taken, but said.
+    """
+    name = next(iter(columns), None)
+    if name is None or name in declared:
+        return None, ()
+    unnamed = not name.strip() or name.startswith("Unnamed: 0")
+    index = pd.Index(columns[name]())
+    if not len(index) or not has_times(index):
+        return None, (_no_times(index, "first column, which has no name,"),) if unnamed and len(index) else ()
+    if not unnamed:
+        return None, () if is_number(index) else (_not_taken(name, index),)
+    times = read_times(index, "the first column")
+    if is_number(index) and times[0] == 0 and (np.diff(times) == 1).all():  # a frame that had no times
+        return times, ()
+    what = f"the first column, which has no name, is read as time: {format_time(times[0])} to {format_time(times[-1])}"
+    return times, (Diagnostic("N411", what),)
 
 
 # -------------------------------------------------------------------------------------------------------- arrays

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ssmlang.data import grid
+from ssmlang.data.periods import read_periods
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def format_time(value: Any) -> str:
 
 
 def read_times(values: Any, name: str) -> pd.Index:
-    """Times as an index: dates, periods (their start), integers or floats; text is read as ISO 8601 dates.
+    """Times as an index: dates, periods (their start), integers or floats; text as ISO 8601 dates, or as periods.
 
     Raises E411 if they cannot be read as times, with the first row that cannot.
     """
@@ -147,7 +148,7 @@ def read_times(values: Any, name: str) -> pd.Index:
             )
         )
     index = index.infer_objects()
-    if isinstance(index, pd.DatetimeIndex) or _is_number(index):
+    if isinstance(index, pd.DatetimeIndex) or is_number(index):
         missing = np.flatnonzero(index.isna())
         if len(missing):
             raise _unreadable(name, int(missing[0]), "missing")
@@ -165,7 +166,7 @@ def read_times(values: Any, name: str) -> pd.Index:
 
 def has_times(index: pd.Index) -> bool:
     """Whether an index is meant as times: dates and numbers are, text if it is all dates."""
-    if isinstance(index, pd.DatetimeIndex | pd.PeriodIndex) or _is_number(index):
+    if isinstance(index, pd.DatetimeIndex | pd.PeriodIndex) or is_number(index):
         return True
     try:
         read_times(index, "index")
@@ -174,13 +175,17 @@ def has_times(index: pd.Index) -> bool:
     return True
 
 
-def _is_number(index: pd.Index) -> bool:
+def is_number(index: pd.Index) -> bool:
+    """Whether an index holds integers or floats."""
     types = pd.api.types
     return types.is_integer_dtype(index.dtype) or types.is_float_dtype(index.dtype)
 
 
 def _dates_of(index: pd.Index, name: str) -> pd.DatetimeIndex:
     texts = pd.Series(index.to_numpy(dtype=object))
+    starts = read_periods(texts)
+    if starts is not None:
+        texts = pd.Series(starts, dtype=object)
     strange = [i for i, v in enumerate(texts) if not (isinstance(v, str | datetime.date) or pd.isna(v) is True)]
     if strange:
         raise _unreadable(name, strange[0], f"`{texts.iloc[strange[0]]}`")
@@ -208,7 +213,9 @@ def _unreadable(name: str, row: int, what: str) -> SsmError:
             "E411",
             f"the times in `{name}` cannot be read",
             why=(f"row {row} is {what}",),
-            help=("write dates as 2024-03-01 or 2024-03-01T12:30, or give numbers",),
+            help=(
+                "write dates as 2024-03-01 or 2024-03-01T12:30, periods as 2024Q1, 2024-03 or 2024-W09, or give numbers",
+            ),
         )
     )
 

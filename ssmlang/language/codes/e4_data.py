@@ -162,7 +162,9 @@ CODES: tuple[Code, ...] = (
         "unreadable-times",
         "the times of the data cannot be found or read",
         "Times are a table's index, the column `time` or `date`, or the column that `time=` (on the command line "
-        "`--time`) names: dates as 2024-03-01 or 2024-03-01T12:30, or numbers.",
+        "`--time`) names: dates as 2024-03-01 or 2024-03-01T12:30, periods as 2024Q1, 2024-03 or 2024-W09 (each stands "
+        "at its first day), or numbers. A first column without a name, as pandas writes an index, is one too, where it "
+        "holds times.",
         _level('model.filter({"y": [1.0, 2.0], "date": ["2024-01-01", "soon"]}, {"s": 1.0})'),
         _level('model.filter({"y": [1.0, 2.0], "date": ["2024-01-01", "2024-01-02"]}, {"s": 1.0})'),
     ),

@@ -1,0 +1,46 @@
+"""Periods written as text: quarters, months and weeks, as statistical offices and programs write them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import pandas as pd
+
+_FORMS = {
+    "quarter": (r"(?P<year>\d{4})[-: ]?Q(?P<part>[1-4])", r"Q(?P<part>[1-4])[-/ ]?(?P<year>\d{4})",
+                r"(?P<year>\d{4}):(?P<part>[1-4])"),
+    "month": (r"(?P<year>\d{4})[-: ]?M(?P<part>0?[1-9]|1[0-2])", r"(?P<year>\d{4}):(?P<part>0[1-9]|1[0-2])"),
+    "week": (r"(?P<year>\d{4})-?W(?P<part>0[1-9]|[1-4]\d|5[0-3])",),
+}  # fmt: skip
+_SPAN = re.compile(r"(\d{4}-\d{2}-\d{2}[T \d:.]*)/\d{4}-\d{2}-\d{2}[T \d:.]*")
+
+
+def read_periods(texts: Iterable[object]) -> list[str] | None:
+    """The first day of each period as an ISO date, or None where not all are periods of one form.
+
+    Quarters: `1959Q1`, `1959-Q1`, `1959:Q1`, `Q1 1959`, `1959:1`; months: `1959M01`, `1959m1`, `1959:01` (`1959-01` is
+    a date of ISO 8601 already); weeks: `2020-W01`, `2020W01`, from their Monday; any period as pandas writes those that
+    are no calendar unit, by its first and last day: `2020-01-06/2020-01-12`. Quarters are those of the calendar year.
+    """
+    given = [text.strip() if isinstance(text, str) else "" for text in texts]
+    if not given or "" in given:
+        return None
+    spans = [_SPAN.fullmatch(text) for text in given]
+    if all(spans):
+        return [span[1].strip() for span in spans if span]
+    for unit, forms in _FORMS.items():
+        for form in forms:
+            found = [re.fullmatch(form, text, re.IGNORECASE) for text in given]
+            if all(found):
+                try:
+                    return [_first_day(unit, int(m["year"]), int(m["part"])) for m in found if m]
+                except ValueError:  # a week 53 of a year that has 52
+                    return None
+    return None
+
+
+def _first_day(unit: str, year: int, part: int) -> str:
+    if unit == "week":
+        return pd.Timestamp.fromisocalendar(year, part, 1).date().isoformat()
+    return f"{year:04d}-{3 * part - 2 if unit == 'quarter' else part:02d}-01"

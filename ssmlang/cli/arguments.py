@@ -275,6 +275,8 @@ def _fit(commands: Parsers) -> None:
     p.add_argument("--draws", type=_positive, default=1000, help="draws of each chain (default 1000)")
     p.add_argument("--warmup", type=_positive, default=1000, help="warm-up of each chain (default 1000)")
     p.add_argument("--chains", type=_positive, default=4, help="number of chains (default 4)")
+    p.add_argument("--posterior-predictive", type=_positive, metavar="N",
+                   help="series like the data to draw and store with the fit (default: none)")  # fmt: skip
     p.add_argument("--out", metavar="FILE", help="where the fit goes (default: the model's name with .nc)")
     p.add_argument("--plot", metavar="FILE", help="where the plot goes (default: beside the fit, with .png)")
     p.add_argument("--steps", type=_positive, help="rows ahead that the plot forecasts (default: none)")

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ssmlang.cli import tables
 from ssmlang.cli.files import write_text, writing
 from ssmlang.cli.pictures import check_picture, save_figure
 from ssmlang.cli.running import fit_of, overridden, ready, run_options, time_option
@@ -31,6 +32,8 @@ def diagnose(args: argparse.Namespace) -> int:
         model, data, given = ready(args)
         found = model.diagnose(data, given, lags=args.lags, **run_options(args), **time_option(args))
     many = found if isinstance(found, list) else [found]
+    for notes in dict.fromkeys(d.residuals.attrs.get("notes") for d in many):
+        tables.say_notes({} if notes is None else {"notes": notes})
     if args.json:
         print(json.dumps([d.to_dict() for d in many] if len(many) > 1 else many[0].to_dict(), indent=2))
     else:

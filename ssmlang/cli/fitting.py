@@ -43,14 +43,16 @@ def fit(args: argparse.Namespace) -> int:
         print(_as_json(found, summary))
     else:
         tables.show(summary)
+    if args.posterior_predictive is not None:
+        found.posterior_predictive(draws=args.posterior_predictive)
     found.save(out)
     if picture is not None:
         save_figure(found.plot(steps=args.steps, future=future), picture)
     if not args.json:
         ahead = "" if args.steps is None else ", forecast"
-        print(
-            f"\n{out}: the fit" + ("" if picture is None else f"\n{picture}: data, fitted signal{ahead} and components")
-        )
+        drawn = "" if args.posterior_predictive is None else f" and {args.posterior_predictive} series like the data"
+        seen = "" if picture is None else f"\n{picture}: data, fitted signal{ahead} and components"
+        print(f"\n{out}: the fit{drawn}{seen}")
     return 0
 
 

@@ -304,7 +304,13 @@ def _xarray(data: Any, declared: Collection[str], time: Any) -> Source:
     arrays = {
         str(n): (lambda variable, n=n: _aligned(data[n], variable, dim)) for n in data.variables if str(n) in declared
     }
-    return Source("Dataset", columns, arrays, index, data.sizes.get(dim))
+    notes = told(data.attrs) if "model_hash" in data.attrs else ()  # one that a fit or a simulation made
+    return Source("Dataset", columns, arrays, index, data.sizes.get(dim), notes=notes)
+
+
+def told(attrs: Mapping[Any, Any]) -> tuple[Diagnostic, ...]:
+    """What was noted as data were first read, from the attribute `notes` of what was made of them."""
+    return (Diagnostic("N409", str(attrs["notes"])),) if "notes" in attrs else ()
 
 
 def _time_dimension(data: Any, declared: Collection[str], time: Any) -> str:

@@ -213,9 +213,7 @@ def _unreadable(name: str, row: int, what: str) -> SsmError:
             "E411",
             f"the times in `{name}` cannot be read",
             why=(f"row {row} is {what}",),
-            help=(
-                "write dates as 2024-03-01 or 2024-03-01T12:30, periods as 2024Q1, 2024-03 or 2024-W09, or give numbers",
-            ),
+            help=("write dates as 2024-03-01 or 2024-03-01T12:30, periods as 2024Q1 or 2024-W09, or give numbers",),
         )
     )
 

@@ -30,7 +30,7 @@ def provenance(*, model: str, source: str = "", engine: str = "", **more: Any) -
 
 def noted(bounds: Sequence[Any]) -> dict[str, str]:
     """What was noted as data were read, as the attribute `notes`: rows inserted for gaps, times that were not used."""
-    said = ["; ".join((note.message, *note.why)) for bound in bounds for note in bound.notes]
+    said = ["; ".join((note.message, *note.why, *note.help)) for bound in bounds for note in bound.notes]
     return {"notes": ". ".join(dict.fromkeys(said))} if said else {}
 
 

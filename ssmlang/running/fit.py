@@ -285,7 +285,8 @@ class Fit:
     @property
     def data(self) -> Any:
         """The data as the fit holds them: a Dataset that any verb takes, or a list of them."""
-        found = [groups.bindable(self.model.spec, bound) for bound in self.bounds]
+        attrs = provenance(model=self.model.name, source=self.model.source_text)
+        found = [groups.bindable(self.model.spec, bound, attrs) for bound in self.bounds]
         return found if len(found) > 1 else found[0]
 
     def _log_likelihood(self) -> xr.Dataset:
@@ -335,6 +336,7 @@ class Fit:
             augment=_lists(self.model.augment),
             method=self.method, seed=self.seed, dtype=self.dtype, series=len(self.bounds),
             created_at=pd.Timestamp.now("UTC").isoformat(timespec="seconds"), **groups.optimum_attrs(self.found),
+            **noted(self.bounds),
         )  # fmt: skip
 
     def save(self, path: str | Path) -> None:

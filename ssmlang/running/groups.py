@@ -11,11 +11,13 @@ import numpy as np
 import xarray as xr
 
 from ssmlang.data import Bound
+from ssmlang.data.sources import told
 from ssmlang.data.time import TimeBase
 from ssmlang.inference.optimise import Optimum
 from ssmlang.model.model import Model, Variable
 from ssmlang.results.containers import group
 from ssmlang.results.labels import labelled, series
+from ssmlang.results.provenance import noted
 from ssmlang.running.estimate import Estimate, States
 
 
@@ -95,7 +97,7 @@ def data(model: Model, bound: Bound, suffix: str) -> dict[str, xr.Dataset]:
     out = {f"observed_data{suffix}": _dataset(model.observations, bound.observations, bound.time)}
     if bound.inputs:
         out[f"constant_data{suffix}"] = _dataset(model.inputs, bound.inputs, bound.time)
-    out[f"observed_data{suffix}"].attrs["derived_dt"] = int(bound.derived_dt)
+    out[f"observed_data{suffix}"].attrs |= {"derived_dt": int(bound.derived_dt), **noted([bound])}
     return out
 
 
@@ -105,14 +107,15 @@ def _dataset(variables: Mapping[str, Variable], values: Mapping[str, np.ndarray]
     return xr.Dataset(arrays).assign_coords(time=time.coordinate())
 
 
-def bindable(model: Model, bound: Bound) -> xr.Dataset:
-    """Observations and inputs in one Dataset that `bind` takes: labels as labels."""
+def bindable(model: Model, bound: Bound, attrs: Mapping[str, Any]) -> xr.Dataset:
+    """Observations and inputs in one Dataset that `bind` takes, with what was noted of them: labels as labels."""
     values: dict[str, np.ndarray] = dict(bound.observations)
     for name, variable in model.observations.items():
         if variable.values is not None:
             values[name] = labelled(values[name], variable.values)
     inputs = {n: v for n, v in bound.inputs.items() if not (n == "dt" and bound.derived_dt)}
-    return _dataset({**model.observations, **model.inputs}, {**values, **inputs}, bound.time)
+    found = _dataset({**model.observations, **model.inputs}, {**values, **inputs}, bound.time)
+    return found.assign_attrs({**attrs, **noted([bound])})
 
 
 def bound_of(model: Model, tree: xr.DataTree, suffix: str) -> Bound:
@@ -124,7 +127,8 @@ def bound_of(model: Model, tree: xr.DataTree, suffix: str) -> Bound:
     time = TimeBase.from_coordinate(observed["time"])
     if time.step == 1 and len(time) and np.array_equal(time.index, np.arange(time.index[0], time.index[0] + len(time))):
         time = TimeBase.rows(len(time), int(time.index[0]))
-    return Bound(len(time), read(observed), read(inputs), time, (), bool(observed.attrs.get("derived_dt", 0)))
+    derived = bool(observed.attrs.get("derived_dt", 0))
+    return Bound(len(time), read(observed), read(inputs), time, told(observed.attrs), derived)
 
 
 def optimum_attrs(found: Estimate) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ssmlang.model import expr
 from ssmlang.model.model import Model as Spec
 from ssmlang.model.model import Parameter, nodes_of
 from ssmlang.results.labels import series
+from ssmlang.results.provenance import noted
 
 if TYPE_CHECKING:
     from ssmlang.compiled import Model
@@ -54,7 +55,7 @@ def replicated(
     arrays = {n: series(n, paths[n].astype(float)[None], o.shape, o.axes, ("chain", "draw", "time"))
               for n, o in spec.observations.items()}  # fmt: skip
     coords = {"chain": [0], "draw": np.arange(len(each)), "time": bound.time.coordinate()}
-    return xr.Dataset(arrays).assign_coords(coords)
+    return xr.Dataset(arrays, attrs=noted([bound])).assign_coords(coords)
 
 
 def needs_paths(model: Model) -> bool:

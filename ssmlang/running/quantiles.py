@@ -14,7 +14,7 @@ from scipy.special import ndtri
 from ssmlang.data import Bound
 from ssmlang.lowering.cumulative import WITHOUT
 from ssmlang.model.model import Model as Spec
-from ssmlang.results.provenance import provenance
+from ssmlang.results.provenance import noted, provenance
 from ssmlang.results.residuals import Innovations, standardized
 from ssmlang.results.residuals import residuals as dataset
 from ssmlang.running.execution import floats
@@ -52,7 +52,7 @@ def quantile_residuals(
         said = "quantile residuals (Dunn & Smyth 1996)"
     given = {k: np.asarray(v).tolist() for k, v in params.items()}
     attrs = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb="residuals",
-                       params=given, standardized=said, seed=seed)  # fmt: skip
+                       params=given, standardized=said, seed=seed, **noted([bound]))  # fmt: skip
     innovations = Innovations(plain.innovation, plain.sd, own)
     names = [n for o in model.spec.observations.values() for n in o.entry_names()]
     return dataset(innovations, observations=names, time=bound.time, attrs=attrs)

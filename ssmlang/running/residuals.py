@@ -18,7 +18,7 @@ from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.lowering.gaussian import GaussianLowering
 from ssmlang.model.linear import LinearForm, linear_form
 from ssmlang.model.noises import NoiseLaw, with_noises
-from ssmlang.results.provenance import provenance
+from ssmlang.results.provenance import noted, provenance
 from ssmlang.results.residuals import residuals as dataset
 from ssmlang.results.residuals import standardized
 from ssmlang.running.execution import Execution, floats, not_a_number, running
@@ -69,7 +69,7 @@ def _residuals(model: Model, execution: Execution, bound: Bound, params: Mapping
     smoothed = noises.moments(ready.setting.latent, ready.series, bound, params)
     given = {k: np.asarray(v).tolist() for k, v in params.items()}
     attrs = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb="residuals",
-                       params=given)  # fmt: skip
+                       params=given, **noted([bound]))  # fmt: skip
     if noises.engine.name != execution.engine.name:
         attrs["noise_engine"] = noises.engine.name
     if spread is None:

@@ -12,7 +12,7 @@ from ssmlang.data import Bound, TimeBase, bind
 from ssmlang.inference.parameters import validate
 from ssmlang.inference.simulate import Simulator
 from ssmlang.language.diagnostics import Diagnostic, SsmError
-from ssmlang.results.provenance import provenance
+from ssmlang.results.provenance import noted, provenance
 from ssmlang.results.simulation import simulation
 from ssmlang.running.execution import running
 
@@ -56,7 +56,7 @@ def simulate(
     if dtype == "float32":
         paths = {n: v.astype(np.float32) if v.dtype == np.float64 else v for n, v in paths.items()}
     single = {n: values[n][0] if draws == 1 else values[n] for n in spec.parameters if n in values}
-    attrs = provenance(model=model.name, source=model.source_text, verb="simulate", seed=seed)
+    attrs = provenance(model=model.name, source=model.source_text, verb="simulate", seed=seed, **noted([rows]))
     inputs = {n: v for n, v in rows.inputs.items() if not (rows.derived_dt and n == "dt")}
     return simulation(spec, paths, time=rows.time, inputs=inputs, params=single, attrs=attrs)
 

@@ -18,7 +18,7 @@ from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.suggest import suggest
 from ssmlang.lowering.gaussian import GaussianLowering
 from ssmlang.results.control_plot import Weights
-from ssmlang.results.provenance import provenance
+from ssmlang.results.provenance import noted, provenance
 from ssmlang.running.execution import Execution, Setting, floats, not_a_number, running
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def weights(
         coords={"time": time, "obs": lowering.observations, "state": names},
         attrs=provenance(
             model=model.name, source=model.source_text, engine="dual", verb="weights",
-            params={k: np.asarray(v).tolist() for k, v in params.items()},
+            params={k: np.asarray(v).tolist() for k, v in params.items()}, **noted([bound]),
         ) | {
             "of": names[entry], "row": at, "given": given, "estimate": float(arrays["estimate"]),
             "variance": float(arrays["variance"]), "excess": float(arrays["excess"]),

@@ -12,6 +12,7 @@ import pytest
 
 import ssmlang
 from ssmlang.cli import main
+from ssmlang.results import containers
 
 Capture = pytest.CaptureFixture[str]
 
@@ -94,3 +95,11 @@ def test_a_file_that_is_no_fit(capsys: Capture) -> None:
     Path("no.nc").write_text("not NetCDF")
     assert main(["forecast", "no.nc", "--steps", "2"]) == 1
     assert "E701" in capsys.readouterr().err
+
+
+def test_series_like_the_data_are_stored_with_the_fit(nile: str, capsys: Capture) -> None:
+    drawn = ["--posterior-predictive", "7", "--no-plot"]
+    assert main(["fit", nile, "--data", "nile", "--method", "mle", *drawn, "--out", "f.nc"]) == 0
+    assert "f.nc: the fit and 7 series like the data" in capsys.readouterr().out
+    found = containers.group(containers.load("f.nc"), "posterior_predictive")["flow"]
+    assert found.sizes == {"chain": 1, "draw": 7, "time": 100} and 600 < float(found.mean()) < 1300

@@ -97,12 +97,11 @@ def advise(model: Model, form: Form | None = None, task: Task = Task()) -> Advic
         sizes = sizes_of(model, form) if not model.lifts else ()
         verdicts = [replace(v, seconds=seconds(v.engine, sizes, task.steps)) if v.usable and sizes else v
                     for v in verdicts]  # fmt: skip
-    later = [Verdict(name, False, "not in this version") for name in PURPOSE if name not in AVAILABLE]
     notes = _notes(model, form)
     if any(v.seconds is not None for v in verdicts):
         notes += (f"times are of a log-likelihood of {task.steps:,} rows on one core, to an order of magnitude; "
                   "the first call compiles besides",)  # fmt: skip
-    return Advice(model.name, _first(model, form, task), (*verdicts, *later), notes)
+    return Advice(model.name, _first(model, form, task), tuple(verdicts), notes)
 
 
 def _notes(model: Model, form: Form) -> tuple[str, ...]:
@@ -226,25 +225,25 @@ def _short(obstacle: Obstacle) -> str:
 def check_name(engine: str) -> None:
     """Raise E301 for a name that is no engine."""
     if engine != "auto" and engine not in PURPOSE:
-        close = suggest(engine, ["auto", *PURPOSE])
+        close = suggest(engine, ["auto", *AVAILABLE])
         raise SsmError(
             Diagnostic(
                 "E301",
                 f"unknown engine '{engine}'",
-                help=(f"did you mean '{close}'?",) if close else (f"one of {', '.join(PURPOSE)}",),
+                help=(f"did you mean '{close}'?",) if close else (f"one of {', '.join(AVAILABLE)}",),
             )
         )
 
 
 def choose(model: Model, engine: str, form: Form, task: Task = Task()) -> str:  # noqa: B008
-    """The name of the engine to run; raises E301 (unknown), E302 (not in this version), E304 ... (not fit)."""
+    """The name of the engine to run; raises E301 (unknown), E302 (not built), E304 ... (not fit)."""
     check_name(engine)
     if engine != "auto" and engine not in AVAILABLE:
         usable = _first(model, form, task)
         raise SsmError(
             Diagnostic(
                 "E302",
-                f"engine '{engine}' is not in this version",
+                f"engine '{engine}', {PURPOSE[engine]}, is a name of the language that is not built",
                 help=(f"engine='{usable}' runs this model",) if usable else (),
             )
         )

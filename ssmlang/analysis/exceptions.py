@@ -109,10 +109,11 @@ def _equations(
     choice: frozenset[PolyElement], polynomials: Polynomials, never_zero: NeverZero, apart: Apart
 ) -> list[tuple[PolyElement, ...]] | None:
     """The sets of equations in the parameters that one choice comes to; None where they could not be formed."""
-    with_lag = sorted((f for f in choice if polynomials.in_lag(f)), key=lambda f: (polynomials.lag_degree(f), len(f)))
+    chosen = sorted(choice, key=lambda f: (polynomials.lag_degree(f), len(f), f.terms()))
+    with_lag = [f for f in chosen if polynomials.in_lag(f)]
     if any(apart(f, g) for f, g in combinations(with_lag, 2)):
         return []
-    alternatives: list[list[PolyElement]] = [[f] for f in choice if not polynomials.in_lag(f)]
+    alternatives: list[list[PolyElement]] = [[f] for f in chosen if not polynomials.in_lag(f)]
     for other in with_lag[1:]:
         eliminant = polynomials.resultant(with_lag[0], other)
         if eliminant is None:

@@ -123,9 +123,9 @@ class Calculus:
         return Dual(value, np.concatenate([zero(p) if p.tangent is None else p.tangent for p in parts], axis=1))
 
     def take(self, a: Dual, at: object) -> Dual:
-        """Entries by an index of NumPy."""
-        places = np.arange(1, a.value.size + 1).reshape(a.shape)[at]  # type: ignore[call-overload]
-        return self.move([a], places)
+        """Entries by an index of NumPy, which names no new dimension."""
+        whole = at if isinstance(at, tuple) else (at,)
+        return Dual(a.value[whole], None if a.tangent is None else a.tangent[(slice(None), *whole)])
 
     def sum(self, a: Dual, axis: int) -> Dual:
         axis %= a.value.ndim

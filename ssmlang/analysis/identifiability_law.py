@@ -259,9 +259,18 @@ class _Block:
                    self._covariance(loadings), np.concatenate(seen), self.active)  # fmt: skip
 
     def _covariance(self, loadings: Dual) -> Dual:
-        c = self.c
-        spread = c.matmul(loadings, self._basis()) if self.stat_size and self.start == "given" else loadings
-        return c.matmul(spread, c.transpose(loadings))
+        """L B L' of loadings L on a basis of covariance B; its derivative is one product and that turned over."""
+        ring = self.c.ring
+        basis = self._basis() if self.stat_size and self.start == "given" else None
+        L = loadings.value
+        spread = L if basis is None else ring.matmul(L, basis.value)
+        value, parts = ring.matmul(spread, L.T), []
+        if loadings.tangent is not None:
+            half = ring.matmul(loadings.tangent, spread.T)
+            parts += [half, np.swapaxes(half, -1, -2)]
+        if basis is not None and basis.tangent is not None:
+            parts.append(ring.matmul(ring.matmul(L, basis.tangent), L.T))
+        return Dual(value, ring.reduce(np.sum(parts, axis=0)) if parts else None)
 
     def _known_rows(self, t: int, mark: Array) -> Dual:
         """Observations that are conditioned on are numbers."""

@@ -19,7 +19,7 @@ from ssmlang.analysis.residues import PRIME
 
 P = PRIME
 """The prime; p = 3 (mod 4), so that a square root is a power."""
-_HALF = 16
+_HALF, _SHORT = 16, 64
 Array = np.ndarray
 
 
@@ -118,7 +118,7 @@ class PrimeField:
     def number(self, x: Any) -> Array:
         """Floats as the fractions they are, short ones as the decimal or fraction that was meant."""
         x = np.asarray(x)
-        if x.dtype == bool or np.issubdtype(x.dtype, np.integer):
+        if x.dtype.kind in "biu":
             return np.mod(x.astype(np.int64), P)
         unique, where = np.unique(x, return_inverse=True)
         known = np.array([_residue(float(v)) for v in unique], np.int64)
@@ -131,15 +131,31 @@ class PrimeField:
         return np.mod(a * b, P)
 
     def matmul(self, a: Array, b: Array) -> Array:
-        """Exact by halves of 16 bits in double precision: sums of up to 2^20 products stay below 2^53.
+        """Exact in double precision, where sums of products stay below 2^53: one factor by halves of 16 bits for sums
+        of up to 2^6 products, both for sums of up to 2^20.
 
         P is 2^31 - 1, so that 2^31 counts as 1 and 2^32 as 2, and a remainder is a sum of bits without a division.
         """
+        if a.shape[-1] <= _SHORT:
+            return self._matmul_short(a, b)
         a1, a0 = (a >> _HALF).astype(float), (a & 0xFFFF).astype(float)
         b1, b0 = (b >> _HALF).astype(float), (b & 0xFFFF).astype(float)
         middle = (a1 @ b0 + a0 @ b1).astype(np.int64)
         middle = (middle & P) + (middle >> 31)
         total = (2 * (a1 @ b1) + a0 @ b0).astype(np.int64) + (middle << _HALF)
+        total = (total & P) + (total >> 31)
+        return np.asarray(np.where(total >= P, total - P, total))
+
+    def _matmul_short(self, a: Array, b: Array) -> Array:
+        if a.size <= b.size:
+            whole = b.astype(float)
+            high, low = (a >> _HALF).astype(float) @ whole, (a & 0xFFFF).astype(float) @ whole
+        else:
+            whole = a.astype(float)
+            high, low = whole @ (b >> _HALF).astype(float), whole @ (b & 0xFFFF).astype(float)
+        top = high.astype(np.int64)
+        top = (top & P) + (top >> 31)
+        total = low.astype(np.int64) + (top << _HALF)
         total = (total & P) + (total >> 31)
         return np.asarray(np.where(total >= P, total - P, total))
 

@@ -41,7 +41,8 @@ def _solve(equations: list[sp.Expr], field: Field, rng: np.random.Generator) -> 
             except Impossible:
                 return None
             continue
-        solved = min(free, key=lambda s: (sp.degree(e, s), rng.random()))
+        degree = dict(zip(free, sp.Poly(e, *free).degree_list()))
+        solved = min(free, key=lambda s: (degree[s], rng.random()))
         for s in e.free_symbols - {solved} - set(fixed):
             fixed[s] = int(rng.integers(1, field.p))
         field.at(fixed)

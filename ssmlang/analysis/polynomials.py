@@ -6,6 +6,7 @@ generator of its own; the relations that matter, r^2 = a for roots and c^2 + s^2
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import sympy as sp
@@ -26,6 +27,7 @@ class Polynomials:
 
     def __init__(self, expressions: Iterable[sp.Expr]) -> None:
         self._atoms: dict[sp.Expr, sp.Symbol] = {}
+        self._factored: dict[PolyElement, list[PolyElement]] = {}
         known = [self._atomised(e) for e in expressions]
         symbols = {s for e in known for s in e.free_symbols} - {LAG} - set(self._atoms.values())
         self.parameters = sorted(symbols, key=str)
@@ -110,7 +112,30 @@ class Polynomials:
         """The irreducible factors, constants left out; None where looking for them could take long."""
         if self.variables([f]) > 1 and (len(f) > MOST_TERMS or max(map(sum, f.itermonoms())) > MOST_DEGREE):
             return None
-        return [g for g, _ in f.factor_list()[1]]
+        if f not in self._factored:
+            self._factored[f] = self._irreducible(f)
+        return self._factored[f]
+
+    def _irreducible(self, f: PolyElement) -> list[PolyElement]:
+        """In the generators that occur, for sympy's recursive form is slow in many."""
+        used = [i for i in range(self.ring.ngens) if any(m[i] for m in f.itermonoms())]
+        if not used:
+            return []
+        if max(map(sum, f.itermonoms())) == 1:
+            return [_primitive(f)]
+        small = PolyRing([self.ring.symbols[i] for i in used], self.ring.domain, lex)
+        inner = small.from_dict({tuple(m[i] for i in used): c for m, c in f.iterterms()})
+        return [self._outer(g, used) for g, _ in inner.factor_list()[1]]
+
+    def _outer(self, f: PolyElement, used: Sequence[int]) -> PolyElement:
+        """The polynomial in some of the generators as one in all of them."""
+        found = {}
+        for m, c in f.iterterms():
+            whole = [0] * self.ring.ngens
+            for i, power in zip(used, m):
+                whole[i] = power
+            found[tuple(whole)] = c
+        return self.ring.from_dict(found)
 
     def variables(self, found: Sequence[PolyElement]) -> int:
         """How many generators, the lag not counted, occur."""
@@ -123,9 +148,20 @@ class Polynomials:
         size = self.lag_degree(f) * self.lag_degree(g)
         if size > MOST_PRODUCT.get(many, MOST_PRODUCT_OF_MANY) or (many > 2 and len(f) + len(g) > MOST_TERMS_OF_MANY):
             return None
-        a, b = (sp.Poly(h.as_expr(), LAG) for h in (f, g))
-        found = sp.resultant(a, b)
-        return self.reduce(self._polynomial(found.as_expr() if isinstance(found, sp.Poly) else sp.sympify(found)))
+        used = [0, *sorted({i for h in (f, g) for m in h.itermonoms() for i, power in enumerate(m) if power and i})]
+        small = PolyRing([self.ring.symbols[i] for i in used], self.ring.domain, lex)
+        a, b = (small.from_dict({tuple(m[i] for i in used): c for m, c in h.iterterms()}) for h in (f, g))
+        found = a.resultant(b)
+        if len(used) == 1:
+            return self.ring.ground_new(found)
+        return self.reduce(self._outer(found, used[1:]))
+
+
+def _primitive(f: PolyElement) -> PolyElement:
+    """With whole coefficients that share no factor, the first of them positive: the form that factors have."""
+    scale = math.lcm(*(int(c.denominator) for c in f.itercoeffs()))
+    common = math.gcd(*(int(c * scale) for c in f.itercoeffs()))
+    return f * sp.QQ(scale if f.LC > 0 else -scale, common)
 
 
 def determinant(matrix: Sequence[Sequence[PolyElement]], ring: PolyRing) -> PolyElement:

@@ -34,9 +34,10 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         "E302",
-        "engine-not-here",
-        "an engine of the language that this version does not have",
-        "`model.why()` lists the engines with what each needs, and which of them this version can run.",
+        "engine-not-built",
+        "an engine that the language names and that is not built",
+        "The name `amortized` is kept for a trained network; there is none yet. `model.why()` lists the engines that "
+        "there are, with what each needs and which of them can run the model.",
         _ask("y[t] ~ Normal(x[t], 1)", "amortized"),
         _ask("y[t] ~ Normal(x[t], 1)", "auto"),
     ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Protocol
 
@@ -306,6 +307,7 @@ def power(a: Array, n: int) -> Array:
     return result
 
 
+@lru_cache(maxsize=4096)
 def _residue(x: float) -> int:
     if not np.isfinite(x):
         raise Unsupported("a number is not finite")

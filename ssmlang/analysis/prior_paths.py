@@ -188,6 +188,8 @@ class _Draw:
         for n in order:
             if n.op == "past_sum":
                 done[id(n)] = self._past(n, t, done)
+            elif n.op == "ref":
+                done[id(n)] = read(*n.attrs)
             else:
                 done[id(n)] = one(n, [done[id(a)] for a in n.args], self.params, t, read)
         return [np.broadcast_to(done[id(n)], n.shape) if np.shape(done[id(n)]) != n.shape else done[id(n)]
@@ -282,8 +284,8 @@ def draw_law(law: Dist, args: Mapping[str, Array], random: np.random.Generator) 
     probs = lambda: spread("probs") if "probs" in args else 1 / (1 + np.exp(-spread("logits")))
     signature = DISTRIBUTIONS[name]
     bad = np.zeros(shape, bool)
-    for a in signature.positive:
-        if a in args and signature.event_ndim == 0:
+    for a in args:
+        if signature.event_ndim == 0 and signature.argument_support.get(a) == "positive":
             bad |= ~(spread(a) > 0)
     with np.errstate(all="ignore"):
         match name:

@@ -49,7 +49,7 @@ class Variable:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def entry_names(self) -> list[str]:
         """`level`, `x[0]`, `pos[east]`, `W1[0,1]`: one name an entry, in C order."""

@@ -60,6 +60,7 @@ SAME_WORDS = frozenset({
 })  # fmt: skip
 """Those of them that mean the same as the word here, whatever follows."""
 
+DECLARATIONS = ("param", "augment", "state", "obs", "input", "noise", "const", "let")
 BOUNDS = ("<", "<=", ">", ">=")
 _LAW = re.compile(r"=[ \t]*([^\W\d]\w*)[ \t]*\(")
 _NUMBER = re.compile(r"~[ \t]*-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?[ \t]*")
@@ -202,6 +203,10 @@ def missing_parts(found: Found) -> Slip | None:
         return Slip("E101", "no name stands after `in ...`", "", help=help_)
     if text == "[" and word in ("param", "augment") and found.before.rstrip().endswith(" in"):
         return Slip("E106", "an interval stands in parentheses; its ends are open", "", help="write `in (0, 1)`")
+    if text in ("stationary", "positive") and word in ("param", "augment") and "IN" in accepts:
+        meant = "in stationary" if text == "stationary" else "in (0, inf)"
+        return Slip("E101", "what a parameter may be stands behind `in`", "", help=f"write `{meant}`",
+                    replacement=meant, safe=True)  # fmt: skip
     if text == "walk" and word == "param":
         return Slip("E101", "only a parameter that joins the state can walk", "", help="write `augment param ...`")
     if "TILDE" in accepts and found.terminal == "NAME" and word not in STATEMENT_WORDS:
@@ -219,6 +224,19 @@ def missing_parts(found: Found) -> Slip | None:
     if text == "+" and "MINUS" in accepts and "NAME" in accepts:
         return Slip("E101", "there is no sign `+`", "remove it", replacement="", safe=True)
     return None
+
+
+def range_as_size(found: Found) -> Slip | None:
+    """`param phi[1..2]`: labels of a declaration's own."""
+    opened = re.search(r"([^\W\d]\w*)\[[^\[\]]*?(-?\w+)[ \t]*$", found.before)
+    if found.terminal != "DOTDOT" or found.word not in DECLARATIONS or opened is None:
+        return None
+    end = re.match(r"\.\.[ \t]*(-?\w+)", found.after)
+    span = Span(found.span.source, found.span.start - len(opened[2]), found.span.start + (end.end() if end else 2))
+    whole = f"{opened[2]}..{end[1] if end else 'n'}"
+    help_ = f"write `axis lag = {whole}` on a line of its own, and `{opened[1]}[lag]` here"
+    return Slip("E101", "labels are those of an axis, which has a name", "no range stands in a declaration", span=span,
+                help=help_)  # fmt: skip
 
 
 def texts(found: Found) -> Slip | None:
@@ -252,6 +270,7 @@ def _apart(word: str, span: Span) -> str:
 
 SLIPS: tuple[Callable[[Found], Slip | None], ...] = (
     paper_sign,
+    range_as_size,
     foreign_operator,
     number_spelling,
     texts,

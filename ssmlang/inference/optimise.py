@@ -22,6 +22,7 @@ from numpyro.distributions.transforms import biject_to
 
 from ssmlang.inference.minimise import Objective, descend, is_positive, newton
 from ssmlang.inference.priors import Priors, support_of
+from ssmlang.inference.quick import quickly_compiled
 from ssmlang.inference.starts import candidates
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 
@@ -75,8 +76,9 @@ class Optimiser:
 
             return negative
 
-        self._gradients = {kind: jax.jit(jax.value_and_grad(objective(kind))) for kind in ("mle", "map", "laplace")}
-        self._values = {kind: jax.jit(objective(kind)) for kind in ("mle", "map", "laplace")}
+        objectives = {kind: objective(kind) for kind in ("mle", "map", "laplace")}
+        self._gradients = {kind: quickly_compiled(jax.value_and_grad(of)) for kind, of in objectives.items()}
+        self._values = {kind: quickly_compiled(of) for kind, of in objectives.items()}
         self._candidates = candidates(priors, _TRIED)
 
         def several(points: Array, data: Any) -> tuple[dict[str, Array], Array]:
@@ -85,9 +87,9 @@ class Optimiser:
             return params, jax.lax.map(lambda z: objective("laplace")(z, data), points)
 
         self._several = jax.jit(several)
-        self._prior = jax.jit(lambda z: priors.evaluate(priors.unravel(z))[1:])
+        self._prior = quickly_compiled(lambda z: priors.evaluate(priors.unravel(z))[1:])
         flat = lambda z: priors.ravel_params(priors.constrain(priors.unravel(z))[0])
-        self._flat, self._slopes = jax.jit(flat), jax.jit(jax.jacfwd(flat))
+        self._flat, self._slopes = quickly_compiled(flat), quickly_compiled(jax.jacfwd(flat))
 
     def mle(self, data: Any = (), *, starts: int = 4, seed: int = 0) -> Optimum:
         """Maximum likelihood. Raises E742 if no finite value is found."""

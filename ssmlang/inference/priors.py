@@ -16,6 +16,7 @@ from numpyro.distributions import constraints
 from numpyro.distributions.constraints import Constraint
 from numpyro.distributions.transforms import Transform, biject_to
 
+from ssmlang.inference.quick import quickly_compiled
 from ssmlang.inference.restricted import StationaryRestriction, Truncated, open_interval, stationary_region
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.evaluate import Environment, evaluate
@@ -225,7 +226,9 @@ class Priors:
         if n is None:
             return one(key, fixed)
         if n not in self._drawing:  # as one program: drawn step by step, each operation would be compiled by itself
-            self._drawing[n] = jax.jit(lambda key, fixed: jax.vmap(lambda k: one(k, fixed))(jax.random.split(key, n)))
+            self._drawing[n] = quickly_compiled(
+                lambda key, fixed: jax.vmap(lambda k: one(k, fixed))(jax.random.split(key, n)), float(n)
+            )
         return self._drawing[n](key, fixed)
 
     def require_proper(self, purpose: str, names: Sequence[str] | None = None) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 
 from ssmlang.inference.forward import Paths, Rows, augmented_paths, nodes_of, reach
+from ssmlang.inference.quick import quickly_compiled
 from ssmlang.inference.stationary_start import chain_start
 from ssmlang.inference.unborn import no_number
 from ssmlang.language.diagnostics import Diagnostic, SsmError
@@ -68,7 +69,9 @@ class Simulator:
         if cache not in self._compiled:
             one = lambda key, params, inputs, init: self._one(key, steps, params, inputs, init)
             many = jax.vmap(one, in_axes=(0, 0, None, None))
-            self._compiled[cache] = jax.jit(lambda key, *rest: many(jax.random.split(key, draws), *rest))
+            self._compiled[cache] = quickly_compiled(
+                lambda key, *rest: many(jax.random.split(key, draws), *rest), float(steps * draws)
+            )
         with jax.enable_x64(True):
             given = {n: np.asarray(v, float) for n, v in (inputs or {}).items()}
             found = self._compiled[cache](key, values, given, init)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ssmlang.data import Bound
+from ssmlang.inference.quick import quickly_compiled
 from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.lowering.gaussian import GaussianLowering
 from ssmlang.model import expr
@@ -138,7 +139,7 @@ def _rows(value: Node, model: Model, first_of: Mapping[tuple[str, int], int]) ->
 
         return jax.vmap(at_row)(jnp.arange(len(draws)), draws)
 
-    return jax.jit(every)
+    return quickly_compiled(every)
 
 
 def _axes(size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -28,6 +28,10 @@ class NoRoot(Exception):
     """A number has no square root in the field: the random point is drawn again."""
 
 
+class Singular(NoRoot):
+    """A matrix that is to be inverted has no inverse at the random point."""
+
+
 class Unsupported(Exception):
     """Something has no meaning in this arithmetic; the reason in a few words."""
 
@@ -71,7 +75,7 @@ class Reals:
         try:
             return np.linalg.inv(a)
         except np.linalg.LinAlgError as trouble:
-            raise NoRoot from trouble
+            raise Singular from trouble
 
     def function(self, name: str, u: Array) -> tuple[Array, Array]:
         """Value and derivative."""
@@ -172,7 +176,7 @@ class PrimeField:
         for k in range(n):
             pivots = np.flatnonzero(work[k:, k])
             if not len(pivots):
-                raise NoRoot
+                raise Singular
             i = k + int(pivots[0])
             if i != k:
                 work[[k, i]] = work[[i, k]]

@@ -14,7 +14,7 @@ from ssmlang.analysis.identifiability_dual import Calculus
 from ssmlang.analysis.identifiability_law import Law, Point, Start, laws
 from ssmlang.analysis.identifiability_point import Coordinate, coordinates, duals, plausible, residues
 from ssmlang.analysis.identifiability_rank import jacobian, null_space, orthogonal, random_field
-from ssmlang.analysis.identifiability_rings import NoRoot, PrimeField, Reals, Ring, Unsupported
+from ssmlang.analysis.identifiability_rings import NoRoot, PrimeField, Reals, Ring, Singular, Unsupported
 from ssmlang.analysis.residues import reduced
 from ssmlang.analysis.sides import compared, one_sided, parameters_compared, rows_until_typical, turns
 from ssmlang.model import expr
@@ -22,7 +22,7 @@ from ssmlang.model.linear import LinearForm
 from ssmlang.model.model import Model
 
 Array = np.ndarray
-MOST_TRIES = 60
+MOST_TRIES, MOST_SINGULAR = 60, 4
 MOST_COORDINATES = 150
 MOST_COORDINATES_TRIED = 16
 MOST_AROUND = 6
@@ -251,18 +251,26 @@ class Study:
                ties: Sequence[Tie] = (), said: Sequence[Coordinate] | None = None) -> Sample:  # fmt: skip
         """The unseen directions among `coords` at a random point, with the values of `said` (those of `coords`)."""
         coords = self.coords if coords is None else coords
+        singular = True
         for attempt in range(MOST_TRIES):
             self.budget.check()
             try:
                 point, ring, values = self.exact_point(seed + 1000 * attempt, coords, ties, steps)
                 found = laws(self.model, self.form, point, steps, start, self.blocks, self.kept(steps))
                 null = null_space(jacobian(found, ring, len(coords), seed))
-            except NoRoot:
+            except NoRoot as trouble:
+                singular &= isinstance(trouble, Singular)
+                if singular and attempt == MOST_SINGULAR:
+                    break
                 continue
             said = coords if said is None else said
             at = np.array([values[k.parameter].reshape(-1)[k.entry] for k in said], np.int64)
             return Sample(at, null)
-        raise Unsupported("no random point has the square roots that the model takes")
+        if not singular:
+            raise Unsupported("no random point has the square roots that the model takes")
+        if self.form.stationary is not None:
+            raise Unsupported("the law that Stationary() asks for does not exist at any random point")
+        raise Unsupported("a matrix that is to be inverted is singular at every random point")
 
     @cached_property
     def rooted_seed(self) -> int:

@@ -12,6 +12,7 @@ from ssmlang.analysis.stability_analysis import Analysis, analyse
 from ssmlang.analysis.stability_claims import Claims
 from ssmlang.analysis.stability_constant import analyse_constant
 from ssmlang.analysis.stability_domain import Domain
+from ssmlang.analysis.stability_starts import without_law
 from ssmlang.model.linear import LinearForm
 from ssmlang.model.model import State
 
@@ -103,7 +104,7 @@ def _of_recursions(context: Context, wanted: Sequence[Claim]) -> list[Finding]:
         work = Claims(context, found)
         made = [work.asserted(text, args, line) for text, args, line in wanted]
         spoken = {b for text, args, _ in wanted for b in found.own(work.entries(args))}
-        return made + _unasked(work, found, spoken)
+        return made + _unasked(work, found, spoken) + without_law(context, found, work)
     except OutOfTime as late:
         return [Finding(text, "unknown", str(late), line, asserted=True) for text, _, line in wanted]
 

@@ -104,10 +104,10 @@ class Claims:
 
     def stability(self, found: Sequence[Judged]) -> tuple[Outcome, str, tuple[str, ...], str | None]:
         """Verdict, reason, details and fix for all roots of these blocks inside the circle."""
-        never = [j for j in found if j.inside is False and self._never(j)]
+        never = [j for j in found if j.inside is False and self.never(j)]
         if never:
             others = [] if len(never) == len(found) else [f"read through {self.named(never)}"]
-            reason = "; ".join(f"{self.named([j])}: {self._why_never(j)}" for j in never[:4])
+            reason = "; ".join(f"{self.named([j])}: {self.why_never(j)}" for j in never[:4])
             return "refuted", reason, tuple(others), None
         opaque = [j for j in found if j.opaque]
         if opaque:
@@ -143,10 +143,12 @@ class Claims:
         seen = () if chance is None else (f"numerically: prior probability {chance[0]}",)
         return "unknown", why, (*((stated,) if stated else ()), *seen), fix
 
-    def _never(self, j: Judged) -> bool:
+    def never(self, j: Judged) -> bool:
+        """Whether a block is known not to be stable for any value allowed, where `inside` is False."""
         return bool(j.generic) or any(f.place in ("unity", "circle", "outside", "not inside") for f in j.factors or ())
 
-    def _why_never(self, j: Judged) -> str:
+    def why_never(self, j: Judged) -> str:
+        """Why a block is not stable for any value allowed."""
         parts = [unit_roots(j, self.analysis)] if j.unity else []
         for f in j.factors or ():
             if f.place == "circle":
@@ -173,7 +175,7 @@ class Claims:
         with_root = [j for j in found if j.unity]
         blown = [j for j in found if any(f.place in ("outside", "not inside") for f in j.factors or ())]
         if blown:
-            return finding("refuted", f"{self.named(blown)}: {self._why_never(blown[0])}")
+            return finding("refuted", f"{self.named(blown)}: {self.why_never(blown[0])}")
         if with_root:
             reason = "; ".join(f"{self.named([j])}: {unit_roots(j, self.analysis)}" for j in with_root[:4])
             rest = region(found, self.domain)
@@ -222,8 +224,8 @@ class Claims:
         name, first = self.named(own), own[0]
         line = self.context.line_of(first.names[0])
         likewise = f"each of {len(own)}: " if len(own) > 1 else ""
-        if first.inside is False and self._never(first):
-            reason = _timed(own, likewise + self._why_never(first))
+        if first.inside is False and self.never(first):
+            reason = _timed(own, likewise + self.why_never(first))
             explosive = any(f.place == "outside" or ((f.place == "not inside" and f.modes) and any(
                 m.kind == "explosive" for m in f.modes)) for f in first.factors or ())  # fmt: skip
             only_unity = not explosive and all(f.place in ("unity", "inside") for f in first.factors or ())

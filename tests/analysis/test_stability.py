@@ -293,3 +293,17 @@ def test_how_often_unit_roots_integrate(n: int) -> None:
         terms = {(i, j): matrix[i, j] for i in range(n) for j in range(n) if matrix[i, j] != 0}
         (block,) = blocks(Dynamics(tuple("wxyz"[:n]), {1: terms}))
         assert jordan_index(block, multiplicity) == order
+
+
+@pytest.mark.parametrize(
+    ("coefficient", "warned"),
+    [("1", True), ("-1", True), ("1.5", True), ("a", False), ("0.5", False)],
+)
+def test_a_stationary_start_that_no_value_allows(coefficient: str, warned: bool) -> None:
+    """The likelihood is zero everywhere, which is said before anything runs."""
+    text = (
+        "param a in (-2, 2) ~ Normal(0, 1)\nstate x\nobs y\ninit x ~ Stationary()\n"
+        f"x[t] ~ Normal({coefficient} * x[t-1], 1)\ny[t] ~ Normal(x[t] + a, 1)\n"
+    )
+    found = [f.property for f in stability.check(context_of(text)) if f.code == "W615"]
+    assert found == (["stationary start of x"] if warned else [])

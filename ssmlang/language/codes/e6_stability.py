@@ -20,6 +20,14 @@ x[t] = 1.1 * x[t-1]
 y[t] ~ Normal(x[t], sd)
 """
 
+_START = """param sd ~ HalfNormal(1)
+state x
+obs y
+init x ~ Diffuse()
+x[t] ~ Normal(x[t-1], sd)
+y[t] ~ Normal(x[t], 1)
+"""
+
 CODES: tuple[Code, ...] = (
     Code(
         "E611",
@@ -64,5 +72,16 @@ CODES: tuple[Code, ...] = (
         "1/t and never settles. See Anderson and Moore, Optimal Filtering (1979), section 4.4.",
         Example(_UNDRIVEN),
         _first_order("0.9"),
+    ),
+    Code(
+        "W615",
+        "no-stationary-start",
+        "a state starts in its stationary law, and has none for any value of the parameters",
+        "`init x ~ Stationary()` draws the first row from the law that the transition keeps. A state with a unit root, "
+        "an undamped oscillation or an explosive mode has no such law: its variance grows without end. Where the "
+        "parameters allow none the likelihood is zero, and here they never do, so that nothing can be fitted. Start a "
+        "random walk, a trend or a season by `Diffuse()`, or by a law of your own.",
+        Example(_START.replace("Diffuse", "Stationary")),
+        Example(_START),
     ),
 )

@@ -102,7 +102,7 @@ class ChainStepper(_Regimes):
         data = self.data(windows, t)
         program = self._lowering.over(params, *data, y[None], t[None])
         carried, found = self._execution.engine.step(program, before)
-        told = self._execution.named(params, data, found, t)
+        told = self._execution.told_by(self._lowering, params, data, found, t)
         return carried, {k: v[0] for k, v in told.items()}
 
     def _scored(self, values: Mapping[str, np.ndarray], t: int) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -16,6 +15,7 @@ from jax import Array
 from ssmlang.data import Bound, check_inputs
 from ssmlang.engines.base import Engine, Known
 from ssmlang.engines.discrete import ChainsFiltered
+from ssmlang.inference.quick import quickly_compiled
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.chain_moments import Definitions, Observed, state_moments, state_probabilities
 from ssmlang.lowering.discrete import ChainLowering
@@ -24,10 +24,9 @@ from ssmlang.model.chains import ChainForm, chain_form
 from ssmlang.model.model import Model, nodes_of
 from ssmlang.results.chains import chain_dataset
 from ssmlang.results.mixture import PATH
-from ssmlang.results.provenance import noted, provenance
-from ssmlang.running.execution import Params, Series, Setting, What, floats, not_a_number, padded_length
+from ssmlang.running.execution import Params, Series, Setting, What, floats, not_a_number, padded_length, steps_of
 from ssmlang.running.kept import Kept
-from ssmlang.running.moments import Moments, extended
+from ssmlang.running.moments import Moments
 from ssmlang.running.per_series import PerSeries
 
 if TYPE_CHECKING:
@@ -157,45 +156,33 @@ class ChainExecution(PerSeries):
 
     # ---------------------------------------------------------------------------------------------- functions
 
-    def _ask(self, method: str, setting: Setting, adjoint: bool = False, engine: Engine | None = None
-             ) -> Callable[[Params, Series], Any]:  # fmt: skip
-        ask = getattr((engine or self.engine).for_data(setting.known, adjoint=adjoint), method)
+    def _lowering_for(self, setting: Setting) -> Any:
+        return self.chains
 
-        def asked(params: Params, series: Series) -> Any:
-            return ask(*self.chains.program(params, series["observations"], series["inputs"], steps_of(series)))
-
-        return asked
+    def _whole(self, setting: Setting) -> Any:
+        """The lowering that knows all that is told."""
+        return self.wide
 
     def key(self, setting: Setting) -> Hashable:
         return (self.engine.for_data(setting.known),)
 
-    def _told(self, what: What, setting: Setting, engine: Engine | None = None
-              ) -> Callable[[Params, Series], dict[str, Any]]:  # fmt: skip
+    def _told(self, what: What, setting: Setting, engine: Engine | None) -> Callable[[Params, Series], dict[str, Any]]:
         """Probabilities, moments and definitions by name."""
-        del setting, engine
-        lowering, own, smooth = self.wide, self.engine, what == "smooth"
+        lowering, own, smooth = self._whole(setting), engine or self.engine, what == "smooth"
 
         def told(params: Params, series: Series) -> dict[str, Any]:
             data = (series["observations"], series["inputs"])
             program, y = lowering.program(params, *data, steps_of(series))
-            if not smooth:
-                return self.named(params, data, own.filter(program, y))
-            found: Any = own.smooth(program, y, series["rows"]["count"] - 1)  # type: ignore[call-arg]
-            return self.named(params, data, found) | {f"{PATH}{n}": p for n, p in _paths(lowering, found.path).items()}
+            found: Any
+            if smooth:
+                found = own.smooth(program, y, series["rows"]["count"] - 1)  # type: ignore[call-arg]
+            else:
+                found = own.filter(program, y)
+            return self.told_by(lowering, params, data, found)
 
         return told
 
-    def cumulative(self, setting: Setting) -> Callable[..., Array]:
-        """(T, 2, m) for one series: how probable values below those that were seen are given the rows before, and
-        values up to them."""
-        key = ("cumulative", self.key(setting))
-        if key not in self._compiled:
-            self._compiled[key] = jax.jit(self._cumulative(setting))
-        return self._compiled[key]
-
-    def _cumulative(self, setting: Setting) -> Callable[..., Array]:
-        del setting
-
+    def _cumulative(self, setting: Setting) -> Callable[[Params, Series], Array]:
         def found(params: Params, series: Series) -> Array:
             data = (series["observations"], series["inputs"])
             program, y = self.wide.program(params, *data, steps_of(series))
@@ -208,9 +195,10 @@ class ChainExecution(PerSeries):
     def _by_moments(self) -> tuple[Observed, Definitions]:
         return Observed(self.wide), Definitions(self.wide)
 
-    def named(self, params: Params, data: tuple[Any, Any], found: Any, first: Any = 0) -> dict[str, Any]:
+    def told_by(self, lowering: Any, params: Params, data: tuple[Any, Any], found: Any, first: Any = 0
+                ) -> dict[str, Any]:  # fmt: skip
         """What the engine finds of rows from `first` on, by name; `data`: observations and inputs."""
-        lowering, (observed, lets) = self.wide, self._by_moments
+        observed, lets = self._by_moments
         smooth = not isinstance(found, ChainsFiltered)
         now, ahead = (found.smoothed, found.smoothed) if smooth else (found.filtered, found.predicted)
         out: dict[str, Any] = {"log_likelihood": found.log_likelihood}
@@ -224,12 +212,9 @@ class ChainExecution(PerSeries):
         out["observed_mean"], out["observed_cov"] = observed.moments(params, *data, ahead, not smooth, first)
         for name, (mean, sd) in lets.moments(params, *data, now, first).items():
             out[name], out[f"{name}_sd"] = mean, sd
+        if smooth:
+            out |= {f"{PATH}{n}": p for n, p in _paths(lowering, found.path).items()}
         return out
-
-
-def steps_of(series: Series) -> int:
-    """The padded length of a series."""
-    return int(next(iter(series["observations"].values())).shape[0])
 
 
 def _paths(lowering: ChainLowering, found: Sequence[Array]) -> dict[str, Array]:
@@ -266,21 +251,8 @@ class ChainMoments(Moments):
     note = ""
     """why another engine than the one asked for"""
 
-    def __init__(self, model: Compiled, execution: ChainExecution, verb: Literal["filter", "smooth", "forecast"],
-                 bound: Bound, *, steps: int = 0, future: Any = None) -> None:  # fmt: skip
-        self.model, self.execution, self.verb = model, execution, verb
-        self.chains = execution.wide
-        self.own: ChainExecution = execution
-        ahead = verb == "forecast"
-        self.first = bound.steps if ahead else 0
-        self.bound = extended(model, bound, steps, future) if ahead else bound
-        self.setting = execution.setting([self.bound], ahead=ahead)
-        self.series = execution.single(self.bound)
-        self._function = execution.compiled("smooth" if verb == "smooth" else "filter", self.setting)
-        self._time = replace(self.bound.time, index=self.bound.time.index[self.first :])
-        self._about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb,
-                                 **noted([bound]))  # fmt: skip
-        self._templates = Kept(4)
+    def _prepare(self) -> None:
+        self.own: Any = self.execution
 
     def arrays(self, params: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """What was computed, on the host, in the rows asked for. Raises E721 where a probability is not a number."""
@@ -331,7 +303,7 @@ class ChainMoments(Moments):
         if paths:
             drawn = self.draws([(params, paths)], seed, first)
             found = found.assign(paths=(("path", "time", "state"), drawn))
-            names: Any = np.array(self.chains.states, object)
+            names: Any = np.array(self.own.wide.states, object)
             found = found.assign_coords(path=np.arange(paths), state=("state", names)).assign_attrs(seed=seed)
         return found
 
@@ -349,7 +321,7 @@ class ChainMoments(Moments):
                 one = lambda each: jnp.concatenate([none, *_paths(lowering, each).values()], axis=1)
                 return jax.vmap(one)(drawn)
 
-            kept["draw"] = jax.jit(draw)
+            kept["draw"] = quickly_compiled(draw, execution.work)
         out = []
         for params, count in wanted:
             keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.key(seed), k))(np.arange(first, first + count))

@@ -21,6 +21,7 @@ from ssmlang.analysis.advice import refuse
 from ssmlang.analysis.choice import Task
 from ssmlang.data import Bound, check_inputs
 from ssmlang.engines.base import Engine, Gaps, Known
+from ssmlang.inference.quick import quickly_compiled
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.blocks import BlockLowering
 from ssmlang.lowering.gaussian import GaussianLowering
@@ -44,6 +45,8 @@ What = Literal["likelihood", "terms", "terms_of_draws", "filter", "smooth"]
 
 SMALL_STATE = 2
 """Up to so many states a row is a few operations on numbers."""
+DRAWS = 1000
+"""About how many parameters "terms_of_draws" takes."""
 
 
 class Setting(NamedTuple):
@@ -278,7 +281,7 @@ class Execution:
     def _program_of_all(lowering: GaussianLowering, params: Params, group: Series) -> tuple[Any, Array]:
         """The one program of a group's series, and their data, (S, T, m)."""
         first = jax.tree.map(lambda a: a[0], group)
-        steps = _steps(first)
+        steps = steps_of(first)
         program, _ = lowering.program(params, first["observations"], first["inputs"], steps)
         return program, jax.vmap(lambda seen: lowering.data(seen, steps))(group["observations"])
 
@@ -290,8 +293,8 @@ class Execution:
 
         def asked(params: Params, series: Series) -> Any:
             if blocks is not None:
-                return in_blocks(self.engine, method, blocks, setting.known, adjoint, _steps(series))(params, series)
-            program, y = lowering.program(params, series["observations"], series["inputs"], _steps(series))
+                return in_blocks(self.engine, method, blocks, setting.known, adjoint, steps_of(series))(params, series)
+            program, y = lowering.program(params, series["observations"], series["inputs"], steps_of(series))
             return ask(program, y)
 
         return asked
@@ -314,8 +317,14 @@ class Execution:
                 function = lambda draws, series: jax.lax.map(lambda params: one(params, series), draws)
             else:
                 function = self._asked(what, self.lowering(setting.latent, True), setting)
-            self._compiled[key] = jax.jit(function)
+            self._compiled[key] = quickly_compiled(function, self.work * (DRAWS if what == "terms_of_draws" else 1))
         return self._compiled[key]
+
+    @property
+    def work(self) -> float:
+        """Numbers gone through for each number of the data, about: a covariance of the states, by every particle."""
+        entries = sum(s.size * max(1, s.depth) for s in self.model.states.values())
+        return float(getattr(self.engine, "particles", getattr(self.engine, "samples", 1)) * max(1, entries) ** 2)
 
     @property
     def small(self) -> bool:
@@ -373,7 +382,8 @@ def _over_series(one: Callable[[Series], Array], group: Series) -> Array:
     return jax.lax.map(one, group)
 
 
-def _steps(series: Series) -> int:
+def steps_of(series: Series) -> int:
+    """The padded length of one series."""
     return int(next(iter(series["observations"].values())).shape[0])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -17,23 +17,21 @@ from ssmlang.data import Bound, check_inputs
 from ssmlang.engines.base import Engine, Known
 from ssmlang.engines.nonlinear import Law
 from ssmlang.inference.augmented import walks_of
+from ssmlang.inference.quick import quickly_compiled
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.nonlinear import NonlinearLowering
 from ssmlang.model import expr
 from ssmlang.model.differentials import stepped
 from ssmlang.model.flows import flowing
 from ssmlang.model.model import Equation, Model, nodes_of
-from ssmlang.results.provenance import noted, plain, provenance
-from ssmlang.running.execution import Params, Series, Setting, floats, not_a_number, padded_length
+from ssmlang.results.provenance import plain
+from ssmlang.running.execution import Params, Series, Setting, floats, not_a_number, padded_length, steps_of
 from ssmlang.running.general_labels import FIELDS, dataset, named
 from ssmlang.running.kept import Kept
-from ssmlang.running.moments import Moments, extended
+from ssmlang.running.moments import Moments
 from ssmlang.running.particles import death, died, dies, key_of
 from ssmlang.running.per_series import PerSeries
 from ssmlang.running.substeps import Substeps
-
-if TYPE_CHECKING:
-    from ssmlang.compiled import Model as Compiled
 
 
 class GeneralExecution(PerSeries):
@@ -172,64 +170,47 @@ class GeneralExecution(PerSeries):
 
     # ---------------------------------------------------------------------------------------------- functions
 
-    def _ask(self, method: str, setting: Setting, adjoint: bool = False, engine: Engine | None = None
-             ) -> Callable[[Params, Series], Any]:  # fmt: skip
-        """What a method of the engine, or of the same with other options, gives for one series."""
-        lowering = self.general(setting.latent, setting.substeps)
-        ask = getattr((engine or self.engine).for_data(setting.known, adjoint=adjoint), method)
+    def _lowering_for(self, setting: Setting) -> NonlinearLowering:
+        return self.general(setting.latent, setting.substeps)
 
-        def asked(params: Params, series: Series) -> Any:
-            steps = int(next(iter(series["observations"].values())).shape[0])
-            program, y = lowering.program(params, series["observations"], series["inputs"], steps)
-            if not self.engine.requires.random:
-                return ask(program, y)
-            return ask(program, y, jax.random.wrap_key_data(series["draw"]["key"]))
+    def _cumulative(self, setting: Setting) -> Callable[[Params, Series], Array]:
+        """The filter's own moments one step ahead, of these probabilities in place of the values."""
+        lowering = self._lowering_for(setting)
 
-        return asked
+        def found(params: Params, series: Series) -> Array:
+            observations, inputs, steps = series["observations"], series["inputs"], steps_of(series)
+            data = lowering.series(observations, inputs)
+            whole, y = lowering.over(params, data), lowering.data(observations, steps)
+            program = getattr(whole, "program", whole)
+            m = lowering.emissions.m
 
-    def cumulative(self, setting: Setting) -> Callable[..., Array]:
-        """(T, 2, m) for one series: how probable values below those that were seen are given the rows before, and
-        values up to them. The filter's own moments one step ahead, of these probabilities in place of the values."""
-        key = ("cumulative", self.key(setting))
-        if key not in self._compiled:
-            lowering = self.general(setting.latent, setting.substeps)
+            def observed(t: Array, s: Array) -> Law:
+                own = lowering.emissions.cumulative(lowering.environment(params, data, t, s), y[t])
+                return Law(jnp.nan_to_num(own).ravel(), jnp.zeros((2 * m, 2 * m)))
 
-            def found(params: Params, series: Series) -> Array:
-                observations, inputs = series["observations"], series["inputs"]
-                steps, data = len(next(iter(observations.values()))), lowering.series(observations, inputs)
-                whole, y = lowering.over(params, data), lowering.data(observations, steps)
-                program = getattr(whole, "program", whole)
-                m = lowering.emissions.m
+            program = replace(program, observed=observed)
+            whole = program if whole.__class__ is program.__class__ else replace(whole, program=program)
+            engine: Any = self.engine.for_data(setting.known)
+            if hasattr(engine, "observed_on_average"):  # its own moments are those at a point
+                mean = engine.observed_on_average(whole, y)
+            else:
+                mean = engine.filter(whole, y, *self._keys(series)).observed_mean
+            return mean.reshape(steps, 2, m)  # type: ignore[no-any-return]
 
-                def observed(t: Array, s: Array) -> Law:
-                    own = lowering.emissions.cumulative(lowering.environment(params, data, t, s), y[t])
-                    return Law(jnp.nan_to_num(own).ravel(), jnp.zeros((2 * m, 2 * m)))
-
-                program = replace(program, observed=observed)
-                whole = program if whole.__class__ is program.__class__ else replace(whole, program=program)
-                engine: Any = self.engine.for_data(setting.known)
-                keys = [jax.random.wrap_key_data(series["draw"]["key"])] if self.engine.requires.random else []
-                if hasattr(engine, "observed_on_average"):  # its own moments are those at a point
-                    mean = engine.observed_on_average(whole, y)
-                else:
-                    mean = engine.filter(whole, y, *keys).observed_mean
-                return mean.reshape(steps, 2, m)  # type: ignore[no-any-return]
-
-            self._compiled[key] = jax.jit(found)
-        return self._compiled[key]
+        return found
 
     def paths(self, setting: Setting) -> Callable[..., Array]:
         """Draws of the states given one series, one for each key: of (params, series, keys)."""
         key = ("paths", self.key(setting))
         if key not in self._compiled:
-            lowering = self.general(setting.latent, setting.substeps)
+            lowering = self._lowering_for(setting)
             ask = cast(Any, self.engine.for_data(setting.known)).paths
 
             def drawn(params: Params, series: Series, keys: Array) -> Array:
-                steps = int(next(iter(series["observations"].values())).shape[0])
-                return ask(*lowering.program(params, series["observations"], series["inputs"], steps), keys)
+                given = (params, series["observations"], series["inputs"], steps_of(series))
+                return ask(*lowering.program(*given), keys)
 
-            self._compiled[key] = jax.jit(drawn)
+            self._compiled[key] = quickly_compiled(drawn, self.work)
         return self._compiled[key]
 
     def key(self, setting: Setting) -> Hashable:
@@ -263,27 +244,15 @@ def lawless(name: str, row: str) -> Diagnostic:
 class GeneralMoments(Moments):
     """One verb on one series by an engine of nonlinear programs, made ready for any parameters."""
 
-    def __init__(self, model: Compiled, execution: Any, verb: Literal["filter", "smooth", "forecast"], bound: Bound, *,
-                 steps: int = 0, future: Any = None) -> None:  # fmt: skip
-        self.model, self.execution, self.verb = model, execution, verb
-        if verb == "smooth" and not execution.engine.requires.smooths:
+    def _prepare(self) -> None:
+        execution: Any = self.execution
+        if self.verb == "smooth" and not execution.engine.requires.smooths:
             raise SsmError(Diagnostic("E306", f"engine '{execution.engine.name}' filters alone",
                                       why=("it gives no law of a row given all data",),
                                       help=('smooth with engine="ekf"',)))  # fmt: skip
-        ahead = verb == "forecast"
-        self.first = bound.steps if ahead else 0
-        self.bound = extended(model, bound, steps, future) if ahead else bound
-        self.setting = execution.setting([self.bound], ahead=ahead)
-        self.series = execution.single(self.bound)
         self.general: NonlinearLowering = execution.general(self.setting.latent, self.setting.substeps)
-        self._function = execution.compiled("smooth" if verb == "smooth" else "filter", self.setting)
-        self._time = replace(self.bound.time, index=self.bound.time.index[self.first :])
-        self._left_out = ("predicted_mean", "predicted_cov", "log_likelihood") if ahead else ()
-        self._about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb,
-                                 **noted([bound]))  # fmt: skip
         if execution.in_steps:
             self._about |= {"substeps": self.setting.substeps}
-        self._templates = Kept(4)
 
     def arrays(self, params: Mapping[str, Any], seed: int = 0, number: int = 0, paths: int = 0
                ) -> dict[str, np.ndarray]:  # fmt: skip

@@ -65,19 +65,24 @@ class Moments:
         self.bound = extended(model, bound, steps, future) if ahead else bound
         self.setting = execution.setting([self.bound], ahead=ahead)
         self.series = execution.single(self.bound)
-        self.lowering = execution.lowering(self.setting.latent, True)
         self._function = execution.compiled("smooth" if verb == "smooth" else "filter", self.setting)
-        self._blocks = execution.blocks(self.lowering)
-        self._absent = absent(self.lowering, self.bound)
         self._time = replace(self.bound.time, index=self.bound.time.index[self.first :])
         self._left_out = ("predicted_mean", "predicted_cov", "log_likelihood") if ahead else ()
-        self._observed = len(self.lowering.observations)
-        # In the coordinates of a lift the states and definitions are the execution's own.
-        self._states = self.lowering.states[: sum(v.size for v in execution.model.states.values())]
         about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb,
                            **noted([bound]))  # fmt: skip
         self._about = {**about, **execution.remarks}
         self._templates = Kept(4)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """What this kind of execution needs besides."""
+        execution = self.execution
+        self.lowering = execution.lowering(self.setting.latent, True)
+        self._blocks = execution.blocks(self.lowering)
+        self._absent = absent(self.lowering, self.bound)
+        self._observed = len(self.lowering.observations)
+        # In the coordinates of a lift the states and definitions are the execution's own.
+        self._states = self.lowering.states[: sum(v.size for v in execution.model.states.values())]
 
     def arrays(self, params: Mapping[str, Any]) -> Arrays:
         """Moments by name, of the model's own states and observations; definitions as NAME and NAME_sd.

@@ -18,7 +18,7 @@ from ssmlang.engines.members import Members
 from ssmlang.engines.paths import draw_paths
 from ssmlang.lowering.gaussian import GaussianLowering
 from ssmlang.running.blocks import asked, assembled, known_of
-from ssmlang.running.execution import Execution, gaps_of
+from ssmlang.running.execution import Execution, gaps_of, steps_of
 from ssmlang.running.heads import known_head, seen
 
 
@@ -40,7 +40,8 @@ class OnData:
         """Smoothed moments, a function of (params, series); `arrays` makes arrays of the whole of them."""
         blocks, known = self.blocks, self.known
         if blocks is not None:
-            return lambda params, series: asked(engine, "smooth", blocks, known, False, _steps(series))(params, series)
+            parts = lambda steps: asked(engine, "smooth", blocks, known, False, steps)
+            return lambda params, series: parts(steps_of(series))(params, series)
         ready = engine.for_data(known)
         return lambda params, series: ready.smooth(*self._program(params, series))
 
@@ -58,7 +59,7 @@ class OnData:
             return lambda params, series, keys: draw_paths(ready, *self._program(params, series), keys)
 
         def draw(params: Any, series: Any, keys: Any) -> Array:
-            steps = _steps(series)
+            steps = steps_of(series)
             # What is never seen stays diffuse to the end.
             endless = known._replace(diffuse=DiffuseHead(steps, True))
             groups, data = blocks.programs(params, series["observations"], series["inputs"], steps)
@@ -74,7 +75,7 @@ class OnData:
         return draw
 
     def _program(self, params: Any, series: Any) -> tuple[Any, Array]:
-        return self.lowering.program(params, series["observations"], series["inputs"], _steps(series))
+        return self.lowering.program(params, series["observations"], series["inputs"], steps_of(series))
 
 
 def _group_paths(
@@ -88,7 +89,3 @@ def _group_paths(
         return draw_paths(engine, members.program(own), data, mine)
 
     return jax.lax.map(one, (dict(members.own), y, jnp.arange(members.count)))
-
-
-def _steps(series: Any) -> int:
-    return int(next(iter(series["observations"].values())).shape[0])

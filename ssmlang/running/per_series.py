@@ -11,20 +11,48 @@ import jax.numpy as jnp
 from jax import Array
 
 from ssmlang.engines.base import Engine
-from ssmlang.running.execution import Execution, Params, Series, Setting, What
+from ssmlang.inference.quick import quickly_compiled
+from ssmlang.running.execution import DRAWS, Execution, Params, Series, Setting, What, steps_of
 
 
 class PerSeries(Execution):
     """An execution whose functions are those of one series, mapped over all of them."""
 
     @abstractmethod
+    def _lowering_for(self, setting: Setting) -> Any:
+        """The lowering whose `program(params, observations, inputs, steps)` the engine runs."""
+
     def _ask(self, method: str, setting: Setting, adjoint: bool = False, engine: Engine | None = None
              ) -> Callable[[Params, Series], Any]:  # fmt: skip
         """What a method of the engine, or of the same with other options, gives for one series."""
+        ask = getattr((engine or self.engine).for_data(setting.known, adjoint=adjoint), method)
+        lowering = self._lowering_for(setting)
+
+        def asked(params: Params, series: Series) -> Any:
+            program, y = lowering.program(params, series["observations"], series["inputs"], steps_of(series))
+            return ask(program, y, *self._keys(series))
+
+        return asked
+
+    def _keys(self, series: Series) -> list[Array]:
+        """What an engine that draws takes beside data."""
+        return [jax.random.wrap_key_data(series["draw"]["key"])] if self.engine.requires.random else []
 
     def _told(self, what: What, setting: Setting, engine: Engine | None) -> Callable[[Params, Series], Any]:
         """What `filter` and `smooth` find of one series."""
         return self._ask(what, setting, engine=engine)
+
+    @abstractmethod
+    def _cumulative(self, setting: Setting) -> Callable[[Params, Series], Array]:
+        """What `cumulative` compiles."""
+
+    def cumulative(self, setting: Setting) -> Callable[..., Array]:
+        """(T, 2, m) for one series: how probable values below those that were seen are given the rows before, and
+        values up to them."""
+        key = ("cumulative", self.key(setting))
+        if key not in self._compiled:
+            self._compiled[key] = quickly_compiled(self._cumulative(setting), self.work)
+        return self._compiled[key]
 
     def likelihood(self, setting: Setting = Setting(), *, adjoint: bool = False  # noqa: B008
                    ) -> Callable[[Params, tuple[Series, ...]], Array]:  # fmt: skip
@@ -46,5 +74,5 @@ class PerSeries(Execution):
                 function = one if what == "terms" else many
             else:
                 function = self._told(what, setting, engine)
-            self._compiled[key] = jax.jit(function)
+            self._compiled[key] = quickly_compiled(function, self.work * (DRAWS if what == "terms_of_draws" else 1))
         return self._compiled[key]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,14 +20,9 @@ from ssmlang.model import expr
 from ssmlang.model.model import Model, Variable, nodes_of
 from ssmlang.model.switching import SwitchingForm, switching_form
 from ssmlang.results.chains import chain_dataset
-from ssmlang.results.provenance import noted, provenance
-from ssmlang.running.chains import ChainExecution, ChainMoments, steps_of
-from ssmlang.running.execution import Params, Series, Setting, What
+from ssmlang.running.chains import ChainExecution, ChainMoments
+from ssmlang.running.execution import Params, Series, Setting, steps_of
 from ssmlang.running.kept import Kept
-from ssmlang.running.moments import extended
-
-if TYPE_CHECKING:
-    from ssmlang.compiled import Model as Compiled
 
 
 class SwitchingExecution(ChainExecution):
@@ -102,37 +96,17 @@ class SwitchingExecution(ChainExecution):
 
     # ---------------------------------------------------------------------------------------------- functions
 
-    def _ask(self, method: str, setting: Setting, adjoint: bool = False, engine: Engine | None = None
-             ) -> Callable[[Params, Series], Any]:  # fmt: skip
-        ask = getattr((engine or self.engine).for_data(setting.known, adjoint=adjoint), method)
-        lowering = self.switching(setting.latent)
+    def _lowering_for(self, setting: Setting) -> SwitchingLowering:
+        return self.switching(setting.latent)
 
-        def asked(params: Params, series: Series) -> Any:
-            return ask(*lowering.program(params, series["observations"], series["inputs"], steps_of(series)))
-
-        return asked
+    def _whole(self, setting: Setting) -> SwitchingLowering:
+        return self.switching(setting.latent, True)
 
     def key(self, setting: Setting) -> Hashable:
         return setting.latent, self.engine
 
-    def _told(self, what: What, setting: Setting, engine: Engine | None = None
-              ) -> Callable[[Params, Series], dict[str, Any]]:  # fmt: skip
-        lowering, own, smooth = self.switching(setting.latent, True), engine or self.engine, what == "smooth"
-
-        def told(params: Params, series: Series) -> dict[str, Any]:
-            data = (series["observations"], series["inputs"])
-            program, y = lowering.program(params, *data, steps_of(series))
-            found: Any
-            if smooth:
-                found = own.smooth(program, y, series["rows"]["count"] - 1)  # type: ignore[call-arg]
-            else:
-                found = own.filter(program, y)
-            return self.told_by(lowering, params, data, found)
-
-        return told
-
-    def _cumulative(self, setting: Setting) -> Callable[..., Array]:
-        lowering, engine = self.switching(setting.latent, True), self.engine
+    def _cumulative(self, setting: Setting) -> Callable[[Params, Series], Array]:
+        lowering, engine = self._whole(setting), self.engine
         observed, linear = Observed(lowering.chains), lowering.form.linear.stacking
         order = _order(self.model.observations, linear.y, lowering.form.chain.first_seen)
 
@@ -149,7 +123,7 @@ class SwitchingExecution(ChainExecution):
 
         return found
 
-    def told_by(self, lowering: SwitchingLowering, params: Params, data: tuple[Any, Any], found: Any, first: Any = 0
+    def told_by(self, lowering: Any, params: Params, data: tuple[Any, Any], found: Any, first: Any = 0
                 ) -> dict[str, Any]:  # fmt: skip
         """What the engine finds of rows from `first` on, by name; `data`: observations and inputs."""
         chains, smooth = lowering.chains, not isinstance(found, SwitchingFiltered)
@@ -225,21 +199,9 @@ def _together(order: tuple[np.ndarray, np.ndarray, np.ndarray], real: tuple[Any,
 class SwitchingMoments(ChainMoments):
     """One verb on one series by the engine `imm`, made ready for any parameters."""
 
-    def __init__(self, model: Compiled, execution: SwitchingExecution, verb: Literal["filter", "smooth", "forecast"],
-                 bound: Bound, *, steps: int = 0, future: Any = None) -> None:  # fmt: skip
-        self.model, self.execution, self.verb = model, execution, verb
-        self.own = execution
-        ahead = verb == "forecast"
-        self.first = bound.steps if ahead else 0
-        self.bound = extended(model, bound, steps, future) if ahead else bound
-        self.setting = execution.setting([self.bound], ahead=ahead)
-        self.series = execution.single(self.bound)
-        self._function = execution.compiled("smooth" if verb == "smooth" else "filter", self.setting)
-        self._time = replace(self.bound.time, index=self.bound.time.index[self.first :])
-        self._about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb,
-                                 **noted([bound]))  # fmt: skip
-        self._lowering = execution.switching(self.setting.latent, True)
-        self._templates = Kept(4)
+    def _prepare(self) -> None:
+        self.own = self.execution
+        self._lowering = self.own.switching(self.setting.latent, True)
 
     def _blanked(self, out: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """NaN where a value does not exist in the first rows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.metadata
 import os
 from collections.abc import Callable, Iterator
@@ -31,6 +32,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # Threads of several test processes wait for each other in loops: a small Cholesky factor takes 400 times as long.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("SSMLANG_PROGRESS", "off")
+# Tracing makes many small objects that live; looking for dead ones among them takes a fifth of its time.
+gc.set_threshold(100_000, 20, 100)
 
 
 @pytest.fixture(autouse=True)

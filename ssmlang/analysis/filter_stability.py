@@ -75,7 +75,7 @@ def check(context: Context) -> list[Finding]:
     hidden = [(p, m) for p in shown for m in unseen(p.plant)]
     if hidden:
         return [_unseen(context, hidden)]
-    idle = [(p, m) for p in shown for m in undriven(p.plant)]
+    idle = [(p, m) for p in shown for m in _never_settling(p)]
     if idle:
         return [_undriven(context, idle)]
     settled = []
@@ -85,6 +85,9 @@ def check(context: Context) -> list[Finding]:
         if one is None:
             return [_unsettled(context, p)]
         settled.append(one)
+        if one.steps is None and any(abs(m.value) > 1 + UNIT for m in undriven(p.plant)):
+            return [Finding(PROPERTY, "unknown", f"a mode of {some(p.states)} that grows and no noise drives has not "
+                                                 f"been learned after {MAX_STEPS:,} rows")]  # fmt: skip
     return [_settled(form, found, settled)]
 
 
@@ -97,6 +100,23 @@ def constant(form: LinearForm) -> bool:
     """Whether the matrices of states and noises are the same in every row."""
     rows = (form.transition, form.emission)
     return not expr.varies([m.values for r in rows for (kind, _), m in r.terms.items() if kind in ("x", "e")])
+
+
+def _never_settling(part: Part) -> list[LostMode]:
+    """Modes that no noise drives and for which the filter does not settle: those on the unit circle, and those outside
+    of it where the start is without error.
+
+    What grows by itself and is seen is learned at a fixed rate, the inverse of its growth, once its start is uncertain
+    (de Souza, Gevers and Goodwin 1986, on the strong solution of the Riccati equation).
+    """
+    found = undriven(part.plant)
+    growing = [m for m in found if abs(m.value) > 1 + UNIT]
+    if not growing or part.start is None:
+        return [m for m in found if m not in growing]
+    own = np.array([m.vector.conj() for m in growing])
+    values, vectors = np.linalg.eigh(own @ part.start @ own.conj().T)
+    exact = np.abs(vectors[:, values <= 1e-10 * max(1.0, float(values.max(initial=0)))]).max(axis=1, initial=0) > 1e-6
+    return [m for m in found if m not in growing] + [m for m, e in zip(growing, exact) if e]
 
 
 def settle(plant: Plant, start: np.ndarray | None) -> Settled | None:
@@ -219,14 +239,15 @@ def _undriven(context: Context, idle: list[tuple[Part, LostMode]]) -> Finding:
     explodes = abs(mode.value) > 1 + 1e-6
     more = f"; {len(idle) - 1} more such" if len(idle) > 1 else ""
     reason = f"no noise drives {what} ({Mode(mode.value).describe()}): "
-    reason += ("the filter must hold on to a mode that grows by itself" if explodes
+    reason += ("it starts without error, so that an error in its start would grow and never be corrected" if explodes
                else "it is learned ever more exactly, and its gain goes to zero like 1/t") + more  # fmt: skip
     return Finding(
         PROPERTY, "refuted", reason, context.line_of(name), span_of=name, code=NOT_SETTLING if explodes else None,
         headline="the filter does not forget its start", label=f"no noise drives {what}",
-        details=("transition and noise are no stabilisable pair: after some time the filter hardly corrects it",
-                 "`kalman` works out the covariance of every row, for it settles late or never"),
-        fix="give it a noise, if it may change",
+        details=("the filter never corrects it",) if explodes else (
+            "transition and noise are no stabilisable pair: after some time the filter hardly corrects it",
+            "`kalman` works out the covariance of every row, for it settles late or never"),
+        fix="give it a noise, or an uncertain start" if explodes else "give it a noise, if it may change",
     )  # fmt: skip
 
 

@@ -51,7 +51,8 @@ def parts(form: LinearForm, names: Sequence[str], point: Mapping[str, np.ndarray
         plant = Plant(F[np.ix_(needed, needed)], H[np.ix_(observations, needed)], L[np.ix_(needed, noises)],
                       M[np.ix_(observations, noises)])  # fmt: skip
         start = None if whole is None else whole[np.ix_(needed, needed)]
-        key = tuple(a.tobytes() for a in (plant.F, plant.H, plant.L, plant.M))
+        own = np.zeros(0) if start is None else start
+        key = tuple(a.tobytes() for a in (plant.F, plant.H, plant.L, plant.M, own))
         if states and key not in seen:
             seen.add(key)
             found.append(Part(plant, tuple(names[i] for i in states), start, tuple(observations)))

@@ -29,6 +29,7 @@ class Polynomials:
         self._atoms: dict[sp.Expr, sp.Symbol] = {}
         self._factored: dict[PolyElement, list[PolyElement]] = {}
         known = [self._atomised(e) for e in expressions]
+        known += [self._atomised(e.base) for e in list(self._atoms) if e.is_Pow]
         symbols = {s for e in known for s in e.free_symbols} - {LAG} - set(self._atoms.values())
         self.parameters = sorted(symbols, key=str)
         self._complete_circles()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -37,7 +37,7 @@ def dynamics_of(context: Context) -> Dynamics | str:
                 return f"{form.read_back[0]} is read back, and not linear in the states"
             form = closed
         names = [n for name in form.stacking.x for n in {**model.states, **model.observations}[name].entry_names()]
-        return _dynamics(names, form.transition, context.translate, _data_readers(form.transition))
+        return _dynamics(names, form.transition, context.translate, _data_readers(form.transition, form.stacking.latent))
     return _by_equation(context)
 
 
@@ -65,13 +65,15 @@ def _dynamics(names: list[str], rows: Rows, translate: Translator, opaque: dict[
     return Dynamics(tuple(names), terms, hidden, frozenset(reads))
 
 
-def _data_readers(rows: Rows) -> dict[int, str]:
-    """Entries that read observations in another way than through the states that stand for them."""
+def _data_readers(rows: Rows, standing: Sequence[str]) -> dict[int, str]:
+    """Entries that read observations in another way than through the states that stand for them: `standing`, whose own
+    values are read in rows alone that reach before the data."""
     found: dict[int, str] = {}
     for (kind, _), m in rows.terms.items():
         if kind in ("y", "ypast"):
             found.update({int(i): "it reads an observation" for i in m.rows})
-    read = [n for n in expr.walk([rows.constant]) if n.op == "ref" and n.attrs[0] == "obs"]
+    read = [n for n in expr.walk([rows.constant]) if n.op == "ref" and n.attrs[0] == "obs"
+            and not (n.attrs[1] in standing and n.attrs[2] == 0)]  # fmt: skip
     if read:
         # Which entries read it is lost in the stacked offset: none is spoken of.
         found.update({i: f"it reads {read[0].attrs[1]} otherwise than linearly" for i in range(rows.size)})

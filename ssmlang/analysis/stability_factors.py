@@ -141,13 +141,16 @@ def _by_conditions(
     if all(s.positive for s in signs):
         return Factor(coefficients, multiplicity, "inside", conditions=tuple(conditions))
     left = tuple(g for g, s in zip(conditions, signs) if not s.positive)
-    for g, s in zip(conditions, signs):
-        if s.positive is False and s.witness is not None:
-            at = roots_of(coefficients, s.witness)
-            never = positive(-g, domain).positive
-            place: Place = "not inside" if never or g == 0 else "depends"
-            return Factor(coefficients, multiplicity, place, None, of_roots(at), left, (), dict(s.witness))
-    return Factor(coefficients, multiplicity, "unknown", conditions=left)
+    refuted = [(g, s.witness) for g, s in zip(conditions, signs) if s.positive is False and s.witness is not None]
+    if not refuted:
+        return Factor(coefficients, multiplicity, "unknown", conditions=left)
+    # One that no value allowed meets says more than one that some do not.
+    never = next((r for r in refuted if r[0] == 0 or positive(-r[0], domain).positive), None)
+    place: Place = "depends" if never is None else "not inside"
+    _, witness = refuted[0] if never is None else never
+    assert witness is not None
+    at = roots_of(coefficients, witness)
+    return Factor(coefficients, multiplicity, place, None, of_roots(at), left, (), dict(witness))
 
 
 def _of_numbers(coefficients: tuple[sp.Expr, ...], multiplicity: int) -> Factor:

@@ -205,7 +205,11 @@ PROGRAMS = {
     ),
     "an explosive mode that noise never drives": Case(
         f"{S}state a\nobs y\ninit a ~ Normal(0, 1)\na[t] = 1.1 * a[t-1]\ny[t] ~ Normal(a[t], s)\n",
-        "refuted", ("no noise drives a", "grows by 10% a row"),
+        "proved", ("shrinks by 9.09% a row",),
+    ),
+    "an explosive mode that noise never drives, from a number": Case(
+        f"{S}state a\nobs y\ninit a = 2\na[t] = 1.1 * a[t-1]\ny[t] ~ Normal(a[t], s)\n",
+        "refuted", ("no noise drives a", "grows by 10% a row", "starts without error"),
     ),
     "an explosive mode that is driven": Case(
         f"{S}state a\nobs y\ninit a ~ Normal(0, 1)\na[t] ~ Normal(1.1 * a[t-1], s)\ny[t] ~ Normal(a[t], s2)\n",
@@ -302,3 +306,19 @@ def test_start_of_a_program() -> None:
     assert cov[1, 1] == pytest.approx(4 * (1 + 1.5**2 / 0.75))
     noises = [i for i in range(3, size) if cov[i, i] == pytest.approx(1)]
     assert any(abs(cov[1, i]) == pytest.approx(2) for i in noises)
+
+
+@pytest.mark.parametrize(
+    ("start", "verdict", "code"),
+    [("~ Normal(0, 1)", "proved", None), ("~ Diffuse()", "proved", None), ("= 1", "refuted", "W614")],
+)
+def test_what_grows_without_noise_is_learned_unless_it_starts_exactly(start: str, verdict: str, code: str) -> None:
+    """x[t] = 1.1 x[t-1] seen with noise: information I = I / 1.21 + 1 settles, and the closed loop is 1 / 1.1."""
+    text = (
+        f"param sd ~ HalfNormal(1)\nstate x\nobs y\ninit x {start}\nx[t] = 1.1 * x[t-1]\n"
+        "y[t] ~ Normal(x[t], sd)\n"
+    )
+    (found,) = filter_stability.check(context_of(text))
+    assert (found.verdict, found.code) == (verdict, code)
+    if verdict == "proved":
+        assert "rho(F - F K H) = 0.9091" in found.details[0]

@@ -186,3 +186,13 @@ def test_a_planted_deficiency_is_never_proved_away() -> None:
         F, H = planted(rng)
         found = result(F, H, seed=number)
         assert found.entries, (F, H)
+
+
+def test_a_root_of_what_stands_nowhere_else() -> None:
+    """The ring of coefficients has the root's radicand too."""
+    text = (
+        "param s ~ HalfNormal(1)\nparam b ~ Normal(0, 1)\nlet c = sqrt(s)\nstate x\nobs y\ninit x ~ Normal(0, 1)\n"
+        "x[t] ~ Normal(c * x[t-1], 1)\ny[t] ~ Normal(b * x[t], 1)\n"
+    )
+    (found,) = observability.check(context_of(text))
+    assert found.verdict == "proved" and found.unless == ("b = 0, where x is never seen",)

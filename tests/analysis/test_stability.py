@@ -307,3 +307,24 @@ def test_a_stationary_start_that_no_value_allows(coefficient: str, warned: bool)
     )
     found = [f.property for f in stability.check(context_of(text)) if f.code == "W615"]
     assert found == (["stationary start of x"] if warned else [])
+
+
+def test_one_condition_that_no_value_meets_settles_it() -> None:
+    """z^2 + z - a has its product of roots -a and its sum -1: with a > 0 one root is below -1."""
+    a = sp.Symbol("a", positive=True)
+    terms = {1: {(0, 0): -sp.S.One}, 2: {(0, 0): a}}
+    (block,) = blocks(Dynamics(("x",), terms))
+    domain = Domain(intervals={a: (sp.S.Zero, sp.oo)})
+    (factor,) = factors(characteristic(block), domain)
+    assert factor.place == "not inside"
+
+
+def test_observations_that_are_read_back_are_judged() -> None:
+    text = (
+        "param a in (-1, 1) ~ Normal(0, 0.5)\nstate x\nobs y\ninit x ~ Normal(0, 1)\n"
+        "x[t] ~ Normal(0.5 * x[t-1], 1)\ny[t] ~ Normal(x[t] + COEF * y[t-1], 1)\nassert stable(y)\n"
+    )
+    verdict = lambda coefficient: next(
+        f.verdict for f in stability.check(context_of(text.replace("COEF", coefficient))) if f.asserted
+    )
+    assert (verdict("a"), verdict("2 * a"), verdict("0.9")) == ("proved", "refuted", "proved")

@@ -15,7 +15,7 @@ def _first_order(coefficient: str, param: str = "", claim: str = "") -> Example:
 _UNDRIVEN = """param sd ~ HalfNormal(1)
 state x
 obs y
-init x ~ Normal(0, 1)
+init x = 1
 x[t] = 1.1 * x[t-1]
 y[t] ~ Normal(x[t], sd)
 """
@@ -64,12 +64,15 @@ CODES: tuple[Code, ...] = (
     Code(
         "W614",
         "filter-does-not-settle",
-        "the filter does not forget its start: no noise drives a mode that grows",
+        "the filter does not forget its start: a mode that grows starts without error, and no noise drives it",
         "The Kalman filter of a program whose matrices do not change forgets how it was started, and its gain "
         "settles, if every mode that does not die out by itself is seen by the observations (detectable) and driven "
         "by noise (stabilisable). A mode that is not seen keeps the whole uncertainty of its start, or gathers more "
-        "in every row. One that is never pushed is learned ever more exactly, so that the gain goes to zero like "
-        "1/t and never settles. See Anderson and Moore, Optimal Filtering (1979), section 4.4.",
+        "in every row. One on the unit circle that is never pushed is learned ever more exactly, so that the gain "
+        "goes to zero like 1/t and never settles. One that grows, is never pushed and starts at a number is taken "
+        "to be known for ever: the filter never corrects it, and an error in its start would grow. See Anderson and "
+        "Moore, Optimal Filtering (1979), section 4.4; de Souza, Gevers and Goodwin, Riccati equations in optimal "
+        "filtering of nonstabilizable systems (1986).",
         Example(_UNDRIVEN),
         _first_order("0.9"),
     ),

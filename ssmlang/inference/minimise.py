@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import scipy.optimize
+from threadpoolctl import threadpool_limits
 
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 """A point to its value and gradient; neither need be finite."""
@@ -28,7 +29,10 @@ def descend(objective: Objective, start: np.ndarray, scale: np.ndarray) -> tuple
         return value, gradient * scale
 
     options = {"maxiter": 2000, "maxfun": 10000, "ftol": 1e-14, "gtol": 1e-8}
-    found = scipy.optimize.minimize(scaled, start / scale, jac=True, method="L-BFGS-B", options=options)
+    # The search's own algebra is on a few numbers: threads of a library that share it wait for each other, on a busy
+    # machine for a hundred times as long as it takes.
+    with threadpool_limits(1, user_api="blas"):
+        found = scipy.optimize.minimize(scaled, start / scale, jac=True, method="L-BFGS-B", options=options)
     return float(found.fun), found.x * scale
 
 

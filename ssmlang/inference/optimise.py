@@ -77,7 +77,9 @@ class Optimiser:
             return negative
 
         objectives = {kind: objective(kind) for kind in ("mle", "map", "laplace")}
-        self._gradients = {kind: jax.jit(jax.value_and_grad(of)) for kind, of in objectives.items()}
+        self._gradients: dict[str, Callable[..., Any]] = {
+            kind: jax.jit(jax.value_and_grad(of)) for kind, of in objectives.items()
+        }
         self._values = {kind: quickly_compiled(of) for kind, of in objectives.items()}
         self._candidates = candidates(priors, _TRIED)
 

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from ssmlang.inference.quick import quickly_compiled
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.running.execution import floats, not_a_number
 from ssmlang.running.moments import Moments
@@ -45,7 +46,7 @@ def drawn_paths(
     on_data = OnData(execution, lowering, ready.bound)
     key = (ready.setting.latent, on_data.known)
     if key not in kept:
-        kept[key] = jax.jit(on_data.paths(execution.engine))
+        kept[key] = quickly_compiled(on_data.paths(execution.engine), execution.work)
     numbers = np.arange(first, first + count)
     keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.key(seed), k))(numbers)
     paths = np.asarray(kept[key](floats(params), ready.series, keys))

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from ssmlang.analysis.choice import Task
 from ssmlang.data import Bound
 from ssmlang.engines import engine_class
+from ssmlang.inference.quick import quickly_compiled
 from ssmlang.language.diagnostics import SsmError
 from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.lowering.gaussian import GaussianLowering
@@ -96,7 +97,7 @@ class Noises:
         self.entries = [entry for law in self.laws for entry in law.entries]
         self._lowerings: dict[tuple[str, ...], GaussianLowering] = {}
         self._compiled: dict[Any, Any] = {}
-        self._laws = jax.jit(self._locations_and_spreads)
+        self._laws = quickly_compiled(self._locations_and_spreads)
 
     def moments(self, latent: tuple[str, ...], series: Any, bound: Bound, params: Mapping[str, Any]) -> NoiseMoments:
         """Moments of the noises on their own scale; NaN in rows where a noise enters nothing. Raises E721."""
@@ -104,7 +105,7 @@ class Noises:
         on_data = OnData(self._execution, lowering, bound)
         key = (latent, on_data.known)
         if key not in self._compiled:
-            self._compiled[key] = jax.jit(on_data.smooth(self.engine))
+            self._compiled[key] = quickly_compiled(on_data.smooth(self.engine), self._execution.work)
         found = on_data.arrays(self._compiled[key](given, series))
         for values in found.values():
             bad = np.isnan(values).reshape(len(values), -1).any(axis=1)

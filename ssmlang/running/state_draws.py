@@ -14,6 +14,7 @@ from jax import Array
 from ssmlang.data import Bound
 from ssmlang.data.time import TimeBase
 from ssmlang.engines.nonlinear import Estimated
+from ssmlang.inference.quick import quickly_compiled
 from ssmlang.running.estimate import States
 from ssmlang.running.execution import Execution, Series, floats
 from ssmlang.running.general import GeneralMoments
@@ -56,7 +57,7 @@ class DrawnMoments(GeneralMoments):
         key = ("drawn", self.setting.latent, self.setting.substeps, verb)
         store = vars(execution).setdefault("_drawn", {})
         if key not in store:
-            store[key] = jax.jit(self._of_draw)
+            store[key] = quickly_compiled(self._of_draw)
         self._drawn = store[key]
 
     def _of_draw(self, params: Any, series: Series, memory: Array, known: Array, key: Array) -> tuple[Array, Estimated]:
@@ -111,7 +112,9 @@ def conditional_terms(model: Model, execution: Any, bounds: Sequence[Bound], dra
         program, y = lowering.program(params, series["observations"], series["inputs"], len(memory))
         return jax.vmap(program.log_emission)(jnp.arange(len(memory)), memory, y[: len(memory)])
 
-    every = jax.jit(lambda draws, series, memory: jax.lax.map(lambda d: terms(d[0], series, d[1]), (draws, memory)))
+    every = quickly_compiled(
+        lambda draws, series, memory: jax.lax.map(lambda d: terms(d[0], series, d[1]), (draws, memory))
+    )
     found = []
     for bound, memory in zip(bounds, states.memory):
         chains, kept = memory.shape[:2]

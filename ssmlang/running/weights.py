@@ -7,13 +7,13 @@ from dataclasses import replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
 from ssmlang.data import Bound
 from ssmlang.engines.dual import Control, Dual, Given
+from ssmlang.inference.quick import quickly_compiled
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.suggest import suggest
 from ssmlang.lowering.gaussian import GaussianLowering
@@ -76,7 +76,7 @@ def _compiled(execution: Execution, lowering: GaussianLowering, setting: Setting
             program, y = lowering.program(params, series["observations"], series["inputs"], steps)
             return engine.control(program, y, row, functional, given)
 
-        execution._compiled[key] = jax.jit(control)
+        execution._compiled[key] = quickly_compiled(control, execution.work)
     return execution._compiled[key]
 
 

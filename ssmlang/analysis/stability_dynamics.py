@@ -37,7 +37,8 @@ def dynamics_of(context: Context) -> Dynamics | str:
                 return f"{form.read_back[0]} is read back, and not linear in the states"
             form = closed
         names = [n for name in form.stacking.x for n in {**model.states, **model.observations}[name].entry_names()]
-        return _dynamics(names, form.transition, context.translate, _data_readers(form.transition, form.stacking.latent))
+        readers = _data_readers(form.transition, form.stacking.latent)
+        return _dynamics(names, form.transition, context.translate, readers)
     return _by_equation(context)
 
 

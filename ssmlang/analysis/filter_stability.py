@@ -25,7 +25,7 @@ from ssmlang.analysis.filter_stability_riccati import (
     undriven,
     unseen,
 )
-from ssmlang.analysis.filter_stability_zeros import silent
+from ssmlang.analysis.filter_stability_zeros import Silence, silent
 from ssmlang.analysis.findings import Finding
 from ssmlang.analysis.needs import certain
 from ssmlang.analysis.stability_modes import Mode, figure
@@ -40,6 +40,8 @@ SETTLED = 1e-8
 """The gain has settled where it differs from its limit by less than this, relative to the limit."""
 MAX_STEPS = 4_000
 LONG = 500
+WARMER = (300, 1_500)
+"""Rows of the recursion after which the algebraic equation is tried again: a weak loading is slow to tell."""
 FINITE = 1e-6
 """A spectral radius below this is zero: nilpotent matrices have eigenvalues of about the root of rounding."""
 MAX_SIZE = 80
@@ -83,7 +85,10 @@ def check(context: Context) -> list[Finding]:
         context.budget.check()
         one = settle(p.plant, p.start)
         if one is None:
-            return [_unsettled(context, p)]
+            frequencies = silent(p.plant) if p.plant.size <= MAX_SILENT else []
+            one = settle(p.plant, p.start, patient=True) if not frequencies else None
+            if one is None:
+                return [_unsettled(context, p, frequencies)]
         settled.append(one)
         if one.steps is None and any(abs(m.value) > 1 + UNIT for m in undriven(p.plant)):
             return [Finding(PROPERTY, "unknown", f"a mode of {some(p.states)} that grows and no noise drives has not "
@@ -119,16 +124,22 @@ def _never_settling(part: Part) -> list[LostMode]:
     return [m for m in found if m not in growing] + [m for m, e in zip(growing, exact) if e]
 
 
-def settle(plant: Plant, start: np.ndarray | None) -> Settled | None:
-    """The settled filter, and how long it takes from the covariance `start` (None: from a wide one)."""
+def settle(plant: Plant, start: np.ndarray | None, patient: bool = False) -> Settled | None:
+    """The settled filter, and how long it takes from the covariance `start` (None: from a wide one). `patient`: after
+    as many rows as that may need."""
     first = start if start is not None else 1e6 * np.eye(plant.size)
     P = first
     with np.errstate(all="ignore"):
-        for _ in range(2 * plant.size + 20):
-            P, _K = advance(plant, P)
-        if not np.isfinite(P).all():
-            return None
-        limit = riccati(plant, P)
+        limit, done = None, 0
+        for steps in (2 * plant.size + 20, *(WARMER if patient else ())):
+            while done < steps:
+                P, _K = advance(plant, P)
+                done += 1
+            if not np.isfinite(P).all():
+                return None
+            limit = riccati(plant, P)
+            if limit is not None:
+                break
         if limit is None:
             return None
         final, _ = gain(plant, limit)
@@ -177,10 +188,9 @@ def _settled(form: LinearForm, found: Sequence[Part], settled: Sequence[Settled]
     return Finding(PROPERTY, "proved", f"{pace}; {after}", details=tuple(details))
 
 
-def _unsettled(context: Context, part: Part) -> Finding:
+def _unsettled(context: Context, part: Part, found: Sequence[Silence]) -> Finding:
     """Where no solution was found: refuted by a frequency at which what is observed has no power, else unknown."""
     late = _unsolved(part)
-    found = silent(part.plant) if part.plant.size <= MAX_SILENT else []
     if not found:
         return Finding(PROPERTY, "unknown", late)
     first = found[0]

@@ -322,3 +322,19 @@ def test_what_grows_without_noise_is_learned_unless_it_starts_exactly(start: str
     assert (found.verdict, found.code) == (verdict, code)
     if verdict == "proved":
         assert "rho(F - F K H) = 0.9091" in found.details[0]
+
+
+def test_a_weak_loading_beside_an_exact_observation_settles_late() -> None:
+    """z is seen through 0.04 z alone, and another observation has no noise, so that scipy's equation is singular."""
+    F = np.array([[0.5, 0, 0], [0, 0, 1], [0, 1, 0]], float)
+    H = np.array([[1, 0, 0], [0.9, 0.04, 0]], float)
+    L = np.array([[0.7, 0, 0], [0, 0.5, 0], [0, 0, 0]], float)
+    M = np.array([[0, 0, 0], [0, 0, 1]], float)
+    own = Plant(F, H, L, M)
+    found = settle(own, np.eye(3), patient=True)
+    assert found is not None and found.radius < 1
+    P = np.eye(3)
+    for _ in range(3_000):
+        P, _ = filter_stability.advance(own, P)
+    exact = np.abs(np.linalg.eigvals(filter_stability.closed_loop(own, filter_stability.gain(own, P)[0]))).max()
+    assert found.radius == pytest.approx(exact, abs=1e-6)

@@ -134,7 +134,6 @@ class _State(NamedTuple):
     gain: Array
     done: Array
     stuck: Array
-    tame: Array
 
 
 def newton(rows: Rows, emission: Emission, iterations: int) -> tuple[Array, Array]:
@@ -149,8 +148,9 @@ def newton(rows: Rows, emission: Emission, iterations: int) -> tuple[Array, Arra
 
     def iterate(now: _State) -> _State:
         _, b, H = _slopes(emission, now.s, 2)
-        W = jnp.where(now.tame, jnp.maximum(-H, 0.0), -H)
-        new = _solved(rows, b + W * now.s, W)
+        quadratic = lambda W: _solved(rows, b + W * now.s, W)
+        new = quadratic(-H)
+        new = jax.lax.cond(jnp.all(new.J > 0), lambda: new, lambda: quadratic(jnp.abs(H)))
         positive = jnp.all(new.J > 0)
         ds, du = new.s - now.s, new.u - now.u
         gain = jnp.sum(b * ds) - jnp.sum(spread * now.u * du)
@@ -164,13 +164,11 @@ def newton(rows: Rows, emission: Emission, iterations: int) -> tuple[Array, Arra
         a = jnp.where(positive, a, 0.0)
         keep = lambda old, move: jnp.where(positive, old + a * move, old)
         return _State(keep(now.s, ds), keep(now.u, du), jnp.where(positive, value, now.value),
-                      jnp.where(positive, gain, jnp.inf), now.done + 1, jnp.asarray(tries > HALVINGS),
-                      ~positive)  # fmt: skip
+                      jnp.where(positive, gain, jnp.inf), now.done + 1, (tries > HALVINGS) | ~positive)
 
     s = _along(rows.m, rows.F, rows.c)
     u = jnp.zeros_like(s)
-    start = _State(s, u, value_of(s, u), jnp.full((), jnp.inf, s.dtype), jnp.zeros((), int), jnp.zeros((), bool),
-                   jnp.zeros((), bool))  # fmt: skip
+    start = _State(s, u, value_of(s, u), jnp.full((), jnp.inf, s.dtype), jnp.zeros((), int), jnp.zeros((), bool))
     going = lambda c: (c.gain > enough) & (c.done < iterations) & ~c.stuck
     end = jax.lax.while_loop(going, iterate, start)
     good = (end.gain <= enough) | (end.stuck & (end.gain <= jnp.sqrt(eps)))

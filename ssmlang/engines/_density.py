@@ -88,8 +88,9 @@ def taken_in(layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m *serie
 
 
 def _forwards(
-    layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m *series"], state: Finite, keep: bool = True
-) -> tuple[Passed, Any]:
+    layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m *series"], state: Finite, keep: bool = True,
+    beyond: bool = False,
+) -> tuple[Passed, Any]:  # fmt: skip
     def taken(now: Finite, row: Row, y: Array) -> tuple[Finite, Array, Array]:
         if layout.jointly:
             t = row_update.taken(now.P, now.m, row, y, layout)
@@ -100,7 +101,7 @@ def _forwards(
         return step.filtered, value, found.kind == USED
 
     def kernel(rows: Rows, y: Array, state: Finite) -> tuple[_Carry, Any]:
-        varying, blocks, total = _blocks(rows, y, plan.block)
+        varying, blocks, total = in_blocks(rows, y, plan.block)
         # Series that fill up a group are missing throughout: the first says what the gaps are.
         gaps = jnp.any(jnp.isnan(blocks if y.ndim == 2 else blocks[..., 0]), axis=(1, 2))
 
@@ -114,7 +115,7 @@ def _forwards(
             (now, value), used = jax.lax.scan(row, (carry.now, carry.log_likelihood), x)
             settled = carry.settled
             if plan.stop or plan.freeze:
-                settled = _settled(carry.now.P, now.P) & jnp.all(used)
+                settled = is_settled(carry.now.P, now.P) & jnp.all(used)
             return _Carry(now, value, carry.blocks + 1, settled), used if keep else None
 
         def frozen(carry: _Carry, x: tuple[dict[str, Array], Array]) -> tuple[_Carry, Any]:
@@ -130,7 +131,7 @@ def _forwards(
             return jax.lax.cond(carry.settled & ~gap, frozen, block, carry, x)
 
         def body(carry: _Carry, x: tuple[tuple[dict[str, Array], Array], Array]) -> tuple[_Carry, Any]:
-            active = (carry.blocks < total) & ~(carry.settled & plan.stop)
+            active = (beyond | (carry.blocks < total)) & ~(carry.settled & plan.stop)
             after, used = jax.lax.cond(active, run, lambda carry, x, gap: skipped(carry, x), carry, *x)
             froze = carry.settled & ~x[1]
             return after, (carry.now.P, carry.now.m, used, froze) if keep else None
@@ -150,7 +151,7 @@ def _backwards(
 
     def kernel(kept: tuple, g: Array, P_end: Array, m_end: Array) -> tuple[Rows, Array, Finite]:
         rows, y, begun, count, E = kept
-        varying, blocks, _ = _blocks(rows, y, plan.block)
+        varying, blocks, _ = in_blocks(rows, y, plan.block)
         first = rows.row(jax.tree.map(lambda a: a[0], rows.varying))
         nothing = jax.tree.map(jnp.zeros_like, first)
         Carry = tuple[Array, Array, Row]
@@ -209,7 +210,15 @@ def _backwards(
 taken_in.defvjp(_forwards, _backwards)
 
 
-def _blocks(rows: Rows, y: Float[Array, "T m *series"], length: int) -> tuple[dict[str, Array], Array, Int[Array, ""]]:
+def with_begun(layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m"], state: Finite) -> Any:
+    """Of each block, those after the last observation too: P and m of its first row, which entries are used, and
+    whether the covariance is left alone."""
+    return _forwards(layout, plan, rows, y, state, beyond=True)[1][2]
+
+
+def in_blocks(
+    rows: Rows, y: Float[Array, "T m *series"], length: int
+) -> tuple[dict[str, Array], Array, Int[Array, ""]]:
     """Rows and data in blocks, with missing rows after the last, and how many blocks have an observation or come
     before one that has."""
     count = -(-len(y) // length)
@@ -223,7 +232,8 @@ def _blocks(rows: Rows, y: Float[Array, "T m *series"], length: int) -> tuple[di
     return jax.tree.map(split, rows.varying), padded.reshape(count, length, *y.shape[1:]), last
 
 
-def _settled(before: Float[Array, "N N"], after: Float[Array, "N N"]) -> Bool[Array, ""]:
+def is_settled(before: Float[Array, "N N"], after: Float[Array, "N N"]) -> Bool[Array, ""]:
+    """Whether a block of rows has left a covariance as it was, but for rounding."""
     scale = univariate.variances(after)
     return jnp.all((after - before) ** 2 <= SETTLED**2 * scale[:, None] * scale)
 

@@ -28,7 +28,9 @@ from ssmlang.engines._univariate import Finite
 from ssmlang.engines.layout import Layout
 
 
-class _Through(NamedTuple):
+class Through(NamedTuple):
+    """The block's means and innovations."""
+
     settled: Settled
     means: Float[Array, "L N series"]
     """before each row"""
@@ -40,9 +42,10 @@ class _Through(NamedTuple):
     """how many series there are"""
 
 
-def _through(
+def through(
     layout: Layout, now: Finite, row: Row, varying: dict[str, Array], y: Float[Array, "L m *series"]
-) -> _Through:
+) -> Through:
+    """The mean alone, row by row."""
     settled, entries = row_update.settled(now.P, row, layout), y.shape[1]
     d = varying["d"] if "d" in varying else jnp.broadcast_to(row.d, y.shape[:2])
     missing = jnp.isnan(y).reshape(*y.shape[:2], -1)
@@ -57,14 +60,14 @@ def _through(
 
     m, (means, e) = jax.lax.scan(one, univariate.columns(now.m), known)
     members = jnp.sum(jnp.where(missing[0, 0], 0.0, 1.0))
-    return _Through(settled, means, m, e if y.ndim == 2 else jnp.where(missing, 0.0, e), members)
+    return Through(settled, means, m, e if y.ndim == 2 else jnp.where(missing, 0.0, e), members)
 
 
 def forwards(
     layout: Layout, now: Finite, row: Row, varying: dict[str, Array], y: Float[Array, "L m *series"]
 ) -> tuple[Finite, Float[Array, ""]]:
     """Moments after the block and its log-density. varying: the offsets of the observations, if anything."""
-    found = _through(layout, now, row, varying, y)
+    found = through(layout, now, row, varying, y)
     constant = found.members * (found.settled.log_F + y.shape[1] * float(np.log(2 * np.pi)))
     value = -0.5 * (jnp.sum(found.e * found.e) + len(y) * constant)
     return now._replace(m=found.m.reshape(now.m.shape)), value
@@ -83,7 +86,7 @@ def backwards(
     """From the cotangents of the moments after the block to those of the moments before it and of the rows' numbers:
     in a Row their sums, and those of the offsets and the data row by row."""
     fused, n, read, Z, count = layout.fused, layout.structure.n, layout.read, row.Z, len(y)
-    s, means, _, e, members = _through(layout, now, row, varying, y)
+    s, means, _, e, members = through(layout, now, row, varying, y)
     inverse = product(s.V_y.T, s.V_y, fused)
     u = product(s.V_y.T, _by_entry(e), fused)
     B = _by_row(product(Z.T, u, fused), e)

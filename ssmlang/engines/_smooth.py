@@ -10,6 +10,7 @@ the recursion printed there leaves out the transpose of its last term, which P_i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -25,16 +26,11 @@ from ssmlang.engines._forward import Step, forward, initial_state
 from ssmlang.engines._kernel import one_kernel
 from ssmlang.engines._products import symmetric, times
 from ssmlang.engines._rows import Row, Rows
+from ssmlang.engines._settled_smooth import Gathered, RowMoments, settling
 from ssmlang.engines._univariate import DIFFUSE, USED, Finite, Innovation
 from ssmlang.engines.companion import Markov
 from ssmlang.engines.layout import Layout
-
-
-class Gathered(NamedTuple):
-    """r and N of the finite part, gathered from the rows to come."""
-
-    r: Float[Array, " N"]
-    N: Float[Array, "N N"]
+from ssmlang.engines.routes import SMOOTHING_WORK, Route
 
 
 class GatheredFlat(NamedTuple):
@@ -43,15 +39,6 @@ class GatheredFlat(NamedTuple):
     r1: Float[Array, " N"]
     N1: Float[Array, "N N"]
     N2: Float[Array, "N N"]
-
-
-class RowMoments(NamedTuple):
-    """Smoothed moments of a row: of the memory's first entries, and of the signal."""
-
-    mean: Float[Array, " k"]
-    cov: Float[Array, "k k"]
-    signal_mean: Float[Array, " m"]
-    signal_cov: Float[Array, "m m"]
 
 
 class _Kept(NamedTuple):
@@ -65,9 +52,11 @@ Back = tuple[Gathered, GatheredFlat | None]
 
 
 def smooth(
-    markov: Markov, y: Float[Array, "T m"], layout: Layout, diffuse_head: DiffuseHead, size: int
-) -> tuple[RowMoments, tuple[Array, Array, Array]]:
-    """Smoothed moments of the memory's first `size` entries and of the signal; v, F and fates for the likelihood."""
+    markov: Markov, y: Float[Array, "T m"], layout: Layout, diffuse_head: DiffuseHead, size: int,
+    route: Callable[[Rows], Route],
+) -> tuple[RowMoments, Float[Array, " T"]]:  # fmt: skip
+    """Smoothed moments of the memory's first `size` entries and of the signal; the log-density of each row given those
+    before."""
     rows, steps = Rows.of(markov, len(y)), len(y)
     state = initial_state(markov, layout)
     N, d, head = layout.size, markov.diffuse.shape[1], diffuse_head.rows
@@ -88,31 +77,38 @@ def smooth(
 
         return one_kernel(pass_back, layout.fused)(rows.part(start, stop), kept, left, gathered)
 
+    def finite(state: tuple[Finite, Flat | None], start: int) -> tuple[Gathered, RowMoments, Array]:
+        part = rows.part(start, steps)
+        way = route(part)
+        if (way.settles or way.freezes) and part.steps * max(N, 4) ** 2 >= SMOOTHING_WORK:
+            return settling(layout, way.block, part, y[start:], state[0], size)
+        _, kept = through(state, start, steps, False)
+        (gathered, _), moments = back(kept, None, (nothing, None), start, steps)
+        return gathered, moments, _terms(kept)
+
     if d == 0:
-        _, kept = through(state, 0, steps, False)
-        return back(kept, None, (nothing, None), 0, steps)[1], _density(kept)
+        return finite(state, 0)[1:]
 
     state, first = through(state, 0, head, True)
     assert state[1] is not None
     if head == steps:
-        return back(first, state[1].left, (nothing, nothing_flat), 0, steps)[1], _density(first)
+        return back(first, state[1].left, (nothing, nothing_flat), 0, steps)[1], _terms(first)
 
     def plain(state: tuple[Finite, Flat]) -> Any:
-        _, kept = through(state, head, steps, False)
-        (gathered, _), moments = back(kept, None, (nothing, None), head, steps)
-        return (gathered, nothing_flat), moments, state[1].left, _density(kept)
+        gathered, moments, terms = finite(state, head)
+        return (gathered, nothing_flat), moments, state[1].left, terms
 
     def flat(state: tuple[Finite, Flat]) -> Any:
         end, kept = through(state, head, steps, True)
         gathered, moments = back(kept, end[1].left, (nothing, nothing_flat), head, steps)
-        return gathered, moments, end[1].left, _density(kept)
+        return gathered, moments, end[1].left, _terms(kept)
 
     if diffuse_head.certain:
-        gathered, rest, left, density = plain(state)
+        gathered, rest, left, terms = plain(state)
     else:
-        gathered, rest, left, density = jax.lax.cond(diffuse.exhausted(state[1]), plain, flat, state)
+        gathered, rest, left, terms = jax.lax.cond(diffuse.exhausted(state[1]), plain, flat, state)
     _, early = back(first, left, gathered, 0, head)
-    joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), (early, _density(first)), (rest, density))
+    joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), (early, _terms(first)), (rest, terms))
     return joined
 
 
@@ -120,8 +116,8 @@ def _keep(step: Step) -> _Kept:
     return _Kept(step.predicted._replace(E=None), step.predicted_flat, step.innovations, step.gains)
 
 
-def _density(kept: _Kept) -> tuple[Array, Array, Array]:
-    return kept.innovations.v, kept.innovations.F, kept.innovations.kind
+def _terms(kept: _Kept) -> Float[Array, " T"]:
+    return univariate.terms(kept.innovations.v, kept.innovations.F, kept.innovations.kind)
 
 
 def _row_back(

@@ -119,10 +119,10 @@ class Kalman(EngineBase):
         layout, y, head = self._prepare(program, y, memory)
         n = layout.structure.n
         size = layout.program_size if memory else n
-        found, fates = smooth(companion(program, layout), y, layout, head, size)
+        found, terms = smooth(companion(program, layout), y, layout, head, size, partial(self._route, layout, y))
         return Smoothed(
             found.mean[:, :n], found.cov[:, :n, :n], found.signal_mean, found.signal_cov,
-            _terms(program, fates), found.mean if memory else None, found.cov if memory else None,
+            _possible(program, terms), found.mean if memory else None, found.cov if memory else None,
         )  # fmt: skip
 
     def simulate(self, program: LinearGaussian, key: Key[Array, ""], steps: int, draws: int = 1) -> Simulated:
@@ -146,7 +146,11 @@ def _default_head(program: LinearGaussian, y: Array) -> DiffuseHead:
 
 
 def _terms(program: LinearGaussian, found: tuple[Array, Array, Array]) -> Float[Array, " T"]:
-    return jnp.where(program.initial.exists, univariate.terms(*found), -jnp.inf)
+    return _possible(program, univariate.terms(*found))
+
+
+def _possible(program: LinearGaussian, terms: Float[Array, " T"]) -> Float[Array, " T"]:
+    return jnp.where(program.initial.exists, terms, -jnp.inf)
 
 
 def _complete(y: np.ndarray) -> bool:

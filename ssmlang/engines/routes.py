@@ -10,6 +10,9 @@ SETTLING_ROWS = 500
 FREEZING_ROWS = 2000
 """A series with gaps that is shorter than this is worked out row by row: a second way through them compiles longer."""
 
+SMOOTHING_WORK = 80_000
+"""A smoother goes through fewer entries of covariances than this row by row: the other way compiles twice as long."""
+
 ROW_BLOCK = 32
 """Rows a block where each is worked out in full."""
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssmlang.engines import DiffuseHead, Kalman
+from ssmlang.engines import DiffuseHead, Kalman, _smooth
 from ssmlang.engines._likelihood import SLOPES_BY_ROW
 from ssmlang.engines.routes import FREEZING_ROWS, SETTLING_ROWS, route
 from tests.engines.programs import Kind, jit, random_data, random_program
@@ -77,6 +77,55 @@ def test_a_settled_gain_between_gaps(kind):
     frozen = Kalman(diffuse=DiffuseHead(4, True))
     agree(with_slopes(frozen.log_likelihood, program, y), with_slopes(by_row, program, y))
     agree(jit(frozen.log_likelihood)(program, y), jit(by_row)(program, y))
+
+
+def smoothed(program, y, memory=False):
+    engine = Kalman(diffuse=DiffuseHead(4, True))
+    found = jit(lambda program, y: engine.smooth(program, y, memory=memory))(program, y)
+    return [np.asarray(a) for a in found if a is not None]
+
+
+def by_row_smoothed(monkeypatch, *args):
+    monkeypatch.setattr(_smooth, "SMOOTHING_WORK", np.inf)
+    return smoothed(*args)
+
+
+@pytest.mark.parametrize("kind", SETTLED.values(), ids=SETTLED)
+def test_smoothed_moments_settle_from_both_ends_and_around_gaps(kind, monkeypatch):
+    """Gaps, offsets that change, rows after the last observation, and no whole number of blocks."""
+    steps = FREEZING_ROWS + 21
+    program, y = random_program(kind, steps), random_data(kind, steps)
+    program = replace(program, d=np.random.default_rng(kind.seed).normal(size=(steps, kind.m)))
+    y[130:133], y[301, 0], y[-70:] = np.nan, np.nan, np.nan
+    monkeypatch.setattr(_smooth, "SMOOTHING_WORK", 0)
+    found = smoothed(program, y, True)
+    agree(found, by_row_smoothed(monkeypatch, program, y, True))
+
+
+def test_slopes_of_settled_smoothed_moments(monkeypatch):
+    kind, steps = SETTLED["three"], STEPS
+    program, y = random_program(kind, steps), random_data(kind, steps)
+    weight = np.random.default_rng(1).normal(size=(steps, kind.n))
+
+    def total(F, G, y):
+        found = Kalman(complete=True).smooth(replace(program, F=F, G=G), y)
+        return jnp.sum(weight * found.mean) + jnp.sum(weight[:, :, None] * found.cov)
+
+    slopes = lambda: jit(jax.grad(lambda *a: total(*a), (0, 1, 2)))(jnp.asarray(program.F), jnp.asarray(program.G), y)
+    monkeypatch.setattr(_smooth, "SMOOTHING_WORK", 0)
+    settled = slopes()
+    monkeypatch.setattr(_smooth, "SMOOTHING_WORK", np.inf)
+    agree(settled, slopes(), 1e-9)
+
+
+def test_smoothing_where_the_covariance_never_settles(monkeypatch):
+    kind = Kind(n=1, m=1, noise="own", seed=56)
+    program = random_program(kind, STEPS)
+    program = replace(program, F=np.ones_like(program.F), G=np.zeros_like(program.G))
+    y = random_data(kind, STEPS)
+    monkeypatch.setattr(_smooth, "SMOOTHING_WORK", 0)
+    found = smoothed(program, y)
+    agree(found, by_row_smoothed(monkeypatch, program, y))
 
 
 def test_an_observation_without_variance_does_not_settle():

@@ -267,7 +267,7 @@ def direction(part: Part, vector: np.ndarray) -> str:
     now = vector[:n]
     if np.abs(now).max(initial=0) < 1e-6:
         return f"a past row of {some(part.states)}"
-    now = now / now[int(np.argmax(np.abs(now)))]
+    now = now / now[int(np.argmax(np.abs(now) > (1 - 1e-6) * np.abs(now).max()))]
     used = [i for i in range(n) if abs(now[i]) > 1e-6]
     if np.abs(now.imag).max() > 1e-6:
         return f"a turn of {some([part.states[i] for i in used])}"

@@ -74,8 +74,24 @@ def _lost(F: np.ndarray, H: np.ndarray) -> list[LostMode]:
     for value in _distinct(np.linalg.eigvals(F)):
         stacked = np.concatenate([value * np.eye(n) - F, rows * scale])
         _, singular, vectors = np.linalg.svd(stacked)
-        found += [LostMode(value, vectors[k].conj()) for k in range(n) if singular[k] < RANK * scale]
+        lost = np.array([vectors[k].conj() for k in range(n) if singular[k] < RANK * scale]).reshape(-1, n)
+        found += [LostMode(value, v) for v in _few_entries(lost)]
     return found
+
+
+def _few_entries(rows: np.ndarray) -> np.ndarray:
+    """Vectors that span the same, with as few entries each as elimination gives: a direction that a person can name."""
+    if len(rows) < 2:
+        return rows
+    left = rows.copy()
+    for k in range(len(left)):
+        i, j = np.unravel_index(int(np.argmax(np.abs(left[k:]))), left[k:].shape)
+        left[[k, k + i]] = left[[k + i, k]]
+        left[k] /= left[k, j]
+        others = np.arange(len(left)) != k
+        left[others] -= left[others, j, None] * left[k]
+    left[np.abs(left) < RANK] = 0
+    return np.asarray(left / np.linalg.norm(left, axis=1, keepdims=True))
 
 
 def _distinct(eigenvalues: np.ndarray) -> list[complex]:

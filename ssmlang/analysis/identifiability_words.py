@@ -12,6 +12,7 @@ from ssmlang.model.model import Model
 
 MOST_NAMED = 6
 MOST_KEPT = 6
+OTHERWISE = "add an observation that tells them apart"
 
 
 def names(model: Model, coords: Sequence[Coordinate]) -> list[str]:
@@ -66,8 +67,8 @@ def fix(model: Model, coords: Sequence[Coordinate], kept: Sequence[Invariant], c
     number = {1: "one", 2: "two", 3: "three", 4: "four"}.get(dimension, str(dimension))
     if any(model.parameters[k.parameter].shape for k in coords):
         what = "numbers" if dimension > 1 else "a number"
-        return f"give {number} of the entries of {listed(who)} {what}, or observe more"
-    return f"give {number} of {listed(who)} a number (a `const`), or observe more"
+        return f"give {number} of the entries of {listed(who)} {what}, or {OTHERWISE}"
+    return f"give {number} of {listed(who)} a number (a `const`), or {OTHERWISE}"
 
 
 def _scale_like(model: Model, coords: Sequence[Coordinate]) -> str:

@@ -183,7 +183,8 @@ def broadcast_shapes(nodes: Sequence[Node]) -> tuple[tuple[int, ...], tuple[Axis
             size = node.shape[d]
             if size != 1 and shape[at] not in (1, size):
                 shapes = " and ".join(str(n.shape) for n in nodes)
-                raise ExprError(f"shapes {shapes} do not broadcast")
+                hint = "values that meet have the same sizes, counted from the last one, or the size 1"
+                raise ExprError(f"shapes {shapes} do not go together", f"{shape[at]} entries meet {size}", hint)
             if size != 1 or shape[at] == 1:
                 shape[at] = size
                 if axes[at] is None:
@@ -286,7 +287,9 @@ def matmul(a: Node, b: Node, span: Span | None = None) -> Node:
         raise ExprError("`@` needs vectors or matrices", help="use `*` with a number")
     inner_b = b.shape[0] if b.ndim == 1 else b.shape[-2]
     if a.shape[-1] != inner_b:
-        raise ExprError(f"`@` of shapes {a.shape} and {b.shape}: {a.shape[-1]} columns meet {inner_b} rows")
+        turned = "; `'` turns a matrix over" if a.ndim > 1 or b.ndim > 1 else ""
+        raise ExprError(f"`@` of shapes {a.shape} and {b.shape}: {a.shape[-1]} columns meet {inner_b} rows",
+                        help=f"the last size of the first must be the first of the second{turned}")  # fmt: skip
     batch_a, batch_b = zeros(a.shape[:-2]), zeros(b.shape[:-2])
     batch_a, batch_b = batch_a.with_axes(a.axes[:-2]), batch_b.with_axes(b.axes[:-2])
     shape, axes = broadcast_shapes((batch_a, batch_b))

@@ -169,8 +169,10 @@ class Declarations(Expressions):
             return expr.broadcast(node, symbol.shape).with_axes(symbol.axes)
         except expr.ExprError:
             raise self.scope.error(
-                "E207", f"`{symbol.name}` has shape {symbol.shape}", written.span, f"this has shape {node.shape}"
-            ) from None
+                "E207", f"`{symbol.name}` has shape {symbol.shape}", written.span, f"this has shape {node.shape}",
+                help=f"give it a value of shape {symbol.shape} or a number, or declare `{symbol.name}` "
+                     f"{f'with sizes {list(node.shape)}' if node.shape else 'without brackets'}",
+            ) from None  # fmt: skip
 
     def shape(self, symbol: Symbol) -> None:
         """Shape and axes from a declaration's brackets."""

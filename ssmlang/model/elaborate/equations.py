@@ -199,8 +199,9 @@ class Equations(Declarations):
             return None, expr.broadcast(node, shape)
         except expr.ExprError:
             raise self.scope.error(
-                "E207", f"`{what}` has shape {shape[len(batch) :]}", e.span, f"this has shape {val.shape}"
-            ) from None
+                "E207", f"`{what}` has shape {shape[len(batch) :]}", e.span, f"this has shape {val.shape}",
+                help=_fitting(shape[len(batch) :]),
+            ) from None  # fmt: skip
 
     def _check_kind(self, symbol: Symbol, law: laws.Law, e: syn.Expr) -> None:
         """Discrete laws for discrete states, continuous for real ones; observations may have either."""
@@ -441,3 +442,10 @@ class Equations(Declarations):
             raise self.scope.unknown(root.id, root.span)
         self.scope.symbols[root.id].used = True
         return e.span.text
+
+
+def _fitting(shape: tuple[int, ...]) -> str:
+    """What would fit a series of this shape."""
+    if not shape:
+        return "give a number: one entry of it, or its `sum(...)`"
+    return f"give a value of shape {shape} or a number, or an equation for each entry with `for`"

@@ -97,7 +97,8 @@ def _where(call: Call) -> Val:
     call.count(3)
     test = call.elaborator.value(call.raw(0), call.context)
     if test.node.kind != "bool":
-        raise call.scope.error("E207", "`where` needs a comparison first", call.raw(0).span, "this is a number")
+        raise call.scope.error("E207", "`where` needs a comparison first", call.raw(0).span, "this is a number",
+                               help="write a comparison such as `k > 0`")  # fmt: skip
     return values.elementwise("where", [test, call.value(1), call.value(2)], call.scope.loops, call.span)
 
 
@@ -202,6 +203,7 @@ def _step(call: Call) -> Val:
             f"`{symbol.name}` must give a value of the shape of its argument",
             f.span,
             f"{k1.shape} from {x.shape}",
+            help=f"end `{symbol.name}` in an array of shape {x.shape}: the slope of each entry of its first argument",
         )
     if call.name == "euler":
         return add(x, times(dt, k1))

@@ -153,7 +153,8 @@ def _check_argument(elaborator: Expressions, s: Signature, name: str, val: Val, 
     """What a constant argument must satisfy."""
     scope, wanted = elaborator.scope, s.argument_ndim.get(name, 0)
     if wanted == 2 and val.ndim == 2 and val.shape[0] != val.shape[1]:
-        raise scope.error("E207", f"`{name}` of `{s.name}` is a square matrix", written.span, f"this is {val.shape}")
+        raise scope.error("E207", f"`{name}` of `{s.name}` is a square matrix", written.span, f"this is {val.shape}",
+                          help="give it as many rows as columns")  # fmt: skip
     if val.ndim < wanted and not (name == "loc" and val.ndim == 0):
         noun = {1: "a vector", 2: "a matrix"}[wanted]
         raise scope.error(
@@ -161,7 +162,9 @@ def _check_argument(elaborator: Expressions, s: Signature, name: str, val: Val, 
             f"`{name}` of `{s.name}` is {noun}",
             written.span,
             "this is a number" if val.ndim == 0 else f"this has shape {val.shape}",
-        )
+            help={1: "write `[a, b]`, or a name declared with a size", 2: "write `[[a, b], [c, d]]`, `diag([a, b])`, "
+                  "or a name declared with two sizes"}[wanted],
+        )  # fmt: skip
     if not val.node.is_const or not val.node.size:
         return
     number, kind = np.asarray(val.node.value, float), s.argument_support.get(name)
@@ -190,7 +193,9 @@ def fit(elaborator: Expressions, law_: Law, batch: tuple[str, ...], shape: tuple
             f"`{s.name}` is the law of {_noun(s.event_ndim)}; `{what}` has shape {own}",
             law_.call.span,
             "does not fit",
-        )
+            help=f"declare `{what.split('[')[0]}` with {'a size' if s.event_ndim == 1 else 'two sizes'}, as in "
+                 f"`{what.split('[')[0]}[{', '.join('2' * s.event_ndim)}]`",
+        )  # fmt: skip
     if s.name == "LKJCholesky":
         _check_correlation(elaborator, law_, own, what)
     stray = [b for v in law_.arguments.values() for b in v.batch if b not in batch]
@@ -215,6 +220,7 @@ def fit(elaborator: Expressions, law_: Law, batch: tuple[str, ...], shape: tuple
                 f"`{a}` of shape {has} does not fit `{what}` of shape {own}",
                 law_.spans.get(a, law_.call.span),
                 "does not fit",
+                help=f"give `{a}` one value for each entry of `{what}`, or a number for all of them",
             ) from None
         args[a] = node
     return Dist(s.name, args, shape, s.event_ndim, law_.call.span)

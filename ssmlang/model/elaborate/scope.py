@@ -21,6 +21,7 @@ NOUN = {
     "const": "a constant", "axis": "an axis", "param": "a parameter", "input": "an input", "state": "a state",
     "noise": "a noise", "obs": "an observation", "let": "a definition", "def": "a function", "lift": "a lift",
 }  # fmt: skip
+MOST_SHOWN = 12
 RESERVED_DIMENSIONS = ("time", "chain", "draw", "sample", "pred_id", "state", "state_", "obs", "obs_", "component")
 """Names of dimensions of the results."""
 
@@ -134,9 +135,21 @@ class Scope:
             f"unknown {what} `{name}`",
             span,
             "nothing of this name is declared",
-            help=f"did you mean `{close}`?" if close else (),
+            help=f"did you mean `{close}`?" if close else self._declaring(name, what),
             fix=respelt(span, name, names),
         )
+
+    def _declaring(self, name: str, what: str) -> tuple[str, ...]:
+        """How a name with none near it comes to stand for something, and what does."""
+        if what == "axis":
+            ways, known = f"declare it: `axis {name} = {{a, b}}` or `axis {name} = 1..3`", [*self.axes]
+        elif what != "name":
+            ways, known = f"declare it: `axis {name} = {{a, b}}` or `const {name} = 3`", [*self.axes]
+        else:
+            ways = f"declare it: `param {name} ~ ...` if unknown, `const {name} = ...` or `input {name}` if known"
+            known = [n for n in self.symbols if "." not in n and not n.startswith("_")]
+        shown = ", ".join(known[:MOST_SHOWN]) + (", ..." if len(known) > MOST_SHOWN else "")
+        return (ways, f"declared {'is' if len(known) == 1 else 'are'}: {shown}") if known else (ways,)
 
     @contextmanager
     def bind(self, frame: dict[str, Val]) -> Iterator[None]:

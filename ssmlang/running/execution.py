@@ -343,8 +343,16 @@ class Execution:
         return jax.tree.map(lambda a: jnp.asarray(a[0]), series)
 
 
-def not_a_number(what: str, row: str) -> Diagnostic:
+def not_a_number(what: str, row: str, engine: Engine | None = None) -> Diagnostic:
     """E721: a result that is not a number."""
+    if engine is not None and engine.name in ("laplace", "importance"):
+        steps = getattr(engine, "iterations", 0)
+        return Diagnostic("E721", f"engine '{engine.name}' found no most probable path in {steps} steps",
+                          why=("the data are far from what these parameters let expect, or a coefficient or a scale "
+                               "cannot be computed",),
+                          help=("look at the parameters, and at values of the data that stick out",
+                                f'engine="particle" needs no such path; "{engine.name}:iterations={10 * steps}" on the '
+                                "command line looks for longer"))  # fmt: skip
     words = {"log_likelihood": "the log-likelihood", "mean": "a state", "cov": "the covariance of the states"}
     return Diagnostic("E721", f"{words.get(what, what.replace('_', ' '))} is not a number at {row}",
                       why=("a coefficient or a scale cannot be computed there, or the numbers grew beyond bounds",),

@@ -271,10 +271,11 @@ class GeneralMoments(Moments):
         for name, values in arrays.items():
             if np.isnan(values).any() and name in FIELDS:
                 bad = np.isnan(values).reshape(len(values), -1).any(axis=1)
-                raise SsmError(not_a_number(name, self.bound.time.label(int(np.flatnonzero(bad)[0]))))
-        row = death(arrays["log_likelihood"])
-        if row is not None and dies(self.execution.engine):
-            raise SsmError(died(self.execution.engine, self.bound.time.label(row)))
+                row = self.bound.time.label(int(np.flatnonzero(bad)[0]))
+                raise SsmError(not_a_number(name, row, self.execution.engine))
+        dead = death(arrays["log_likelihood"])
+        if dead is not None and dies(self.execution.engine):
+            raise SsmError(died(self.execution.engine, self.bound.time.label(dead)))
         arrays = {k: v[self.first :] for k, v in arrays.items() if k not in self._left_out}
         if self.first:
             arrays.pop("ess", None)

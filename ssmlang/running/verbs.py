@@ -97,17 +97,18 @@ def _undefined(
 ) -> Diagnostic | None:
     """E721, with the first row whose density is not a number, or E723, with that in which all particles died; None
     where the parameters allow no initial law, and the likelihood is zero."""
+    own = execution.engine
     for i, bound in enumerate(bounds):
         series = execution.seeded(execution.single(bound), seed, i)
         terms = np.asarray(execution.compiled("terms", setting)(floats(values), series))[: bound.steps]
         if np.isnan(terms).any():
-            return not_a_number("log_likelihood", bound.time.label(int(np.flatnonzero(np.isnan(terms))[0])))
+            return not_a_number("log_likelihood", bound.time.label(int(np.flatnonzero(np.isnan(terms))[0])), own)
         row = death(terms)
         if dies(execution.engine) and row is not None:
             return died(execution.engine, bound.time.label(row))
         if np.isneginf(terms).all():
             return None
-    return not_a_number("log_likelihood", "some row")
+    return not_a_number("log_likelihood", "some row", own)
 
 
 def numpyro_model(model: Model, execution: Execution, bounds: Sequence[Bound]) -> Callable[[], None]:

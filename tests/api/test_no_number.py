@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ssmlang
-from ssmlang.engines import Particle
+from ssmlang.engines import Laplace, Particle
 from ssmlang.language.diagnostics import SsmError
 
 ENGINES = ["kalman", "square_root", "parallel", "batch", "wiener_hopf", "growing", "banded", "dual", "ekf", "iekf",
@@ -52,3 +52,14 @@ def test_the_law_of_a_row_that_is_not_seen_need_not_exist(engine):
     data, at = {"y": np.array([np.nan, 19, 22, 18, 30])}, {"phi": 10.0}
     found = increments.log_likelihood(data, at, engine=engine)
     assert abs(found - plain.log_likelihood(data, at, engine=engine)) < 0.1
+
+
+@pytest.mark.parametrize("verb", ["log_likelihood", "smooth"])
+def test_a_mode_that_is_not_reached_says_what_to_do(verb):
+    model = ssmlang.compile("param a ~ Normal(0, 1)\nstate x\nobs y\ninit x ~ Normal(0, 1)\n"
+                            "x[t] ~ Normal(a * x[t-1], 1)\ny[t] ~ StudentT(3, exp(x[t]), 0.01)\n")  # fmt: skip
+    with pytest.raises(SsmError) as caught:
+        getattr(model, verb)({"y": np.full(20, 9.0)}, {"a": 0.5}, engine=Laplace(iterations=3))
+    (found,) = caught.value.diagnostics
+    assert found.code == "E721" and "no most probable path in 3 steps" in found.message
+    assert any("laplace:iterations=30" in text for text in found.help)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -119,12 +120,18 @@ def test_sweeps_by_fft_are_those_by_blocks(past):
         program = replace(program, structure=replace(program.structure, past_rows=past))
     form = order_p(program, 70)
     rng = np.random.default_rng(0)
-    a, b = (jnp.asarray(rng.normal(size=(form.extents.rows, form.extents.k))) for _ in range(2))
-    blocks, fft = sweeps(form, "blocks"), sweeps(form, "fft")
-    close(fft.forward(a), blocks.forward(a))
-    close(fft.backward(b), blocks.backward(b))
-    for s in (blocks, fft):
-        close(jnp.vdot(s.forward(a), b), jnp.vdot(a, s.backward(b)))
+    a, b = (rng.normal(size=(form.extents.rows, form.extents.k)) for _ in range(2))
+
+    @partial(jit, static_argnums=0)
+    def both(way, a, b):
+        s = sweeps(form, way)
+        return s.forward(a), s.backward(b)
+
+    blocks, fft = both("blocks", a, b), both("fft", a, b)
+    for forward, backward in (blocks, fft):
+        close(forward, blocks[0])
+        close(backward, blocks[1])
+        close(np.vdot(forward, b), np.vdot(a, backward))
 
 
 def test_the_backward_sweep_takes_the_matrix_of_the_later_row():
@@ -132,7 +139,6 @@ def test_the_backward_sweep_takes_the_matrix_of_the_later_row():
     kind = Kind(n=2, m=1, r=2, order=3, noise="own", varying=True, seed=53)
     program, steps = random_program(kind, 10), 10
     form = order_p(program, steps)
-    s = sweeps(form)
     rng = np.random.default_rng(1)
     right = rng.normal(size=(form.extents.rows, 2))
     eta, past = np.array(right), form.extents.past
@@ -141,4 +147,4 @@ def test_the_backward_sweep_takes_the_matrix_of_the_later_row():
         for k in range(1, 4):
             if 1 <= t + k < steps:
                 eta[past + t] += F[t + k, k - 1].T @ eta[past + t + k]
-    close(s.backward(jnp.asarray(right)), eta)
+    close(jit(lambda right: sweeps(form).backward(right))(right), eta)

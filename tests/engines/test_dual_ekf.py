@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from scipy import stats
 import ssmlang
 from ssmlang.engines import DualEKF
 from ssmlang.language.diagnostics import SsmError
+from tests.engines.programs import jit
 
 DUFFING = """
 augment param a ~ Normal(0.3, 0.5)
@@ -36,6 +38,11 @@ def data(rows: int = 25, seed: int = 0) -> dict[str, np.ndarray]:
     return {"y": y, "z": z}
 
 
+@cache
+def of_duffing(engine: Any = "dual_ekf") -> xr.Dataset:
+    return filtered(ssmlang.compile(DUFFING), data(), engine)
+
+
 def filtered(model: ssmlang.Model, data: dict[str, np.ndarray], engine: Any = "dual_ekf") -> xr.Dataset:
     found = model.filter(data, {}, engine=engine)
     assert isinstance(found, xr.Dataset)
@@ -43,8 +50,7 @@ def filtered(model: ssmlang.Model, data: dict[str, np.ndarray], engine: Any = "d
 
 
 def test_corrected_it_is_the_joint_filter() -> None:
-    model = ssmlang.compile(DUFFING)
-    dual, joint = (filtered(model, data(), e) for e in (DualEKF(corrected=True), "ekf"))
+    dual, joint = (of_duffing(e) for e in (DualEKF(corrected=True), "ekf"))
     assert dual.attrs["engine"] == "dual_ekf"
     for name in ("mean", "cov", "predicted_mean", "predicted_cov", "observed_mean", "observed_cov", "log_likelihood"):
         np.testing.assert_allclose(dual[name], joint[name], rtol=1e-8, atol=1e-10, err_msg=name)
@@ -52,20 +58,16 @@ def test_corrected_it_is_the_joint_filter() -> None:
 
 
 def test_uncorrected_the_states_keep_their_own_filter() -> None:
-    model = ssmlang.compile(DUFFING)
-    found = filtered(model, data())
-    joint = filtered(model, data(), "ekf")
+    found, joint = of_duffing(), of_duffing("ekf")
     assert not np.allclose(found["mean"], joint["mean"], atol=1e-4)
     np.testing.assert_array_equal(found["cov"][:, :2, 2:], 0)
-    total = model.log_likelihood(data(), {}, engine="dual_ekf")
+    total = ssmlang.compile(DUFFING).log_likelihood(data(), {}, engine="dual_ekf")
     np.testing.assert_allclose(total, found["log_likelihood"].sum())
 
 
 @pytest.mark.parametrize("options", [{"derivative": "static"}, {"noise": "process"}])
 def test_the_published_variants_differ(options: dict[str, Any]) -> None:
-    model = ssmlang.compile(DUFFING)
-    found = filtered(model, data(), DualEKF(**options))
-    plain = filtered(model, data())
+    found, plain = of_duffing(DualEKF(**options)), of_duffing()
     assert np.isfinite(found["mean"]).all() and not np.allclose(found["mean"], plain["mean"], atol=1e-6)
     if options == {"noise": "process"}:  # the state estimate taken for the truth: parameters certain sooner
         sd = lambda f: np.sqrt(np.diagonal(f["cov"].values, axis1=1, axis2=2))[-1, 2:]
@@ -157,28 +159,30 @@ def test_the_recursive_derivative_is_that_of_the_filter_with_its_gains_held() ->
     program, rows = lowering.program({}, {"y": jnp.asarray(y)}, {}, len(y))
     split, engine = _Split.of(program), DualEKF()
 
-    law = split.start()
-    H = jnp.array([[1.0, 0.5]])
+    H = np.array([[1.0, 0.5]])
+
+    @jit
+    def updated(law: Any, Q: Any, t: Any) -> Any:
+        law, _ = engine._updated(split, law, Q, t, rows[t])
+        return _Carried(law.x, jnp.array([0.5]), law.Pi, law.P, law.D)  # the parameter held where it began
+
+    moved = jit(lambda law, t: split.moved(law, t, static=False))
+    law, Q = jit(split.start)(), np.zeros((2, 2))
     fixed: list[Any] = []
     for t in range(len(y)):
         if t:
-            law, Q = split.moved(law, jnp.asarray(t), static=False)
-        else:
-            Q = jnp.zeros((2, 2))
-        S = H @ law.Pi @ H.T + 0.16
-        fixed.append(law.Pi @ H.T / S)
-        law, _ = engine._updated(split, law, Q, jnp.asarray(t), rows[t])
-        law = _Carried(law.x, jnp.array([0.5]), law.Pi, law.P, law.D)  # the parameter held where it began
+            law, Q = moved(law, t)
+        fixed.append(law.Pi @ H.T / (H @ law.Pi @ H.T + 0.16))
+        law = updated(law, Q, t)
 
-    def state(a: Any) -> Any:
-        x = jnp.array([1.0, 2.0])
-        for t, K in enumerate(fixed):
-            x = jnp.array([[0.5, 0.1], [0.0, 0.8]]) @ x * a if t else x
-            x = x + K[:, 0] * (y[t] - (H @ x)[0])
-        return x
-
-    np.testing.assert_allclose(law.x, state(0.5), rtol=1e-10)
-    np.testing.assert_allclose(law.D[:, 0], jax.jacfwd(state)(0.5), rtol=1e-10)
+    # The state and its slope in a, by the product rule.
+    F, x, slope = np.array([[0.5, 0.1], [0.0, 0.8]]), np.array([1.0, 2.0]), np.zeros(2)
+    for t, K in enumerate(fixed):
+        if t:
+            x, slope = 0.5 * F @ x, F @ x + 0.5 * F @ slope
+        x, slope = x + K[:, 0] * (y[t] - H[0] @ x), slope - K[:, 0] * (H[0] @ slope)
+    np.testing.assert_allclose(law.x, x, rtol=1e-10)
+    np.testing.assert_allclose(law.D[:, 0], slope, rtol=1e-10)
 
 
 COUNTS = """

@@ -100,11 +100,11 @@ def test_it_does_not_depend_on_coordinates() -> None:
     turned = Case(TURNED, PARAMS, steps=20)
     plain = Case(text("poisson", "Normal(0.3, 0.8)").replace("Stationary()", ""), PARAMS, steps=20)
     plain.data = turned.data
-    wide, narrow = (jit(lambda c=c: EKF().log_likelihood_terms(*c.program()))() for c in (turned, plain))
     # The first law of u - v is wider than that of x: row 0 aside, they differ by what that leaves.
     start = Case(text("poisson", f"Normal(0.3, {np.sqrt(0.8**2 + 0.5**2)})"), PARAMS, steps=20)
     start.data = turned.data
-    same = jit(lambda: EKF().log_likelihood_terms(*start.program()))()
+    terms = jit(lambda: [EKF().log_likelihood_terms(*case.program()) for case in (turned, plain, start)])
+    wide, narrow, same = map(np.asarray, terms())
     np.testing.assert_allclose(wide, same, atol=1e-9)
     assert np.abs(narrow - same).max() > 1e-3
 
@@ -113,8 +113,8 @@ def test_axes_make_up_the_covariance() -> None:
     rng = np.random.default_rng(0)
     for n, k, rank in ((1, 1, 1), (4, 1, 4), (4, 2, 3), (3, 5, 3), (30, 2, 30)):
         root = rng.normal(size=(n, rank))
-        P, A = jnp.asarray(root @ root.T), jnp.asarray(rng.normal(size=(k, n)))
-        found = axes(Law(jnp.zeros(n), P), A, n <= 24)
+        P, A = root @ root.T, rng.normal(size=(k, n))
+        found = np.asarray(jit(lambda P, A, n=n: axes(Law(jnp.zeros(n), P), A, n <= 24))(P, A))
         if n > 24:  # along what is seen alone
             np.testing.assert_allclose(A @ found @ found.T @ A.T, A @ P @ A.T, rtol=1e-9)
             assert found.shape == (n, k)
@@ -132,13 +132,13 @@ def test_it_is_the_gaussian_density_where_the_law_is_gaussian() -> None:
     sight = Affine(jnp.asarray(A), jnp.zeros(2), jnp.asarray(R))
     normal = lambda s: jax.scipy.stats.multivariate_normal.logpdf(z, sight.A @ s, sight.Omega)
     both = jnp.ones(2, bool)
-    found = evidence(normal, ahead, after, sight, jnp.asarray(z), both, True)
-    assert float(found) == pytest.approx(scipy.stats.multivariate_normal(A @ m, S).logpdf(z), rel=1e-10)
+    never, nowhere = (lambda s, v=v: jnp.asarray(v) for v in (-jnp.inf, jnp.nan))
+    ask = lambda law: evidence(law, ahead, after, sight, jnp.asarray(z), both, True)
+    found, impossible, beyond = map(float, jit(lambda: [ask(law) for law in (normal, never, nowhere)])())
+    assert found == pytest.approx(scipy.stats.multivariate_normal(A @ m, S).logpdf(z), rel=1e-10)
     # An observation that the law cannot give has no probability; a mean that it cannot have falls back on the stand-in.
-    never = evidence(lambda s: jnp.asarray(-jnp.inf), ahead, after, sight, jnp.asarray(z), both, True)
-    assert never == -jnp.inf
-    beyond = evidence(lambda s: jnp.asarray(jnp.nan), ahead, after, sight, jnp.asarray(z), both, True)
-    assert float(beyond) == pytest.approx(float(found))
+    assert impossible == -jnp.inf
+    assert beyond == pytest.approx(found)
 
 
 def test_beside_an_exact_observation_only_counts_have_a_law_of_their_own() -> None:

@@ -17,8 +17,7 @@ from tests.engines.test_laplace import BENT, LINEAR, Case, on_grid
 KEY = 5
 
 
-@pytest.mark.parametrize("antithetic", ["both", "none"])
-@pytest.mark.parametrize("emission", ["volatility", "poisson"])
+@pytest.mark.parametrize(("emission", "antithetic"), [("volatility", "none"), ("poisson", "both")])
 def test_the_mean_likelihood_is_the_likelihood(emission: str, antithetic: str) -> None:
     case = Case(text(emission), PARAMS)
     truth = on_grid(case, emission).terms.sum()
@@ -57,8 +56,9 @@ def test_weights_and_moments() -> None:
 def test_moving_from_the_mode_evens_the_weights() -> None:
     case = Case(text("volatility"), PARAMS, steps=150)
     key = jax.random.key(KEY)
-    size = lambda rounds: jit(lambda: Importance(samples=400, rounds=rounds).filter(*case.program(), key).ess[-1])()
-    assert 1.3 * size(0) < size(3)
+    size = lambda rounds: Importance(samples=400, rounds=rounds).filter(*case.program(), key).ess[-1]
+    plain, moved = jit(lambda: (size(0), size(3)))()
+    assert 1.3 * plain < moved
 
 
 @pytest.mark.parametrize("source", ["linear", "bent"])

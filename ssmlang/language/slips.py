@@ -201,6 +201,11 @@ def missing_parts(found: Found) -> Slip | None:
     if text == "," and word in ("state", "obs", "param", "augment") and re.search(r"\bin\b", found.before):
         help_ = f"all the names before `in` share what follows it; others have a `{word}` line of their own"
         return Slip("E101", "no name stands after `in ...`", "", help=help_)
+    if text == "in" and word == "input":
+        name = re.search(r"([^\W\d]\w*)[ \t]*$", found.before)
+        axis = re.match(r"in[ \t]+([^\W\d]\w*)", found.after)
+        named = f"`input {name[1]}[{axis[1]}]`, 1 at the label meant and 0 at the others" if name and axis else ""
+        return Slip("E101", "an input is a number, not a label", "", help=named and f"declare {named}")
     if text == "[" and word in ("param", "augment") and found.before.rstrip().endswith(" in"):
         return Slip("E106", "an interval stands in parentheses; its ends are open", "", help="write `in (0, 1)`")
     if text in ("stationary", "positive") and word in ("param", "augment") and "IN" in accepts:

@@ -150,3 +150,24 @@ def test_a_size_without_a_value_says_what_to_give() -> None:
     _, findings = findings_of(text)
     assert [d.code for d in findings] == ["N222", "E214"]
     assert all("--const p=..." in d.help[0] for d in findings)
+
+
+TEAMS = "axis team = {a, b}\nstate x[team]\nobs y\ninit x ~ Normal(0, 1)\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        (TEAMS + "x[t, team] ~ Normal(x[t-1, team], 1)\ny[t] ~ Normal(x[t, a], 1)\n",
+         "write `x[t, i]` with `for i in team` behind the equation"),
+        (TEAMS + "param s[team] ~ HalfNormal(1)\nx[t, i] ~ Normal(x[t-1, i], s[team]) for i in team\n"
+         "y[t] ~ Normal(x[t, a], 1)\n", "write `s[i]` with"),
+        (TEAMS + "input h\nx[t] ~ Normal(x[t-1], 1)\ny[t] ~ Normal(x[t, h[t]], 1)\n",
+         "declare `input h[team]`, 1 at the label meant and 0 at the others; `dot(h[t], x[t])`"),
+        (TEAMS.replace("{a, b}", "1..2") + "input h\nx[t] ~ Normal(x[t-1], 1)\ny[t] ~ Normal(x[t, h[t]], 1)\n",
+         "declare `input h[team]`"),
+    ],
+)  # fmt: skip
+def test_labels_chosen_otherwise_are_told_what_to_write(text: str, written: str) -> None:
+    model, findings = findings_of(text)
+    assert model is None and any(written in help_ for d in findings for help_ in d.help)

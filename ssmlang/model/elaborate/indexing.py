@@ -86,6 +86,18 @@ class IndexMixin:
                     f"its labels: {', '.join(map(str, axis.labels))}",
                     help=f"did you mean `{close}`?" if close else (),
                 )
+            symbol = None if self.scope.local(index.id) is not None else self.scope.symbols.get(index.id)
+            if symbol is not None and symbol.sort == "axis":
+                own = self.scope.symbols.get(name)
+                entry = f"{name}[{'t, ' if own is not None and (own.series or own.sort != 'param') else ''}i]"
+                raise self.scope.error(
+                    "E201",
+                    f"`{index.id}` is an axis, not a value",
+                    index.span,
+                    "the whole set of labels",
+                    help=f"write `{entry}` with `for i in {index.id}` behind the equation, or leave the index out: "
+                    "without it all labels are meant",
+                )
         with self.scope.expecting(axis if axis is not None and axis.is_named else None):
             val = self.value(index, c)
         if val.domain is not None:
@@ -103,12 +115,18 @@ class IndexMixin:
                 f"`{name}` is indexed by the labels of `{axis.name}` here",
                 index.span,
                 "a number is not one of them",
-                help=f"labels: {', '.join(map(str, axis.labels))}",
+                help=_picked_by_data(val, axis, name) or f"labels: {', '.join(map(str, axis.labels))}",
             )
         if val.node.kind != "int":
             whole = val.node.is_const and (np.asarray(val.node.value) % 1 == 0).all()
             if not whole:
-                raise self.scope.error("E208", "an index is a whole number or a label", index.span, "this is neither")
+                raise self.scope.error(
+                    "E208",
+                    "an index is a whole number or a label",
+                    index.span,
+                    "this is neither",
+                    help=_picked_by_data(val, axis, name),
+                )
             val = Val(replace(val.node, value=np.asarray(val.node.value).astype(int), kind="int"), val.batch)
         first = int(axis.labels[0]) if axis is not None and axis.labels else 0
         if val.node.is_const:
@@ -128,3 +146,14 @@ class IndexMixin:
         if not first:
             return val
         return values.elementwise("sub", [val, Val(expr.const(first))], self.scope.loops, index.span)
+
+
+def _picked_by_data(val: Val, axis: Axis | None, name: str) -> str:
+    """What to write where an input is to say which entry is meant."""
+    read = next((n for sort, n, _ in expr.references([val.node]) if sort == "input"), None)
+    if read is None or axis is None:
+        return ""
+    return (
+        f"declare `input {read}[{axis.name}]`, 1 at the label meant and 0 at the others; `dot({read}[t], {name}[t])` "
+        "is then that entry"
+    )

@@ -61,17 +61,24 @@ class Svi:
         def energy(data: Any, key: Array) -> Callable[[Array], Array]:
             return potential(priors, lambda params: log_likelihood(params, data, key))
 
-        def model(data: Any) -> None:
+        def outline() -> Array:
             flat = numpyro.distributions.Normal(0.0, 1.0).expand((size,)).to_event(1).mask(False)
-            z = numpyro.sample("z", flat)
+            return numpyro.sample("z", flat)
+
+        def model(data: Any) -> None:
+            z = outline()
             key = numpyro.prng_key()
             assert key is not None
             numpyro.factor("log_density", -energy(data, key)(z))
 
         kind = AutoMultivariateNormal if self.family == "full" else AutoDiagonalNormal
-        guide = kind(model, init_loc_fn=init_to_value(values={"z": jnp.zeros(size)}), init_scale=0.1)
+        guide = kind(lambda *_: outline(), init_loc_fn=init_to_value(values={"z": jnp.zeros(size)}), init_scale=0.1)
         decay = (_LAST_STEP / _STEP) ** (1 / self.steps)
-        self._svi = SVI(model, guide, numpyro.optim.ClippedAdam(lambda i: _STEP * decay**i), Trace_ELBO())
+        optimiser = numpyro.optim.ClippedAdam(lambda i: _STEP * decay**i)
+        self._svi = SVI(model, guide, optimiser, Trace_ELBO())
+        # NumPyro begins by going through the model operation by operation, each compiled by itself; what it looks for
+        # is in the outline.
+        self._outline = SVI(lambda *_: outline(), guide, optimiser, Trace_ELBO())
         self._guide = guide
 
         def block(state: SVIState, data: Any) -> tuple[SVIState, Array]:
@@ -119,7 +126,8 @@ class Svi:
 
     def _begin(self, start: Array, key: Array, data: Any) -> SVIState:
         """The first state, with the mean of the law at `start`."""
-        state = self._svi.init(key, data)
+        state = self._outline.init(key, data)
+        self._svi.constrain_fn = self._outline.constrain_fn
         params = dict(self._svi.optim.get_params(state.optim_state))
         params["auto_loc"] = jnp.asarray(start)
         return SVIState(self._svi.optim.init(params), state.mutable_state, state.rng_key)

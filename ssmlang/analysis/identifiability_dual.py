@@ -270,7 +270,7 @@ class Expressions:
             case "maximum" | "minimum":
                 return self._where((near(0) >= near(1)) == (op == "maximum"), args[0], args[1], shape)
             case "abs":
-                return c.mul(c.constant(np.sign(near(0)).astype(int)), args[0])
+                return c.mul(c.constant(np.sign(np.nan_to_num(near(0))).astype(int)), args[0])
             case "relu":
                 return c.mul(c.constant((near(0) > 0).astype(int)), args[0])
             case "where":

@@ -8,7 +8,8 @@ are (Teicher 1963). Parameters are then identified where chances and laws are on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -16,18 +17,20 @@ import numpy as np
 from ssmlang.analysis import identifiability_words as words
 from ssmlang.analysis.chain import FINITE, INDEPENDENT, Chain, Tables
 from ssmlang.analysis.context import Context
-from ssmlang.analysis.findings import Finding
+from ssmlang.analysis.findings import Finding, Witness
 from ssmlang.analysis.identifiability_dual import Dual
-from ssmlang.analysis.identifiability_invariants import invariants
-from ssmlang.analysis.identifiability_point import Coordinate
+from ssmlang.analysis.identifiability_invariants import Invariant, invariants
+from ssmlang.analysis.identifiability_point import Coordinate, inside, moved, plausible
 from ssmlang.analysis.identifiability_rank import float_rank, null_space
 from ssmlang.analysis.identifiability_rings import P
 from ssmlang.analysis.identifiability_study import Sample
+from ssmlang.analysis.identifiability_witness import scaled
 from ssmlang.analysis.residues import rank, reduced
 from ssmlang.model.model import Model
 
 MOST_SOLVED = 7
 DRAWS = 5
+TRIES = 4
 
 
 def parameters(context: Context, chain: Chain) -> tuple[list[Finding], dict[Coordinate, Finding]]:
@@ -89,6 +92,29 @@ def groups_of(null: np.ndarray) -> list[list[int]]:
     return sorted(sorted(g) for g in groups)
 
 
+def _settings(model: Model, coords: Sequence[Coordinate], kept: Sequence[Invariant]) -> Witness | None:
+    """Two settings of coordinates of which the law tells no more than some products: these doubled and halved; where it
+    tells nothing, two plausible settings."""
+    for seed in range(1, TRIES + 1):
+        first = plausible(model, seed)
+        if kept:
+            second = scaled(model, first, coords, kept)
+        else:
+            other = plausible(model, seed + TRIES)
+            at = _at(other, coords)
+            second = moved(model, first, coords, partial(np.add, at - _at(first, coords)))
+        if second is not None and inside(model, second):
+            chosen = lambda v: {k.name: round(float(v[k.parameter].reshape(-1)[k.entry]), 12) for k in coords}
+            others = {n: v for n, v in first.items() if n not in {k.parameter for k in coords}}
+            what = "the observations have the same law"
+            return Witness(chosen(first), chosen(second), what, "parameters", words.setting(others, model))
+    return None
+
+
+def _at(values: Mapping[str, np.ndarray], coords: Sequence[Coordinate]) -> np.ndarray:
+    return np.array([values[k.parameter].reshape(-1)[k.entry] for k in coords])
+
+
 def lost(context: Context, model: Model, own: Sequence[Coordinate], group: Sequence[int],
          drawn: Callable[[int], Sample]) -> Finding:  # fmt: skip
     """The finding on coordinates of `own` that unseen directions move together; `drawn`: such directions, by seed."""
@@ -98,8 +124,8 @@ def lost(context: Context, model: Model, own: Sequence[Coordinate], group: Seque
         if k not in known:
             whole = drawn(k)
             others = [i for i in range(len(own)) if i not in set(group)]
-            inside = null_space(whole.null[others]) if others else np.eye(whole.null.shape[1], dtype=np.int64)
-            kept = [np.mod(np.mod(whole.null[list(group)] * v % P, P).sum(axis=1), P) for v in inside.T]
+            within = null_space(whole.null[others]) if others else np.eye(whole.null.shape[1], dtype=np.int64)
+            kept = [np.mod(np.mod(whole.null[list(group)] * v % P, P).sum(axis=1), P) for v in within.T]
             known[k] = Sample(whole.values[list(group)], np.stack(kept, axis=1))
         return known[k]
 
@@ -112,6 +138,7 @@ def lost(context: Context, model: Model, own: Sequence[Coordinate], group: Seque
     verb = "is not identified" if len(coords) == 1 else "cannot be told apart"
     return Finding(
         f"identified: {words.listed(who)}", "refuted", reason, context.line_of(coords[0].parameter), code="W620",
+        witness=_settings(model, coords, kept) if complete else None,
         fix=words.fix(model, coords, kept, complete, dimension), headline=f"{words.listed(who)} {verb}",
         span_of=coords[0].parameter, label=f"together with {words.listed(who[1:])}" if len(who) > 1 else "",
     )  # fmt: skip

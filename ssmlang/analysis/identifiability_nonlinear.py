@@ -16,7 +16,7 @@ import numpy as np
 from ssmlang.analysis import identifiability_words as words
 from ssmlang.analysis.budget import Budget, OutOfTime
 from ssmlang.analysis.context import Context
-from ssmlang.analysis.findings import Finding, asserted
+from ssmlang.analysis.findings import Finding, Witness, asserted
 from ssmlang.analysis.identifiability_covariances import Covariances
 from ssmlang.analysis.identifiability_held import Held
 from ssmlang.analysis.identifiability_invariants import Invariant, invariants
@@ -29,6 +29,8 @@ from ssmlang.analysis.residues import rank, reduced
 
 PROPERTY = "parameters identified"
 MOST_SOLVED = 7
+MOST_WITNESSED = 12
+"""Rows along which two settings are compared."""
 At = Callable[[int, int], tuple[np.ndarray, np.ndarray]]
 """(rows, seed) -> values of the coordinates at a random point, and their unseen directions."""
 PIECES = 4
@@ -112,7 +114,11 @@ def _findings(context: Context, path: Path, steps: int, null: np.ndarray) -> lis
             "read by the noise of states or by initial laws alone, which this check does not follow in a model that "
             "is not linear",
         ))  # fmt: skip
-    return [*_asserted(context, verdicts), *made]
+    # Last of all, for what is said must not want for time.
+    shown = {id(f): replace(f, witness=_witness(held, [k for k in held.coords if verdicts.get(k) is f]))
+             for f in lost if held is not None}  # fmt: skip
+    verdicts = {k: shown.get(id(f), f) for k, f in verdicts.items()}
+    return [*_asserted(context, verdicts), *(shown.get(id(f), f) for f in made)]
 
 
 def _all_unknown(context: Context, reason: str) -> list[Finding]:
@@ -217,6 +223,15 @@ def _lost(context: Context, coords: Sequence[Coordinate], sample: Callable[[int]
     )  # fmt: skip
 
 
+def _witness(held: Held, coords: Sequence[Coordinate]) -> Witness | None:
+    from ssmlang.analysis.identifiability_held_witness import pair
+
+    try:
+        return pair(held, coords, min(held.steps, MOST_WITNESSED))
+    except (OutOfTime, Unsupported):
+        return None
+
+
 def _open(context: Context, path: Path, coords: Sequence[Coordinate], still: Sequence[Coordinate],
           sample: Callable[[int], Sample]) -> Finding:  # fmt: skip
     """Parameters that the noise-free path does not tell, of which more is not known."""
@@ -242,8 +257,8 @@ def _asserted(context: Context, verdicts: dict[Coordinate, Finding]) -> list[Fin
         bad = next((f for v in ("refuted", "unknown") for f in found if f.verdict == v), None)
         missing = [a for a in wanted if not any(a in (k.name, k.parameter) for k in verdicts)]
         if bad is not None and bad.verdict == "refuted":
-            made.append(Finding(text, "refuted", bad.reason, line, fix=bad.fix, code="E620", headline=bad.headline,
-                                asserted=True))  # fmt: skip
+            made.append(Finding(text, "refuted", bad.reason, line, witness=bad.witness, fix=bad.fix, code="E620",
+                                headline=bad.headline, asserted=True))  # fmt: skip
         elif bad is not None or missing:
             unread = "no equation that is followed reads it"
             reason = bad.reason if bad is not None else f"{words.listed(missing)}: {unread}"

@@ -15,6 +15,7 @@ from ssmlang.analysis.identifiability_point import Coordinate, inside, moved
 from ssmlang.analysis.identifiability_rank import jacobian, null_space, rational
 from ssmlang.analysis.identifiability_rings import NoRoot, P, Reals
 from ssmlang.analysis.identifiability_study import Study, same_law
+from ssmlang.model.model import Model
 
 Array = np.ndarray
 STEPS = 12
@@ -45,7 +46,7 @@ def pair(study: Study, coords: Sequence[Coordinate], kept: Sequence[Invariant], 
     `turned`: the coordinates are a matrix, of which only its product with its transpose is.
     """
     complete = len(kept) == len(coords) - dimension
-    roads = [lambda first: _scaled(study, first, coords, kept)] if complete else []
+    roads = [lambda first: scaled(study.model, first, coords, kept)] if complete else []
     if turned:
         roads, complete = [lambda first: _turned(first, coords)], True
     else:
@@ -75,8 +76,8 @@ def rounded(study: Study, seed: int) -> dict[str, Array]:
     return found if inside(study.model, found) else study.floats(seed)
 
 
-def _scaled(study: Study, first: Mapping[str, Array], coords: Sequence[Coordinate], kept: Sequence[Invariant]
-            ) -> dict[str, Array] | None:  # fmt: skip
+def scaled(model: Model, first: Mapping[str, Array], coords: Sequence[Coordinate], kept: Sequence[Invariant]
+           ) -> dict[str, Array] | None:  # fmt: skip
     """Where all that is kept are products: the factors doubled and halved."""
     if not all(k.is_product and max(k.coordinates()) < len(coords) for k in kept):
         return None
@@ -89,7 +90,7 @@ def _scaled(study: Study, first: Mapping[str, Array], coords: Sequence[Coordinat
         return None
     by = whole_numbers([Fraction(v) for v in vectors[0]])
     change = np.array([2.0**e for e in by])
-    return moved(study.model, first, coords, lambda v: v * change)
+    return moved(model, first, coords, lambda v: v * change)
 
 
 def _turned(first: Mapping[str, Array], coords: Sequence[Coordinate]) -> dict[str, Array]:

@@ -12,6 +12,7 @@ from ssmlang.analysis.context import Context
 from ssmlang.analysis.findings import Finding, Witness
 from ssmlang.model.model import Equation
 
+SAMPLING = frozenset({"particle", "rao_blackwell", "importance"})
 SERIES = 3
 """Simulated series on which two settings of the parameters are compared."""
 
@@ -191,6 +192,9 @@ def _parameters(context: Context, finding: Finding, witness: Witness, steps: int
                 own.append(np.asarray(moments["log_likelihood"]))
     except SsmError as error:
         raise NotShown(error.diagnostics[0].message) from error
+    engine = str(moments.attrs.get("engine"))
+    if engine in SAMPLING:
+        raise NotShown(f"the likelihood that {engine} gives is one by sampling, which differs from run to run")
     first, second = (np.stack(own, axis=1) for own in found)
     columns = tuple(f"series {k + 1}" for k in range(SERIES))
     what = (f"log-density of each row given those before it, of {SERIES} series simulated under the first setting "

@@ -2,7 +2,8 @@
 
 Rows are taken in blocks. Backwards, a block is worked out again from the moments it began with, so that memory grows
 with the number of blocks, and its rows are then taken back one by one (Parellier, Barrau & Bonnabel 2023 for the idea;
-the formulas are in `_row_update`).
+the formulas are in `_row_update`). The moments of every row are kept where the memory is big, and the data are short
+enough for that.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ SETTLED = 2.0**-46
 """A covariance counts as settled when a block of rows changes it by less than this, relative to its scale."""
 
 
+KEPT_NUMBERS = 2**23
+"""Up to so many entries of covariances in all are kept for the derivative where working them out again is slow."""
+
+
 class Plan(NamedTuple):
     """How the pass is run: rows a block, and what to do once the covariance has settled. Hashable."""
 
@@ -47,6 +52,14 @@ class Passed(NamedTuple):
     m: Float[Array, " N"]
     blocks: Int[Array, ""]
     """how many blocks of rows were taken in"""
+
+
+class _Used(NamedTuple):
+    """Of the rows of a block: which entries are used; and the moments before each, where these are kept."""
+
+    used: Bool[Array, "L m"]
+    P: Float[Array, "L N N"] | None = None
+    m: Float[Array, L * N * S] | None = None
 
 
 class _Carry(NamedTuple):
@@ -91,6 +104,8 @@ def _forwards(
     layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m *series"], state: Finite, keep: bool = True,
     beyond: bool = False,
 ) -> tuple[Passed, Any]:  # fmt: skip
+    every = keep and not beyond and _all_kept(layout, rows)
+
     def taken(now: Finite, row: Row, y: Array) -> tuple[Finite, Array, Array]:
         if layout.jointly:
             t = row_update.taken(now.P, now.m, row, y, layout)
@@ -110,22 +125,29 @@ def _forwards(
                 here = rows.row(x[0])
                 filtered, gained, used = one_kernel(taken)(c[0], here, x[1])
                 after = one_kernel(partial(univariate.time_update, layout=layout))(filtered, here)
-                return (after, c[1] + gained), used
+                return (after, c[1] + gained), _Used(used, *((c[0].P, c[0].m) if every else ()))
 
-            (now, value), used = jax.lax.scan(row, (carry.now, carry.log_likelihood), x)
+            (now, value), kept = jax.lax.scan(row, (carry.now, carry.log_likelihood), x)
             settled = carry.settled
             if plan.stop or plan.freeze:
-                settled = is_settled(carry.now.P, now.P) & jnp.all(used)
-            return _Carry(now, value, carry.blocks + 1, settled), used if keep else None
+                settled = is_settled(carry.now.P, now.P) & jnp.all(kept.used)
+            return _Carry(now, value, carry.blocks + 1, settled), kept if keep else None
 
         def frozen(carry: _Carry, x: tuple[dict[str, Array], Array]) -> tuple[_Carry, Any]:
             first = rows.row(jax.tree.map(lambda a: a[0], x[0]))
             now, value = one_kernel(partial(frozen_rows.forwards, layout))(carry.now, first, *x)
-            used = jnp.ones(x[1].shape[:2], bool) if keep else None
-            return _Carry(now, carry.log_likelihood + value, carry.blocks + 1, carry.settled), used
+            return _Carry(now, carry.log_likelihood + value, carry.blocks + 1, carry.settled), unread(carry, x[1], True)
 
         def skipped(carry: _Carry, x: tuple[dict[str, Array], Array]) -> tuple[_Carry, Any]:
-            return carry, jnp.zeros(x[1].shape[:2], bool) if keep else None
+            return carry, unread(carry, x[1], False)
+
+        def unread(carry: _Carry, y: Array, used: bool) -> _Used | None:
+            """What stands for the rows of a block that is never worked out again."""
+            if not keep:
+                return None
+            nothing = lambda a: jnp.zeros((plan.block, *a.shape), a.dtype)
+            moments = (nothing(carry.now.P), nothing(carry.now.m)) if every else ()
+            return _Used(jnp.full(y.shape[:2], used), *moments)
 
         def either(carry: _Carry, x: tuple[dict[str, Array], Array], gap: Array) -> tuple[_Carry, Any]:
             return jax.lax.cond(carry.settled & ~gap, frozen, block, carry, x)
@@ -157,24 +179,31 @@ def _backwards(
         Carry = tuple[Array, Array, Row]
 
         def block(carry: Carry, x: tuple) -> tuple[Carry, tuple[dict[str, Array], Array]]:
-            varying, row_y, (P, m, used, _) = x
+            varying, row_y, (P, m, known, _) = x
+
+            def taken(now: tuple[Array, Array], row: Row, y: Array, used: Array) -> _Kept:
+                t = row_update.taken(*now, row, y, layout, used)
+                filtered = row_update.moved(*now, t, layout)
+                return _Kept(*now, t, filtered.P, filtered.m)
 
             def again(now: tuple[Array, Array], x: tuple) -> tuple[tuple[Array, Array], _Kept]:
                 here = rows.row(x[0])
-                t = row_update.taken(*now, here, x[1], layout, x[2])
-                filtered = row_update.moved(*now, t, layout)
-                after = univariate.time_update(filtered, here, layout)
-                return (after.P, after.m), _Kept(*now, t, filtered.P, filtered.m)
+                kept = taken(now, here, x[1], x[2].used)
+                after = univariate.time_update(Finite(kept.P_filtered, kept.m_filtered, None), here, layout)
+                return (after.P, after.m), kept
 
             def back(carry: Carry, x: tuple) -> tuple[Carry, tuple[dict[str, Array], Array]]:
                 (P_bar, m_bar, total), (varying, row_y, kept) = carry, x
                 row = rows.row(varying)
+                if isinstance(kept, _Used):
+                    assert kept.P is not None and kept.m is not None
+                    kept = taken((kept.P, kept.m), row, row_y, kept.used)
                 P_bar, m_bar, here, y_bar = _row_back(P_bar, m_bar, g, row, row_y, kept, layout)
                 total = total._replace(**{n: getattr(total, n) + getattr(here, n) for n in rows.constant})
                 return (P_bar, m_bar, total), ({n: getattr(here, n) for n in rows.varying}, y_bar)
 
-            _, found = jax.lax.scan(again, (P, m), (varying, row_y, used))
-            return jax.lax.scan(back, carry, (varying, row_y, found), reverse=True)
+            kept = known if _all_kept(layout, rows) else jax.lax.scan(again, (P, m), (varying, row_y, known))[1]
+            return jax.lax.scan(back, carry, (varying, row_y, kept), reverse=True)
 
         def frozen(carry: Carry, x: tuple) -> tuple[Carry, tuple[dict[str, Array], Array]]:
             varying, row_y, (P, m, *_) = x
@@ -214,6 +243,11 @@ def with_begun(layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m"], s
     """Of each block, those after the last observation too: P and m of its first row, which entries are used, and
     whether the covariance is left alone."""
     return _forwards(layout, plan, rows, y, state, beyond=True)[1][2]
+
+
+def _all_kept(layout: Layout, rows: Rows) -> bool:
+    """Whether the derivative finds the moments of every row kept."""
+    return not layout.fused and rows.steps * layout.size**2 <= KEPT_NUMBERS
 
 
 def in_blocks(
@@ -257,10 +291,10 @@ def _row_back(
     shape = m_bar.shape
 
     Q_bar, a_bar = P_bar, jnp.sum(flat(m_bar), axis=1)
-    AP = univariate.advance_rows(kept.P_filtered, row.top, layout)
-    top_bar = 2 * product(P_bar[:n], AP[:, :read], layout.fused)
+    PA = univariate.retreat(P_bar, row.top, layout).T
+    top_bar = 2 * product(PA[:n], kept.P_filtered[:, :read], layout.fused)
     top_bar = top_bar + product_transposed(flat(m_bar)[:n], flat(kept.m_filtered)[:read], layout.fused)
-    P_bar = univariate.retreat(univariate.retreat(P_bar, row.top, layout).T, row.top, layout)
+    P_bar = univariate.retreat(PA, row.top, layout)
     m_bar = univariate.retreat(flat(m_bar), row.top, layout).reshape(shape)
 
     P_bar, m_bar, bars = row_update.back(P_bar, m_bar, g, row, y, *kept[:3], layout)

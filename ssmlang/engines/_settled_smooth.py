@@ -73,7 +73,7 @@ def settling(
             return jax.lax.cond(x[-1][-1], settled, unsettled, carry, x)
 
         def unsettled(carry: _Carry, x: tuple) -> tuple[_Carry, Found]:
-            varying, row_y, (P, m, used, _) = x
+            varying, row_y, (P, m, known, _) = x
 
             def again(now: tuple[Array, Array], x: tuple) -> tuple[tuple[Array, Array], tuple]:
                 row = rows.row(x[0])
@@ -88,7 +88,7 @@ def settling(
                 gained = row_update.gained(t.e, t.D, t.kind, row_y)
                 return gathered, (_moments(row, P, m, gathered, layout, size), gained)
 
-            _, kept = jax.lax.scan(again, (P, m), (varying, row_y, used))
+            _, kept = jax.lax.scan(again, (P, m), (varying, row_y, known.used))
             gathered, found = jax.lax.scan(back, carry.gathered, (varying, row_y, kept), reverse=True)
             return _Carry(gathered, jnp.zeros((), bool)), found
 

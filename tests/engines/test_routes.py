@@ -9,9 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssmlang.engines import DiffuseHead, Kalman, _density, _smooth
+from ssmlang.engines import DiffuseHead, Kalman, _smooth
 from ssmlang.engines._likelihood import SLOPES_BY_ROW
-from ssmlang.engines._products import FUSED_LIMIT
 from ssmlang.engines.routes import FREEZING_ROWS, SETTLING_ROWS, route
 from tests.engines.programs import Kind, jit, random_data, random_program
 
@@ -80,21 +79,6 @@ def test_a_settled_gain_between_gaps(kind):
     agree(jit(frozen.log_likelihood)(program, y), jit(by_row)(program, y))
 
 
-@pytest.mark.parametrize("settles", [True, False])
-def test_a_big_memory_keeps_the_moments_of_every_row(settles, monkeypatch):
-    """Where that takes too much room a block is worked out again, as it is for small ones."""
-    steps = STEPS if settles else 45
-    kind = Kind(n=FUSED_LIMIT + 2, m=2, noise="own", seed=61)
-    program, y = random_program(kind, steps), random_data(kind, steps)
-    if not settles:
-        y[7], y[20, 1] = np.nan, np.nan
-    value = lambda G: Kalman(complete=settles).log_likelihood(replace(program, G=G), y)
-    slopes = lambda: jit(jax.value_and_grad(lambda G: value(G)))(jnp.asarray(program.G))
-    kept = slopes()
-    monkeypatch.setattr(_density, "KEPT_NUMBERS", 0)
-    agree(kept, slopes())
-
-
 def smoothed(program, y, memory=False):
     engine = Kalman(diffuse=DiffuseHead(4, True))
     found = jit(lambda program, y: engine.smooth(program, y, memory=memory))(program, y)
@@ -116,32 +100,6 @@ def test_smoothed_moments_settle_from_both_ends_and_around_gaps(kind, monkeypatc
     monkeypatch.setattr(_smooth, "SMOOTHING_WORK", 0)
     found = smoothed(program, y, True)
     agree(found, by_row_smoothed(monkeypatch, program, y, True))
-
-
-def test_slopes_of_settled_smoothed_moments(monkeypatch):
-    kind, steps = Kind(n=1, m=1, noise="own", seed=62), STEPS
-    program, y = random_program(kind, steps), random_data(kind, steps)
-    weight = np.random.default_rng(1).normal(size=(steps, kind.n))
-
-    def total(F, y):
-        found = Kalman(complete=True).smooth(replace(program, F=F), y)
-        return jnp.sum(weight * found.mean) + jnp.sum(weight[:, :, None] * found.cov)
-
-    slopes = lambda: jit(jax.grad(lambda *a: total(*a), (0, 1)))(jnp.asarray(program.F), y)
-    monkeypatch.setattr(_smooth, "SMOOTHING_WORK", 0)
-    settled = slopes()
-    monkeypatch.setattr(_smooth, "SMOOTHING_WORK", np.inf)
-    agree(settled, slopes(), 1e-9)
-
-
-def test_smoothing_where_the_covariance_never_settles(monkeypatch):
-    kind = Kind(n=1, m=1, noise="own", seed=56)
-    program = random_program(kind, STEPS)
-    program = replace(program, F=np.ones_like(program.F), G=np.zeros_like(program.G))
-    y = random_data(kind, STEPS)
-    monkeypatch.setattr(_smooth, "SMOOTHING_WORK", 0)
-    found = smoothed(program, y)
-    agree(found, by_row_smoothed(monkeypatch, program, y))
 
 
 def test_an_observation_without_variance_does_not_settle():

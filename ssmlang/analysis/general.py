@@ -88,7 +88,7 @@ def _without_a_start(model: Model) -> Iterator[Obstacle]:
     given: dict[tuple[str, int], set[int]] = {}
     for i in model.initials:
         if i.special == "diffuse":
-            yield Obstacle("E306", "engine 'kalman' needs a proper initial law", i.span, "its variance is infinite",
+            yield Obstacle("E306", "engine 'kalman' needs a proper initial law", i.span, "a diffuse start has infinite variance",
                            "give a law, wide as you like: `init x ~ Normal(0, 100)`")  # fmt: skip
         for target in i.targets:
             if target.name in model.observations:
@@ -189,7 +189,7 @@ def moves_linearly(model: Model) -> bool:
     moving = lambda sort, name, lag: sort in ("state", "noise", "augment")
     moved = [e for e in model.equations if e.role == "transition"]
     normal = all(e.law is None or e.law.name in ("Normal", "MvNormal") for e in moved)
-    return normal and all(is_linear(e, moving) for e in moved)
+    return normal and all(is_linear(e, moving) for e in moved) and not stepped(model)[0].differentials
 
 
 def preferred(model: Model) -> tuple[str, ...]:

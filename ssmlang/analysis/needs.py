@@ -29,7 +29,7 @@ def lacking(
             found.append(_too_long(form, size, steps, able))
     if requires.proper_start and form.initial.delta:
         span = next((i.span for i in model.initials if i.special == "diffuse"), None)
-        bar("a proper initial law", span, "its variance is infinite")
+        bar("a proper initial law", span, "a diffuse start has infinite variance")
     driving = {int(c) for (kind, _), m in form.transition.terms.items() if kind == "e" for c in m.cols}
     for wanted, rows, offsets, without, where in (
         (requires.process_noise, form.transition, form.stacking.x, set(), "the states"),

@@ -84,8 +84,8 @@ def test_what_auto_takes(text: str, task: Task, engine: str) -> None:
 @pytest.mark.parametrize(
     ("text", "engine", "line", "label"),
     [
-        (DIFFUSE, "batch", 3, "its variance is infinite"),
-        (DIFFUSE, "dual", 3, "its variance is infinite"),
+        (DIFFUSE, "batch", 3, "a diffuse start has infinite variance"),
+        (DIFFUSE, "dual", 3, "a diffuse start has infinite variance"),
         (EXACT, "banded", 5, "y has no noise of its own here"),
         (CONSTANT, "banded", 4, "x has no noise of its own here"),
         (AVERAGE, "banded", 1, "e is read at a later row too"),
@@ -119,7 +119,7 @@ def test_a_long_past_with_a_diffuse_start_has_no_engine() -> None:
     (found,) = caught.value.diagnostics
     assert found.code == "E303" and found.why[:2] == (
         "kalman, square_root, parallel: line 4: 201 numbers in memory",
-        "batch, wiener_hopf, dual, banded, growing: line 3: its variance is infinite",
+        "batch, wiener_hopf, dual, banded, growing: line 3: a diffuse start has infinite variance",
     )
     named = {name.strip() for why in found.why for name in why.split(": ")[0].split(",")}
     assert named == set(AVAILABLE)

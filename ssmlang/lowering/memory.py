@@ -80,8 +80,12 @@ class Memory:
         return jnp.concatenate(parts) if parts else jnp.zeros(0)
 
     def made(self, rows: Mapping[tuple[str, str, int], Array]) -> Array:
-        """The memory of row 0 from the rows 0, -1, ...; zero where there is no value."""
-        blank = lambda k: jnp.zeros(self.places[k[:2]].size)
+        """The memory of row 0 from the rows 0, -1, ...; where there is no value, that of row 0.
+
+        Nothing that is scored reads such a row, but what is not scored is worked out too: a root of zero there would
+        have no derivative.
+        """
+        blank = lambda k: rows.get((*k[:2], 0), jnp.zeros(self.places[k[:2]].size))
         parts = [rows[k] if k in rows else blank(k) for k in self.starts]
         return jnp.concatenate(parts) if parts else jnp.zeros(0)
 

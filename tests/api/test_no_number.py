@@ -63,3 +63,22 @@ def test_a_mode_that_is_not_reached_says_what_to_do(verb):
     (found,) = caught.value.diagnostics
     assert found.code == "E721" and "no most probable path in 3 steps" in found.message
     assert any("laplace:iterations=30" in text for text in found.help)
+
+
+@pytest.mark.parametrize("engine", ["ekf", "iekf", "ukf", "ipls", "laplace"])
+def test_what_a_row_not_scored_reads_before_the_start_leaves_no_trace(engine):
+    """The return of row 0 would read the variance of row -1: of a zero there the root has no derivative."""
+    import jax
+
+    text = ("model m\nparam rho in (-1, 1) ~ Normal(0, 0.5)\nstate V\nnoise e ~ Normal(0, 1)\nobs r\n"
+            "init V ~ Normal(1, 0.05)\nV[t] = V[t-1] + 0.05 * e[t]\n"
+            "r[t] ~ Normal(sqrt(V[t-1]) * rho * e[t], 1)\n")  # fmt: skip
+    model, given = ssmlang.compile(text), {"rho": 0.4}
+    early = ssmlang.compile(text.replace("init V ~", "init V[-1] ~"))
+    y = np.array([np.nan, 0.3, -0.2, 0.9, -1.1, 0.2])
+    found = model.log_likelihood({"r": y}, given, engine=engine)
+    # V has gone on for a row more, which the return of a row knows little of.
+    assert abs(found - early.log_likelihood({"r": y}, given, engine=engine)) < 0.01
+    with jax.enable_x64(True):
+        slope = jax.grad(lambda rho: model.log_likelihood({"r": y}, {"rho": rho}, engine=engine))(0.4)
+    assert np.isfinite(slope)

@@ -100,11 +100,18 @@ def test_the_numpyro_model_has_the_states_as_sites(model, data, fit) -> None:
     from numpyro.infer.util import log_density
 
     of = model.numpyro(data, engine="latent")
-    with numpyro.handlers.seed(rng_seed=0), numpyro.handlers.trace() as sites:
-        of()
-    assert sites["x"]["type"] == "deterministic" and sites["x"]["value"].shape == (40,)
-    assert sites["noise"]["type"] == "sample" and not sites["noise"]["is_observed"]
-    values = {n: sites[n]["value"] for n in ("phi", "q", "noise")}
+    kinds = {}
+
+    @jax.jit
+    def drawn() -> dict[str, jax.Array]:
+        with numpyro.handlers.seed(rng_seed=0), numpyro.handlers.trace() as sites:
+            of()
+        kinds.update({n: (site["type"], site.get("is_observed")) for n, site in sites.items()})
+        return {n: sites[n]["value"] for n in ("phi", "q", "noise", "x")}
+
+    values = drawn()
+    assert kinds["x"][0] == "deterministic" and values.pop("x").shape == (40,)
+    assert kinds["noise"] == ("sample", False)
     at = {"phi": 0.6, "q": 0.8}
 
     @jax.jit
@@ -113,14 +120,14 @@ def test_the_numpyro_model_has_the_states_as_sites(model, data, fit) -> None:
 
     # By its parts: priors, noises, and the emission at the path that the noises make.
     with jax.enable_x64(True):
-        path = log_density(of, (), {}, {**values, **at})[1]["x"]["value"]
+        path = jax.jit(lambda: log_density(of, (), {}, {**values, **at})[1]["x"]["value"])()
     priors = float(model.priors.log_density(at))
     noise = np.asarray(values["noise"], float)
     seen = ~np.isnan(data["y"])
     emission = -0.5 * ((data["y"] - np.asarray(path)) / 0.5) ** 2 - np.log(0.5) - 0.5 * np.log(2 * np.pi)
     total = priors + np.sum(-0.5 * noise**2 - 0.5 * np.log(2 * np.pi)) + emission[seen].sum()
     np.testing.assert_allclose(float(density(0.6)), total, rtol=1e-4)
-    slope = float(jax.grad(density)(0.6))
+    slope = float(jax.jit(jax.grad(density))(0.6))
     np.testing.assert_allclose(slope, (float(density(0.61)) - float(density(0.59))) / 0.02, rtol=0.05)
 
 

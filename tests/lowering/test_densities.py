@@ -46,11 +46,12 @@ def test_a_law_with_an_entry_missing(name: str, args: dict, truth: object, point
     given = {k: jnp.asarray(v) for k, v in args.items()}
     x = jnp.array([points[0], np.nan, points[1]])
     log = truth.logpmf if hasattr(truth.dist, "pmf") else truth.logpdf  # type: ignore[attr-defined]
-    np.testing.assert_allclose(log_density(law(name), given, x), log(points).sum(), rtol=1e-10)
     of = list(given)[-1]
-    slope = jax.grad(lambda a: log_density(law(name), given | {of: a}, x))(given[of])
+    density = jax.value_and_grad(lambda a, given, x: log_density(law(name), given | {of: a}, x))
+    asked = jax.jit(lambda given, x: (density(given[of], given, x), moments(law(name), given)))
+    (value, slope), (mean, variance) = asked(given, x)
+    np.testing.assert_allclose(value, log(points).sum(), rtol=1e-10)
     assert np.isfinite(slope)
-    mean, variance = moments(law(name), given)
     np.testing.assert_allclose(mean, np.full(3, truth.mean()), rtol=1e-10)  # type: ignore[attr-defined]
     np.testing.assert_allclose(variance, np.full(3, truth.var()), rtol=1e-10)  # type: ignore[attr-defined]
 
@@ -63,11 +64,12 @@ def test_a_law_with_an_entry_missing(name: str, args: dict, truth: object, point
 def test_what_a_law_would_be_where_nothing_was_seen_does_not_matter(name: str, args: dict, bad: float) -> None:
     first = next(iter(args))
     x = jnp.array([1.0, np.nan, 1.0])
-    value = lambda a: log_density(law(name), args | {first: a}, x)
+    both = jax.jit(jax.value_and_grad(lambda a: log_density(law(name), args | {first: a}, x)))
     legal = jnp.full(3, args[first])
     illegal = legal.at[1].set(bad)
-    np.testing.assert_allclose(value(illegal), value(legal), rtol=1e-14)
-    np.testing.assert_allclose(jax.grad(value)(illegal), jax.grad(value)(legal).at[1].set(0.0), rtol=1e-12)
+    (found, slope), (value, its_slope) = both(illegal), both(legal)
+    np.testing.assert_allclose(found, value, rtol=1e-14)
+    np.testing.assert_allclose(slope, its_slope.at[1].set(0.0), rtol=1e-12)
 
 
 def test_a_joint_law_with_an_entry_missing_is_its_marginal() -> None:
@@ -88,10 +90,11 @@ def test_a_law_on_a_range_is_normalised_there(name: str) -> None:
     at = np.arange(1, 7)
     p = truth.pmf(at) / truth.pmf(at).sum()
     one = law(name, ())
-    found = [float(log_density(one, args, jnp.array(float(k)), values)) for k in at]
+    density = jax.jit(lambda k: log_density(one, args, k, values))
+    found = [float(density(float(k))) for k in at]
     np.testing.assert_allclose(np.exp(found), p, atol=1e-12)
-    assert log_density(one, args, jnp.array(0.0), values) == -np.inf
-    mean, variance = moments(one, args, values)
+    assert density(0.0) == -np.inf
+    mean, variance = jax.jit(lambda: moments(one, args, values))()
     np.testing.assert_allclose([mean[0], variance[0]], [p @ at, p @ at**2 - (p @ at) ** 2], rtol=1e-10)
 
 
@@ -133,7 +136,7 @@ def test_counts_of_categories() -> None:
 def test_draws_of_a_law_on_a_range_follow_it_however_little_of_the_law_is_there(rate: float) -> None:
     values, at, draws = Values(None, 2, 6), np.arange(2, 7), 20_000
     one = law("Poisson", ())
-    each = jax.vmap(lambda key: draw(key, one, {"rate": jnp.array(rate)}, values))
+    each = jax.jit(jax.vmap(lambda key: draw(key, one, {"rate": jnp.array(rate)}, values)))
     found = np.asarray(each(jax.random.split(jax.random.key(1), draws)))
     logs = stats.poisson(rate).logpmf(at)
     p = np.exp(logs - logs.max()) / np.exp(logs - logs.max()).sum()
@@ -145,7 +148,7 @@ def test_only_the_entries_of_a_draw_that_fall_outside_are_drawn_again() -> None:
     # The first entry's rate leaves nearly all of the law outside, the second's nothing.
     args, both = {"rate": jnp.array([100.0, 3.0])}, law("Poisson", (2,))
     keys = jax.random.split(jax.random.key(2), 20_000)
-    found = np.asarray(jax.vmap(lambda key: draw(key, both, args, Values(None, 0, 30)))(keys))
+    found = np.asarray(jax.jit(jax.vmap(lambda key: draw(key, both, args, Values(None, 0, 30))))(keys))
     assert found.max() == 30 and found.min() == 0
     np.testing.assert_allclose(found[:, 1].mean(), 3.0, atol=4.5 * (3 / 20_000) ** 0.5)
     np.testing.assert_allclose(found[:, 1].var(), 3.0, atol=0.2)

@@ -79,8 +79,8 @@ def test_so_have_counts_beside_a_series_with_gaps():
 
 
 def test_noise_of_any_rank_and_the_gradient():
-    kind = Kind(n=3, m=2, r=1, noise="own", rank=1, seed=2)
-    program, y = as_nonlinear(random_program(kind, 9), True), random_data(kind, 9, missing=0.2, rows=(2,))
+    kind = Kind(n=2, m=2, r=1, noise="own", rank=1, seed=2)
+    program, y = as_nonlinear(random_program(kind, 6), True), random_data(kind, 6, missing=0.2, rows=(2,))
 
     def value(scale, parallel):
         laws = IEKF(iterations=1, parallel=parallel).smooth(program, y * scale)

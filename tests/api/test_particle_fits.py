@@ -38,7 +38,7 @@ def data(model: ssmlang.Model) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def exact(model: ssmlang.Model, data: dict[str, np.ndarray]) -> ssmlang.running.fit.Fit:
-    return model.fit(data, draws=2000, warmup=500, chains=2, progress="off")
+    return model.fit(data, draws=1000, warmup=300, chains=2, progress="off")
 
 
 def agree(found: ssmlang.running.fit.Fit, exact: ssmlang.running.fit.Fit) -> None:
@@ -52,12 +52,12 @@ def agree(found: ssmlang.running.fit.Fit, exact: ssmlang.running.fit.Fit) -> Non
 
 
 def test_pmmh(model, data, exact, tmp_path: Path) -> None:
-    fit = model.fit(data, "pmmh", engine="particle", draws=1200, warmup=400, chains=2, seed=1, progress="off")
+    fit = model.fit(data, "pmmh", engine="particle", draws=800, warmup=300, chains=2, seed=1, progress="off")
     agree(fit, exact)
     said = fit.found.attrs
     assert said["particles"] == fit._runner.engine.particles and said["log_likelihood_variance"] < 3
     assert 0.1 < said["acceptance_rate"] < 0.5 and said["started_from"] == "kalman"
-    assert fit.tree["sample_stats"]["acceptance_rate"].shape == (2, 1200)
+    assert fit.tree["sample_stats"]["acceptance_rate"].shape == (2, 800)
     fit.save(tmp_path / "fit.nc")
     again = ssmlang.load(tmp_path / "fit.nc")
     assert again._runner.engine == fit._runner.engine
@@ -74,7 +74,7 @@ def test_particles_that_were_asked_for_stay_as_they_are(model, data) -> None:
 
 
 def test_pgibbs(model, data, exact, tmp_path: Path) -> None:
-    fit = model.fit(data, "pgibbs", draws=1500, warmup=300, chains=2, seed=1, progress="off")
+    fit = model.fit(data, "pgibbs", draws=600, warmup=200, chains=2, seed=1, progress="off")
     assert fit.engine == "particle"
     agree(fit, exact)
     found, wanted = fit.smooth(paths=4), exact.smooth()

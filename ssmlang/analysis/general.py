@@ -88,7 +88,8 @@ def _without_a_start(model: Model) -> Iterator[Obstacle]:
     given: dict[tuple[str, int], set[int]] = {}
     for i in model.initials:
         if i.special == "diffuse":
-            yield Obstacle("E306", "engine 'kalman' needs a proper initial law", i.span, "a diffuse start has infinite variance",
+            yield Obstacle("E306", "engine 'kalman' needs a proper initial law", i.span,
+                           "a diffuse start has infinite variance",
                            "give a law, wide as you like: `init x ~ Normal(0, 100)`")  # fmt: skip
         for target in i.targets:
             if target.name in model.observations:

@@ -208,7 +208,13 @@ def _logits(law: Dist, given: Args, made: Any, at: Array) -> Array:
         # By gammaln: NumPyro's, by JAX's betaln, is right to six digits in double precision (jax 0.10).
         c, m = given["concentration"], given["mean"]
         ways = gammaln(at + c) - gammaln(at + 1.0) - gammaln(c)
-        return ways - c * jnp.log1p(m / c) - at * jnp.log1p(c / m)
+        # A mean of zero gives no events for certain, a negative one no law.
+        asked = (at > 0) | (m < 0)
+        return ways - c * jnp.log1p(m / c) - jnp.where(asked, at * jnp.log1p(c / jnp.where(asked, m, 1.0)), 0.0)
+    if law.name == "Poisson":
+        rate = given["rate"]
+        asked = (at > 0) | (rate < 0)
+        return jnp.where(asked, at * jnp.log(jnp.where(asked, rate, 1.0)), 0.0) - gammaln(at + 1.0) - rate
     if law.name != "Binomial":
         return made.log_prob(at)
     possible = at <= given["total_count"]

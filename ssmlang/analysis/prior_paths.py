@@ -20,6 +20,8 @@ from ssmlang.model.expr import Node
 from ssmlang.model.model import Dist, Equation, InitialEquation, Model
 
 Array = np.ndarray
+SUBSTEPS = 4
+"""Steps of a differential equation from row to row."""
 WARM = 60
 """Rows of their own transition that stationary states have before row 0."""
 
@@ -43,14 +45,14 @@ def state_paths(model: Model, params: Mapping[str, Array], rows: int, random: np
     """One draw of the states of a model without inputs, by name (rows, entries). Raises NotDrawn."""
     if model.inputs:
         raise NotDrawn("with inputs")
+    if model.differentials:
+        raise NotDrawn("in continuous time")
     draw = _run(model, params, rows, random, {}, 0.0)
     return {name: np.stack([draw.known["state", name, t] for t in range(rows)]) for name in model.states}
 
 
 def _run(model: Model, params: Mapping[str, Array], rows: int, random: np.random.Generator,
          inputs: Mapping[str, Array], start: float) -> _Draw:  # fmt: skip
-    if model.differentials:
-        raise NotDrawn("in continuous time")
     if model.missing_constants:
         raise NotDrawn(f"the constant {model.missing_constants[0]} has no value")
     draw = _Draw(model, params, random, inputs, start)
@@ -135,7 +137,10 @@ class _Draw:
         """The last rows of a while become rows 0, -1, ..., for the stationary states alone."""
         own = [e for e in self.transitions if any(t.name in names for t in e.targets)]
         kept = dict(self.known)
+        flowing = any(d.target.name in names for d in self.model.differentials)
         for t in range(1, WARM + 1):
+            if flowing:
+                self._flow(t, self._usual_step())
             for e in own:
                 self._equation(e, t)
         for name in names:
@@ -146,9 +151,57 @@ class _Draw:
     # -------------------------------------------------------------------------------------------------------- rows
 
     def row(self, t: int) -> None:
+        if self.model.differentials and t > 0:
+            self._flow(t, float(np.asarray(self.inputs["dt"]).reshape(-1)[t]) if "dt" in self.model.inputs
+                       else self._usual_step())  # fmt: skip
         for e in (*self.transitions, *self.emissions):
             if t > 0 or not self._given(e):
                 self._equation(e, t)
+
+    def _usual_step(self) -> float:
+        """The time from row to row: that of the model, or the usual one of the data."""
+        if "dt" in self.model.inputs:
+            return float(np.median(np.asarray(self.inputs["dt"], float).reshape(-1)[1:]))
+        return float(np.asarray(self.model.constants["dt"]))
+
+    def _flow(self, t: int, time: float) -> None:
+        """Differential equations over one row, in short steps: Runge and Kutta's of the drift, Euler's of the noise."""
+        equations, states = self.model.differentials, self.model.states
+        base, h = self._read(t), time / SUBSTEPS
+        within = {d.target.name: self.known["state", d.target.name, t - 1].copy() for d in equations}
+        shapes = [{n.attrs[1]: n.shape for n in expr.walk([d.value]) if n.op == "ref" and n.attrs[0] == "increment"
+                   and n.attrs[1] != "dt"} for d in equations]  # fmt: skip
+
+        def moves(at: Mapping[str, Array], noises: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+            """What a step adds to the states."""
+            found = {name: np.zeros_like(v) for name, v in at.items()}
+            for d, noise in zip(equations, noises):
+                def read(sort: str, name: str, lag: int, noise: Mapping[str, Array] = noise) -> Array:
+                    if sort == "increment":
+                        return np.asarray(h) if name == "dt" else noise[name]
+                    return at[name].reshape(states[name].shape) if sort == "state" and name in at else (
+                        base(sort, name, lag))
+
+                found[d.target.name][list(d.target.entries)] += self._values([d.value], t, read)[0].reshape(-1)
+            return found
+
+        ahead = lambda k, by: {name: v + by * k[name] for name, v in within.items()}
+        still = [{name: np.zeros(shape) for name, shape in own.items()} for own in shapes]
+        for _ in range(SUBSTEPS):
+            # A noise of its own for each equation, but for those that bear a name.
+            named = {n: np.sqrt(h) * self.random.standard_normal(shape) for own in shapes for n, shape in own.items()
+                     if n != "dW"}  # fmt: skip
+            drawn = [{n: named[n] if n in named else np.sqrt(h) * self.random.standard_normal(shape)
+                      for n, shape in own.items()} for own in shapes]  # fmt: skip
+            k1 = moves(within, still)
+            k2 = moves(ahead(k1, 0.5), still)
+            k3 = moves(ahead(k2, 0.5), still)
+            k4 = moves(ahead(k3, 1.0), still)
+            shaken = moves(within, drawn) if any(shapes) else k1
+            for name, value in within.items():
+                value += (k1[name] + 2 * k2[name] + 2 * k3[name] + k4[name]) / 6 + shaken[name] - k1[name]
+        for name, value in within.items():
+            self.known["state", name, t] = value
 
     def _given(self, e: Equation) -> bool:
         """Whether initial laws give all that an equation would in row 0."""
@@ -177,14 +230,14 @@ class _Draw:
             own[list(x.entries)] = part
             at += len(x.entries)
 
-    def _values(self, nodes: list[Node], t: int) -> list[Array]:
-        """Values in row t; what no row changes is worked out once."""
+    def _values(self, nodes: list[Node], t: int, read: Callable[[str, str, int], Array] | None = None) -> list[Array]:
+        """Values in row t, series by `read`; what no row changes is worked out once."""
         key = tuple(map(id, nodes))
         if key not in self._plans:
             self._plans[key] = self._plan(nodes)
         order, fixed = self._plans[key]
         done = dict(fixed)
-        read = self._read(t)
+        read = read or self._read(t)
         for n in order:
             if n.op == "past_sum":
                 done[id(n)] = self._past(n, t, done)

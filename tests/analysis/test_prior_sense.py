@@ -17,6 +17,7 @@ from ssmlang.frontend import check_text
 from ssmlang.model import expr
 from ssmlang.model.linear import linear_form
 from ssmlang.model.model import Dist
+from tests.analysis.programs import context_of
 
 AR = "param phi in (-1, 1) ~ Normal(0.5, 0.3)\nparam s ~ HalfNormal(1)\nstate x\nobs y\n"
 STEP = "init x ~ Stationary()\nx[t] ~ Normal(phi * x[t-1], s)\n"
@@ -195,3 +196,27 @@ def test_paths_are_those_of_simulate(text: str, params: dict[str, float]) -> Non
     error = np.sqrt(own.var(0) / n + other.var(0) / n)
     assert (np.abs(own.mean(0) - other.mean(0)) < 4.5 * error).all()
     np.testing.assert_allclose(own.std(0), other.std(0), rtol=0.18)
+
+
+def test_paths_in_continuous_time_have_the_law_of_the_equation() -> None:
+    """Ornstein and Uhlenbeck: mean mu, variance q^2 / (2 rate), correlation exp(-rate dt) from row to row."""
+    text = (
+        "const dt = 0.25\nparam mu ~ Normal(0, 1)\nparam rate, q ~ HalfNormal(1)\nstate x\nobs y\n"
+        "init x ~ Stationary()\n"
+        "d(x) = rate * (mu - x) * dt + q * dW\ny[t] = x[t]\n"
+    )
+    values = {"mu": np.asarray(1.0), "rate": np.asarray(0.8), "q": np.asarray(0.5)}
+    y = paths(context_of(text).model, values, 3_000, np.random.default_rng(0), {})["y"]
+    assert y.mean() == pytest.approx(1, abs=0.1)
+    assert y.var() == pytest.approx(0.25 / 1.6, rel=0.2)
+    assert np.corrcoef(y[:-1], y[1:])[0, 1] == pytest.approx(np.exp(-0.2), abs=0.04)
+
+
+def test_what_grows_in_continuous_time_is_said() -> None:
+    text = (
+        "const dt = 1\nparam q ~ HalfNormal(1)\nstate x\nobs y\ninit x ~ Normal(1, 0.1)\n"
+        "d(x) = RATE * x * dt + q * dW\n"
+        "y[t] ~ Normal(x[t], 1)\n"
+    )
+    codes = lambda rate: {f.code for f in check(context_of(text.replace("RATE", rate)))}
+    assert "W630" in codes("0.5") and "W630" not in codes("-0.5")

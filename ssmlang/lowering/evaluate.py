@@ -15,6 +15,7 @@ from jax.scipy.linalg import block_diag
 from ssmlang.engines.diffusion import exprel, transition
 from ssmlang.engines.flow import Diffusion, Field, flow, moments
 from ssmlang.engines.semidefinite import semidefinite_root
+from ssmlang.lowering.alike import Alike, alike
 from ssmlang.model import expr
 from ssmlang.model._numeric import EPS, ROUNDING
 from ssmlang.model.expr import Node
@@ -71,14 +72,36 @@ def evaluate(nodes: Sequence[Node], env: Environment) -> list[jax.Array]:
 
 
 def _evaluate_into(memo: dict[int, jax.Array], nodes: Sequence[Node], env: Environment) -> None:
-    for node in _walk_outside_sums(nodes, memo):
+    together: dict[int, Alike] = {}
+    for node in _walk_outside_sums(nodes, memo, together):
+        if id(node) in together:
+            memo[id(node)] = _together(node, together[id(node)], memo, env)
+            continue
         inner = {"past_sum": _past_sum, "flow": _flow, "flow_law": _flow}.get(node.op, _one)
         memo[id(node)] = inner(node, memo, env)
 
 
-def _walk_outside_sums(roots: Sequence[Node], memo: Mapping[int, Any]) -> Iterator[Node]:
+def _together(node: Node, parts: Alike, memo: Mapping[int, jax.Array], env: Environment) -> jax.Array:
+    """A `concat` or `stack` of parts that are written alike."""
+
+    def one(values: dict[str, jax.Array]) -> jax.Array:
+        own = {id(n): memo[id(n)] for n in parts.common}
+        _evaluate_into(own, [parts.one], replace(env, bound={**env.bound, **values}))
+        return own[id(parts.one)]
+
+    found = jax.vmap(one, axis_size=len(node.args))({name: jnp.asarray(v) for name, v in parts.values.items()})
+    if node.op == "stack":
+        return found
+    axis = node.attrs[0]
+    return jnp.moveaxis(found, 0, axis).reshape(node.shape)
+
+
+def _walk_outside_sums(
+    roots: Sequence[Node], memo: Mapping[int, Any], together: dict[int, Alike]
+) -> Iterator[Node]:
     """Like `expr.walk`, but not into sums over the whole past, whose index has no value outside of them, nor into the
-    drift and diffusion of a flow, which are those of each of its steps."""
+    drift and diffusion of a flow, which are those of each of its steps, nor into parts that are written alike, which
+    are noted in `together`."""
     pending: list[tuple[Node, bool]] = [(r, False) for r in reversed(roots)]
     while pending:
         node, ready = pending.pop()
@@ -89,6 +112,9 @@ def _walk_outside_sums(roots: Sequence[Node], memo: Mapping[int, Any]) -> Iterat
         else:
             pending.append((node, True))
             args = node.args[:3] if node.op in ("flow", "flow_law") else node.args
+            parts = alike(node)
+            if parts is not None:
+                together[id(node)], args = parts, parts.common
             pending.extend((a, False) for a in reversed(args) if id(a) not in memo)
 
 

@@ -34,8 +34,9 @@ def test_a_path_has_the_density_of_the_joint_law(init: str, variance: float) -> 
     with jax.enable_x64(True):
         p = program(HEAD + f"init x ~ {init}\n" + TAIL, 6)
         assert p.log_first is not None
-        total = p.log_first(jnp.asarray(path[:1]))
-        total += sum(p.log_transition(jnp.asarray(t), path[t - 1 : t], path[t : t + 1]) for t in range(1, 6))
+        step = jax.jit(p.log_transition)
+        total = float(jax.jit(p.log_first)(path[:1]))
+        total += sum(float(step(t, path[t - 1 : t], path[t : t + 1])) for t in range(1, 6))
     A = np.eye(6) - 0.8 * np.eye(6, k=-1)
     noise = np.diag([variance, *[0.49] * 5])
     cov = np.linalg.solve(A, np.linalg.solve(A, noise).T)

@@ -134,8 +134,9 @@ def test_the_first_row_by_quadrature_is_that_of_closed_forms() -> None:
         lowering = GaussianLowering(made.model, made.form)
         with jax.enable_x64(True):
             params = {k: jnp.asarray(v) for k, v in case.params.items()}
-            program, _ = lowering.program(params, {"y": np.zeros(3)}, {}, 3)
-            starts.append((np.asarray(program.initial.mean), np.asarray(program.initial.factor)))
+            lower = lambda params, low=lowering: low.program(params, {"y": np.zeros(3)}, {}, 3)[0].initial
+            first = jax.jit(lower)(params)
+            starts.append((np.asarray(first.mean), np.asarray(first.factor)))
     (mean, factor), (other, root) = starts
     np.testing.assert_allclose(other[:2], mean, atol=1e-9)
     np.testing.assert_allclose((root @ root.T)[:2, :2], factor @ factor.T, atol=1e-9)

@@ -23,6 +23,7 @@ from jax import Array
 from jaxtyping import Float
 
 from ssmlang.engines._elementwise import elementwise
+from ssmlang.engines._hoisted import hoisted
 from ssmlang.engines._kernel import one_kernel
 from ssmlang.engines._products import FUSED_LIMIT, times
 from ssmlang.engines.nonlinear import Facts, Nonlinear
@@ -75,11 +76,17 @@ class Expansion(NamedTuple):
 def open_up(program: Nonlinear, y: Float[Array, "T m"]) -> tuple[World, Numbers]:
     """The program's functions apart from their numbers."""
     f = program.facts
-    t, s, e = jnp.asarray(1), jnp.zeros(f.N), jnp.zeros(f.noises)
-    first, a = jax.closure_convert(program.first, jnp.zeros(f.first_noises))
-    transition, b = jax.closure_convert(elementwise(program.transition, f.N <= FUSED_LIMIT), t, s, e)
-    log_emission, c = jax.closure_convert(program.log_emission, t, s, y[0])
+    begun, moving, seen = (jnp.zeros(f.first_noises),), row_of(f), (*row_of(f)[:2], y[0])
+    first, a = jax.closure_convert(hoisted(program.first, *begun), *begun)
+    moved = elementwise(hoisted(program.transition, *moving), f.N <= FUSED_LIMIT)
+    transition, b = jax.closure_convert(moved, *moving)
+    log_emission, c = jax.closure_convert(hoisted(program.log_emission, *seen), *seen)
     return World(f, first, transition, log_emission), Numbers(tuple(a), tuple(b), tuple(c), y)
+
+
+def row_of(facts: Facts) -> tuple[Array, Array, Array]:
+    """t, s and e as a transition takes them."""
+    return jnp.asarray(1), jnp.zeros(facts.N), jnp.zeros(facts.noises)
 
 
 def still(world: World, steps: int) -> Noises:

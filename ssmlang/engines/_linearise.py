@@ -177,22 +177,47 @@ def value_and_jacobian(f: Callable[[Array], Array], at: Float[Array, " n"]) -> t
 def root(P: Float[Array, "N N"], fused: bool, kernels: bool = True) -> Float[Array, "N N"]:
     """Lower triangular L with L L' = P, P of any rank; see `semidefinite_root`."""
     if fused and len(P) <= UNROLLED_COLUMNS:
-        return _written_out(P)
+        return _written_out(P) if len(P) else P
     return one_kernel(semidefinite_root, kernels and not fused)(P)
 
 
+@jax.custom_jvp
 def _written_out(P: Float[Array, "N N"]) -> Float[Array, "N N"]:
-    n = len(P)
-    least = n * float(jnp.finfo(P.dtype).eps)
+    n, at = len(P), np.arange(len(P))
+    least = n * float(jnp.finfo(P.dtype).eps) * jnp.sum(P * np.eye(n), axis=1)
     columns: list[Array] = []
     for j in range(n):
-        column = P[:, j]
-        for before in columns:
-            column = column - before * before[j]
-        there = column[j] > least * P[j, j]
-        scale = jnp.where(there, jax.lax.rsqrt(jnp.where(there, column[j], 1.0)), 0.0)
-        columns.append(jnp.where(np.arange(n) >= j, column * scale, 0.0))
-    return jnp.stack(columns, axis=1) if columns else P
+        there = P[j, j] > least[j]
+        scale = jnp.where(there, jax.lax.rsqrt(jnp.where(there, P[j, j], 1.0)), 0.0)
+        columns.append(jnp.where(at >= j, P[:, j] * scale, 0.0))
+        if j + 1 < n:
+            P = P - columns[j][:, None] * columns[j]
+    return jnp.stack(columns, axis=1)
+
+
+@_written_out.defjvp
+def _root_rule(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    """dL = (dP - L U) M', U the upper triangle, half its diagonal, of M dP M'; M L is the identity without the columns
+    of zeros. A quarter of the operations of the recursion's own derivative."""
+    (P,), (dP,) = primals, tangents
+    L = _written_out(P)
+    n, M = len(L), _left_inverse(L)
+    turned = product_transposed(dP, M, True)
+    upper = product(M, turned, True) * (np.triu(np.ones((n, n)), 1) + 0.5 * np.eye(n))
+    return L, jnp.where(np.tri(n, dtype=bool), turned - product(L, upper, True), 0.0)
+
+
+def _left_inverse(L: Float[Array, "N N"]) -> Float[Array, "N N"]:
+    """Of a lower triangular L with columns of zeros, by substitution: rows of zeros stand for those."""
+    n = len(L)
+    pivots = jnp.sum(L * np.eye(n), axis=1)
+    scale = jnp.where(pivots > 0, 1.0 / jnp.where(pivots > 0, pivots, 1.0), 0.0)
+    left, rows = jnp.asarray(np.eye(n), L.dtype), []
+    for j in range(n):
+        rows.append(left[j] * scale[j])
+        if j + 1 < n:
+            left = left - L[:, j][:, None] * rows[j]
+    return jnp.stack(rows)
 
 
 def _right_divided(B: Float[Array, "k N"], L: Float[Array, "N N"]) -> Float[Array, "k N"]:

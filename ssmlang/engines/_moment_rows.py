@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from ssmlang.engines._elementwise import elementwise
 from ssmlang.engines._evidence import counted_alone, evidence
+from ssmlang.engines._hoisted import hoisted
 from ssmlang.engines._kernel import one_kernel
 from ssmlang.engines._linearise import Affine, Linearisation, Map, Moments, Taylor, value_and_jacobian
 from ssmlang.engines._products import FUSED_LIMIT, product, product_transposed, symmetric
@@ -31,10 +32,12 @@ class Rows:
         self.program, self.way = program, way
         facts = program.facts
         self.fused = max(facts.N, facts.k) <= FUSED_LIMIT
-        self._transition = elementwise(lambda t, s, e: program.transition(t, s, e), self.fused)
-        self._mean = elementwise(lambda t, s, y: program.emission(t, s, y).mean, self.fused)
-        self._cov = elementwise(lambda t, s, y: program.emission(t, s, y).cov, self.fused)
-        self._log_emission = elementwise(lambda t, s, y: program.log_emission(t, s, y), self.fused)
+        t, s, e, y = jnp.asarray(1), jnp.zeros(facts.N), jnp.zeros(facts.noises), jnp.zeros(facts.m)
+        quick = lambda function, *example: elementwise(hoisted(function, *example), self.fused)
+        self._transition = quick(program.transition, t, s, e)
+        self._mean = quick(lambda t, s, y: program.emission(t, s, y).mean, t, s, y)
+        self._cov = quick(lambda t, s, y: program.emission(t, s, y).cov, t, s, y)
+        self._log_emission = quick(program.log_emission, t, s, y) if facts.counted else program.log_emission
         self._by_ratio = bool(facts.counted)
         # What moves linearly is carried exactly by its derivatives, whatever the way.
         self._moving: Linearisation = Taylor() if facts.linear else way

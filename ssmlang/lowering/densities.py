@@ -125,6 +125,8 @@ def moments(law: Dist, args: Args, values: Values | None = None) -> tuple[Array,
     if law.name == "Binomial":  # also of a total that is no whole number: a mean itself
         p = given["probs"] if "probs" in given else jax.nn.sigmoid(given["logits"])
         return full(given["total_count"] * p), full(given["total_count"] * p * (1 - p))
+    if law.name == "NegativeBinomial":  # also of a mean of zero, whose slopes NumPyro's way round lacks
+        return full(given["mean"]), full(given["mean"] + given["mean"] ** 2 / given["concentration"])
     made = make(law.name, given, law.shape)
     return full(made.mean), full(made.variance)
 

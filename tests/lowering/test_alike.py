@@ -42,7 +42,9 @@ ROOTS = [expr.linalg("cholesky", [at(A, i)], (3, 3)) for i in range(COUNT)]
 CASES = {
     "factors side by side": expr.concat([expr.reshape(r, (9,)) for r in ROOTS]),
     "along the second axis": expr.concat(ROOTS, 1),
-    "stacked, with numbers of their own": expr.stack([expr.mul(at(B, i), expr.const(0.3 * i + 0.2)) for i in range(COUNT)]),
+    "stacked, with numbers of their own": expr.stack(
+        [expr.mul(at(B, i), expr.const(0.3 * i + 0.2)) for i in range(COUNT)]
+    ),
     "within each other": expr.stack(
         [expr.concat([expr.reshape(at(B, (i + j) % COUNT), (1,)) for j in range(COUNT)]) for i in range(COUNT)]
     ),

@@ -219,7 +219,8 @@ HEAVY = ("param s ~ HalfNormal(1)\nstate {states}\nobs y\n{rest}init q ~ Normal(
 def test_far_from_the_mode_under_heavy_tails(states: str, rest: str) -> None:
     """The start is hundreds of scales from most data, where the density of Student's t bends upwards."""
     case = Case(HEAVY.format(states=states, rest=rest), {"s": 0.02}, steps=200)
-    few, many = (jit(lambda e=Laplace(iterations=n): e.log_likelihood(*case.program()))() for n in (40, 400))
+    value = lambda engine: jit(lambda: engine.log_likelihood(*case.program()))()
+    few, many = value(Laplace(iterations=40)), value(Laplace(iterations=400))
     assert float(few) == pytest.approx(float(many), abs=1e-6)
     ask = lambda: Laplace(iterations=40).smooth(*case.program()).mean[:, 0]
     mode, y = np.asarray(jit(ask)()), case.data["y"]

@@ -81,6 +81,7 @@ class Optimiser:
             kind: jax.jit(jax.value_and_grad(of)) for kind, of in objectives.items()
         }
         self._values = {kind: quickly_compiled(of) for kind, of in objectives.items()}
+        self._ends = quickly_compiled(self._distances)
         self._candidates = candidates(priors, _TRIED)
 
         def several(points: Array, data: Any) -> tuple[dict[str, Array], Array]:
@@ -223,22 +224,22 @@ class Optimiser:
 
     def _ways_out(self, z: np.ndarray) -> list[list[float]]:
         """For each unconstrained entry, where the finite ends of its support practically are."""
-        values = self.priors.constrain(self.priors.unravel(jnp.asarray(z)))[0]
         ways: list[list[float]] = []
+        for shape, ends in zip(self.priors.unconstrained_shapes().values(), self._ends(z), strict=True):
+            ways += [[(-_AT_THE_END, _AT_THE_END)[int(np.argmin(np.asarray(e)))] for e in ends]] * int(np.prod(shape))
+        return ways
+
+    def _distances(self, z: Array) -> list[list[Array]]:
+        """For each parameter and each finite end of its support, how near one comes to it far below zero on the
+        unconstrained scale, and far above. Vectors have faces, not ends."""
+        values, found = self.priors.constrain(self.priors.unravel(z))[0], []
         for name, shape in self.priors.unconstrained_shapes().items():
             support: Any = support_of(self.priors.sites[name].law(values))
-            size = int(np.prod(shape))
-            if support.event_dim:  # vectors have faces, not ends
-                ways += [[]] * size
-                continue
-            found = []
-            for end in (getattr(support, "lower_bound", None), getattr(support, "upper_bound", None)):
-                if end is not None:
-                    sides = [biject_to(support)(jnp.full(shape, s * _AT_THE_END)) for s in (-1, 1)]
-                    nearer = int(np.argmin([float(jnp.max(jnp.abs(s - end))) for s in sides]))
-                    found.append((-_AT_THE_END, _AT_THE_END)[nearer])
-            ways += [found] * size
-        return ways
+            given = () if support.event_dim else ("lower_bound", "upper_bound")
+            ends = [e for e in (getattr(support, side, None) for side in given) if e is not None]
+            sides = [biject_to(support)(jnp.full(shape, s * _AT_THE_END)) for s in (-1, 1)] if ends else []
+            found.append([jnp.stack([jnp.max(jnp.abs(s - end)) for s in sides]) for end in ends])
+        return found
 
 
 def _message(converged: bool, positive: bool, gain: float, at_boundary: list[str]) -> str:

@@ -85,7 +85,7 @@ def _few_entries(rows: np.ndarray) -> np.ndarray:
         return rows
     left = rows.copy()
     for k in range(len(left)):
-        i, j = np.unravel_index(int(np.argmax(np.abs(left[k:]))), left[k:].shape)
+        i, j = divmod(int(np.argmax(np.abs(left[k:]))), left.shape[1])
         left[[k, k + i]] = left[[k + i, k]]
         left[k] /= left[k, j]
         others = np.arange(len(left)) != k

@@ -48,7 +48,8 @@ def method(results: dict[str, Any]) -> list[str]:
         "",
         "ssmlang is called as its users call it: `benchmarks/models/*.ssm`, `jax.jit(lambda p: "
         "model.log_likelihood(data, p))` and `jax.value_and_grad` of it; its smoother is the verb `model.smooth`, "
-        "which returns a labelled Dataset (`ssmlang arrays`: the compiled function alone). Of each peer the fastest "
+        "which returns a labelled Dataset (`ssmlang arrays`: the compiled function alone), after the seconds of calls "
+        "that it takes to be compiled well. Of each peer the fastest "
         "form is taken: statsmodels with its default frozen gain, by its standard or its univariate filter; the "
         "sequential filters of dynamax and cuthbert; the function below dynestyx's public way, whose tracing grows "
         "with the series; pymc-extras compiled to JAX. statsmodels' gradient is its own complex-step score.",

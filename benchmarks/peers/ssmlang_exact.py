@@ -17,6 +17,8 @@ import ssmlang
 MODELS = Path(__file__).resolve().parent.parent / "models"
 PANEL = Path(__file__).resolve().parents[2] / "stdlib" / "models" / "panel.ssm"
 NAMES = ("F", "H", "Q", "R")
+WARM_UP = 4.0
+"""Seconds: a verb is compiled hastily first, and well after half a second of running."""
 EXACT = ("kalman", "square_root", "parallel", "dual", "batch")
 
 
@@ -66,7 +68,7 @@ def varying(problem: Problem) -> Job:
 def smoother(problem: Problem) -> Job:
     model, data, at = dense(problem), {"y": problem["y"]}, params(problem)
     pack = lambda found: {"mean": found["mean"].values, "cov": found["cov"].values}
-    return Job(lambda: model.smooth(data, at), pack, "model.smooth, a labelled Dataset")
+    return Job(lambda: model.smooth(data, at), pack, "model.smooth, a labelled Dataset", WARM_UP)
 
 
 def smoother_arrays(problem: Problem) -> Job:
@@ -75,7 +77,7 @@ def smoother_arrays(problem: Problem) -> Job:
     execution, (bound,) = model.execution(), model.bind({"y": problem["y"]})
     function, steps = execution.compiled("smooth", execution.setting([bound])), bound.steps
     pack = lambda found: {"mean": np.asarray(found.mean)[:steps], "cov": np.asarray(found.cov)[:steps]}
-    return Job(timed(function, params(problem), execution.single(bound)), pack, "the arrays alone")
+    return Job(timed(function, params(problem), execution.single(bound)), pack, "the arrays alone", WARM_UP)
 
 
 def own(problem: Problem) -> tuple[Any, Any, dict[str, jax.Array]]:

@@ -65,9 +65,18 @@ def lacking(model: Model, requires: Requirements, able: Iterable[str] = ()) -> l
     if requires.emission_density:
         for e in model.equations:
             if e.role == "emission" and _exact(e, model, () if requires.part_linear else told_noises(model)):
-                bar("needs observations that have a density given the state", e.span, "is exact given the state",
-                    "give the observation a noise of its own")  # fmt: skip
+                bar("needs observations that have a density given the state", e.span, *_without_density(e))
     return found
+
+
+def _without_density(e: Equation) -> tuple[str, str]:
+    """What an observation lacks, and what to write."""
+    noises = list(dict.fromkeys(name for sort, name, _ in expr.references(nodes_of(e)) if sort == "noise"))
+    if not noises:
+        return "is exact given the state", "give the observation a noise of its own"
+    name = e.targets[0].name
+    return (f"has no law of its own: {name} is computed from the noise {noises[0]}",
+            f"write it as a law, `{name}[t] ~ Normal(location, scale)`, given the noise that a state shares with it")
 
 
 def _unfinished(model: Model) -> Iterator[Obstacle]:

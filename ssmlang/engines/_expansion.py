@@ -27,6 +27,7 @@ from ssmlang.engines._hoisted import hoisted
 from ssmlang.engines._kernel import one_kernel
 from ssmlang.engines._products import FUSED_LIMIT, times
 from ssmlang.engines.nonlinear import Facts, Nonlinear
+from ssmlang.engines.semidefinite import positive_part
 
 
 class Noises(NamedTuple):
@@ -184,9 +185,5 @@ def expand(world: World, numbers: Numbers, path: Path, moved: tuple[Array, Array
 
 def tamed(x: Expansion) -> Expansion:
     """The nearest expansion that is sure to have a maximum: W without its negative part, and no C."""
-    if x.W.shape[-1] == 1:
-        W = jnp.maximum(x.W, 0.0)
-    else:
-        w, V = jnp.linalg.eigh(x.W)
-        W = (V * jnp.maximum(w, 0.0)[:, None, :]) @ jnp.swapaxes(V, 1, 2)
+    W = jnp.maximum(x.W, 0.0) if x.W.shape[-1] == 1 else positive_part(x.W)
     return x._replace(W=W, C0=None, C=None)

@@ -1,4 +1,4 @@
-"""A root of a covariance matrix of any rank."""
+"""A root of a covariance matrix of any rank, and the nearest such matrix to a symmetric one."""
 
 from __future__ import annotations
 
@@ -25,3 +25,28 @@ def semidefinite_root(P: Float[Array, "n n"]) -> Float[Array, "n n"]:
         return P - found[:, None] * found[None, :], found
 
     return jax.lax.scan(column, P, jnp.arange(n))[1].T
+
+
+@jax.custom_jvp
+def positive_part(W: Float[Array, "*lead n n"]) -> Float[Array, "*lead n n"]:
+    """The nearest positive semidefinite matrix to a symmetric one: its negative eigenvalues are zero.
+
+    The first derivative is exact whatever eigenvalues coincide, where none of them is zero (Daleckii & Krein 1965); a
+    matrix of zeros, that of a row without data, is taken to stay as it is.
+    """
+    return _positive_part(*jnp.linalg.eigh(W))
+
+
+def _positive_part(w: Float[Array, "*lead n"], V: Float[Array, "*lead n n"]) -> Float[Array, "*lead n n"]:
+    return (V * jnp.maximum(w, 0.0)[..., None, :]) @ jnp.swapaxes(V, -1, -2)
+
+
+@positive_part.defjvp
+def _positive_part_rule(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    w, V = jnp.linalg.eigh(primals[0])
+    up, turned = w > 0, jnp.swapaxes(V, -1, -2)
+    one, other = w[..., :, None], w[..., None, :]
+    alike = up[..., :, None] == up[..., None, :]
+    slope = jnp.abs(jnp.maximum(one, 0.0) - jnp.maximum(other, 0.0)) / jnp.where(alike, 1.0, jnp.abs(one - other))
+    slope = jnp.where(alike, jnp.where(up[..., :, None], 1.0, 0.0), slope)
+    return _positive_part(w, V), V @ (slope * (turned @ tangents[0] @ V)) @ turned

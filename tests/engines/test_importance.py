@@ -61,9 +61,26 @@ def test_moving_from_the_mode_evens_the_weights() -> None:
     assert 1.3 * plain < moved
 
 
-@pytest.mark.parametrize("source", ["linear", "bent"])
+TWO = """
+param sd ~ HalfNormal(0.5)
+state x[2]
+obs n[2]
+init x ~ Normal(1, 1)
+x[t] ~ Normal(0.9 * x[t-1], sd)
+n[t] ~ Poisson(exp(x[t]))
+"""
+SOURCES = {
+    "linear": (text("poisson"), PARAMS, 20),
+    "bent": (BENT, {"r": 1.0}, 10),
+    "two states": (TWO, {"sd": 0.3}, 10),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
 def test_gradients_are_those_of_what_is_computed(source: str) -> None:
-    case = Case(text("poisson"), PARAMS, 20) if source == "linear" else Case(BENT, {"r": 1.0}, 10)
+    case = Case(*SOURCES[source])
+    if source == "two states":
+        case.data["n"][4] = np.nan  # a row without data, whose curvature is zero in every direction
     engine = Importance(samples=8)
     value = lambda p: engine.log_likelihood(*case.program(p), jax.random.key(KEY))
     both = jit(jax.value_and_grad(value))

@@ -179,12 +179,11 @@ def broadcast_shapes(nodes: Sequence[Node]) -> tuple[tuple[int, ...], tuple[Axis
     axes: list[Axis | None] = [None] * ndim
     for node in nodes:
         for d in range(node.ndim):
-            at = ndim - node.ndim + d
-            size = node.shape[d]
+            at, size = ndim - node.ndim + d, node.shape[d]
             if size != 1 and shape[at] not in (1, size):
                 shapes = " and ".join(str(n.shape) for n in nodes)
-                hint = "values that meet have the same sizes, counted from the last one, or the size 1"
-                raise ExprError(f"shapes {shapes} do not go together", f"{shape[at]} entries meet {size}", hint)
+                raise ExprError(f"shapes {shapes} do not go together", f"{shape[at]} entries meet {size}",
+                                "sizes that meet, counted from the last one, are the same or 1")  # fmt: skip
             if size != 1 or shape[at] == 1:
                 shape[at] = size
                 if axes[at] is None:
@@ -287,9 +286,8 @@ def matmul(a: Node, b: Node, span: Span | None = None) -> Node:
         raise ExprError("`@` needs vectors or matrices", help="use `*` with a number")
     inner_b = b.shape[0] if b.ndim == 1 else b.shape[-2]
     if a.shape[-1] != inner_b:
-        turned = "; `'` turns a matrix over" if a.ndim > 1 or b.ndim > 1 else ""
-        raise ExprError(f"`@` of shapes {a.shape} and {b.shape}: {a.shape[-1]} columns meet {inner_b} rows",
-                        help=f"the last size of the first must be the first of the second{turned}")  # fmt: skip
+        hint = "the last size of the first must be the first of the second; `'` turns a matrix over"
+        raise ExprError(f"`@` of shapes {a.shape} and {b.shape}: {a.shape[-1]} columns meet {inner_b} rows", help=hint)
     batch_a, batch_b = zeros(a.shape[:-2]), zeros(b.shape[:-2])
     batch_a, batch_b = batch_a.with_axes(a.axes[:-2]), batch_b.with_axes(b.axes[:-2])
     shape, axes = broadcast_shapes((batch_a, batch_b))

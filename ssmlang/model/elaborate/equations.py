@@ -12,7 +12,7 @@ from ssmlang.model import expr
 from ssmlang.model.elaborate import laws, values
 from ssmlang.model.elaborate.declarations import Declarations
 from ssmlang.model.elaborate.expressions import Context
-from ssmlang.model.elaborate.fixes import as_law, at_row_t
+from ssmlang.model.elaborate.fixes import as_law, at_row_t, fitting
 from ssmlang.model.elaborate.loops import MAX_UNROLLED
 from ssmlang.model.elaborate.scope import NOUN, Problem, Symbol
 from ssmlang.model.elaborate.series import is_row
@@ -200,7 +200,7 @@ class Equations(Declarations):
         except expr.ExprError:
             raise self.scope.error(
                 "E207", f"`{what}` has shape {shape[len(batch) :]}", e.span, f"this has shape {val.shape}",
-                help=_fitting(shape[len(batch) :]),
+                help=fitting(shape[len(batch) :]),
             ) from None  # fmt: skip
 
     def _check_kind(self, symbol: Symbol, law: laws.Law, e: syn.Expr) -> None:
@@ -442,10 +442,3 @@ class Equations(Declarations):
             raise self.scope.unknown(root.id, root.span)
         self.scope.symbols[root.id].used = True
         return e.span.text
-
-
-def _fitting(shape: tuple[int, ...]) -> str:
-    """What would fit a series of this shape."""
-    if not shape:
-        return "give a number: one entry of it, or its `sum(...)`"
-    return f"give a value of shape {shape} or a number, or an equation for each entry with `for`"

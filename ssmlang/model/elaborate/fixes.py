@@ -1,4 +1,4 @@
-"""Edits that mend an equation which the user can only have meant in one way."""
+"""What mends an equation: edits where the user can only have meant one thing, else words."""
 
 from __future__ import annotations
 
@@ -23,3 +23,10 @@ def at_row_t(target: syn.Target) -> Fix | None:
         return None
     end = target.name.span.end
     return Fix(f"write `{target.name.id}[t]`", (Edit(Span(target.span.source, end, end), "[t]"),), safe=True)
+
+
+def fitting(shape: tuple[int, ...]) -> str:
+    """What would fit a series of this shape."""
+    if not shape:
+        return "give a number: one entry of it, or its `sum(...)`"
+    return f"give a value of shape {shape} or a number, or an equation for each entry with `for`"

@@ -20,6 +20,7 @@ import scipy.linalg
 from jax import Array
 from numpyro.distributions.transforms import biject_to
 
+from ssmlang.inference.flat import flat, spoken, uninformed
 from ssmlang.inference.minimise import Objective, descend, is_positive, newton
 from ssmlang.inference.priors import Priors, support_of
 from ssmlang.inference.quick import quickly_compiled
@@ -91,8 +92,9 @@ class Optimiser:
 
         self._several = jax.jit(several)
         self._prior = quickly_compiled(lambda z: priors.evaluate(priors.unravel(z))[1:])
-        flat = lambda z: priors.ravel_params(priors.constrain(priors.unravel(z))[0])
-        self._flat, self._slopes = quickly_compiled(flat), quickly_compiled(jax.jacfwd(flat))
+        self._prior_bends = quickly_compiled(jax.hessian(lambda z: priors.evaluate(priors.unravel(z))[1:]))
+        raveled = lambda z: priors.ravel_params(priors.constrain(priors.unravel(z))[0])
+        self._flat, self._slopes = quickly_compiled(raveled), quickly_compiled(jax.jacfwd(raveled))
 
     def mle(self, data: Any = (), *, starts: int = 4, seed: int = 0) -> Optimum:
         """Maximum likelihood. Raises E742 if no finite value is found."""
@@ -181,15 +183,25 @@ class Optimiser:
         errors = np.where(moved | (not positive), np.nan, errors)
         names = [e for p in self.priors.parameters.values() for e in p.entry_names()]
         at_boundary = [names[i] for i in np.flatnonzero(moved)]
+        own = [names[i] for i in np.argmax(np.abs(slopes), axis=0)[free]]
+        unknown = uninformed(hessian, self._prior_hessian(kind, z, free), own) if positive else flat(hessian, own)
         agreeing = sum(abs(v - ends[0][0]) < 1e-3 * (1 + abs(ends[0][0])) ** 0.5 for v, _ in ends)
         converged = bool(positive and gain < 1e-6)
         return Optimum(
             params=self.priors.unravel_params(np.asarray(params)),
             standard_errors=self.priors.unravel_params(errors),
             log_likelihood=-value - self._beside_likelihood(kind, z), log_density=-value,
-            converged=converged, message=_message(converged, positive, gain, at_boundary), at_boundary=at_boundary,
+            converged=converged, message=_message(converged, positive, gain, at_boundary, spoken(unknown)),
+            at_boundary=at_boundary,
             starts=starts, agreeing=agreeing, gain=gain, unconstrained=z, covariance=covariance,
         )  # fmt: skip
+
+    def _prior_hessian(self, kind: Kind, z: np.ndarray, free: np.ndarray) -> np.ndarray:
+        """Of what the objective takes off the log-likelihood."""
+        if kind == "mle":
+            return np.zeros((free.size, free.size))
+        log_det, log_prior = (np.asarray(h)[np.ix_(free, free)] for h in self._prior_bends(jnp.asarray(z)))
+        return -(log_prior + log_det if kind == "laplace" else log_prior)
 
     def _beside_likelihood(self, kind: Kind, z: np.ndarray) -> float:
         """What the objective adds to the log-likelihood."""
@@ -242,14 +254,17 @@ class Optimiser:
         return found
 
 
-def _message(converged: bool, positive: bool, gain: float, at_boundary: list[str]) -> str:
+def _message(converged: bool, positive: bool, gain: float, at_boundary: list[str], unknown: str) -> str:
     parts = []
     if not positive:
-        parts.append("the curvature at the end point is not that of a maximum: some direction is flat")
+        of = f": {unknown}" if unknown else ""
+        parts.append(f"the curvature at the end point is not that of a maximum: some direction is flat{of}")
     elif not converged:
         parts.append(f"the search stopped early: about {gain:.2g} more can be gained")
     if at_boundary:
         parts.append(f"{', '.join(at_boundary)} went to an end of the support: no standard error is given there")
+    if positive and unknown:
+        parts.append(f"the data say next to nothing of {unknown}: what is given there is the prior's")
     return "; ".join(parts) or "converged"
 
 

@@ -93,8 +93,23 @@ def test_far_scales_and_vectors() -> None:
 def test_a_flat_direction_is_not_called_converged() -> None:
     law = Priors(model(parameter("a"), parameter("b")))
     found = Optimiser(law, lambda p, data: -0.5 * (p["a"] + p["b"] - 1.0) ** 2).mle()
-    assert not found.converged and "flat" in found.message
+    assert not found.converged and found.message.endswith("some direction is flat: a and b together")
     assert np.isnan(found.standard_errors["a"])
+
+
+def test_what_the_prior_alone_decides_is_said() -> None:
+    """The data see a + b and d, of which d well; of a - b and c there is the prior."""
+    normal = lambda sd: ("Normal", {"loc": 0.0, "scale": sd})
+    law = Priors(model(*(parameter(n, normal(s)) for n, s in {"a": 1.0, "b": 1.0, "c": 30.0, "d": 1.0}.items())))
+    seen = lambda p, data: -200.0 * ((p["a"] + p["b"] - 1.0) ** 2 + (p["d"] - 0.5) ** 2)
+    for found in (Optimiser(law, seen).map(), Optimiser(law, seen).laplace()[0]):
+        assert found.converged
+        said = found.message.removeprefix("the data say next to nothing of ").removesuffix(
+            ": what is given there is the prior's"
+        )
+        assert set(said.split("; ")) == {"a and b together", "c"}
+    well = Optimiser(law, lambda p, data: -200.0 * sum((p[n] - 1.0) ** 2 for n in "abcd")).map()
+    assert well.message == "converged"
 
 
 def test_nowhere_finite() -> None:

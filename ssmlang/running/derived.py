@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import jax
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from ssmlang.inference.optimise import Optimum
 from ssmlang.inference.priors import Priors
-from ssmlang.inference.quick import quickly_compiled
 from ssmlang.results import containers
 from ssmlang.results.labels import variables_of
 
@@ -38,13 +35,7 @@ def of_draws(posterior: xr.Dataset, names: list[str]) -> pd.DataFrame:
 def of_point(model: Model, priors: Priors, plain: PlainDefinitions, optimum: Optimum) -> pd.DataFrame:
     """Definitions at the optimum, with standard errors by the delta method: NaN where an entry they follow has none."""
     known = variables_of(model)
-
-    def values(z: jax.Array) -> Mapping[str, Any]:
-        return plain.values(priors.constrain(priors.unravel(z))[0])
-
-    with jax.enable_x64(True):
-        both = quickly_compiled(lambda z: (values(z), jax.jacfwd(values)(z)))
-        found, slopes = jax.device_get(both(optimum.unconstrained))
+    found, slopes = plain.with_slopes(priors, optimum.unconstrained)
     rows = {}
     for name, value in found.items():
         if value.size > MOST:

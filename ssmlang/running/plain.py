@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ssmlang.inference.priors import Priors
+from ssmlang.inference.quick import quickly_compiled
 from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.model.expr import references
 from ssmlang.model.model import Model
@@ -22,6 +24,7 @@ class PlainDefinitions:
         self._nodes = {n: v for n, v in plain.items() if not references([v])}
         self._one = jax.jit(self.values)
         self._all = jax.jit(jax.vmap(jax.vmap(self.values)))
+        self._sloping: dict[Priors, Any] = {}
 
     def values(self, params: Mapping[str, Any]) -> dict[str, jax.Array]:
         """Values by name, for traced parameters too."""
@@ -38,6 +41,15 @@ class PlainDefinitions:
             return {}
         with jax.enable_x64(True):
             return _on_host(self._all, draws)
+
+    def with_slopes(self, priors: Priors, z: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Values and their derivatives in the unconstrained parameters, in double precision."""
+        values = lambda z: self.values(priors.constrain(priors.unravel(z))[0])
+        if priors not in self._sloping:
+            self._sloping[priors] = quickly_compiled(lambda z: (values(z), jax.jacfwd(values)(z)))
+        with jax.enable_x64(True):
+            found: tuple[dict[str, np.ndarray], dict[str, np.ndarray]] = jax.device_get(self._sloping[priors](z))
+        return found
 
 
 def _on_host(function: Any, params: Mapping[str, Any]) -> dict[str, np.ndarray]:

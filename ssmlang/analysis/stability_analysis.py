@@ -123,7 +123,10 @@ def analyse(dynamics: Dynamics, domain: Domain, budget: Budget) -> Analysis:
         judged = known[key]
         if judged is None:
             why = f"its characteristic polynomial, in {len(block.symbols)} parameters, is too large for algebra"
-            generic = {} if continuous else generic_unity(block, domain) or {}
+            try:
+                generic = {} if continuous else generic_unity(block, domain) or {}
+            except OutOfTime:
+                generic = {}
             found.append(Judged(block, names, None, why, continuous=continuous, generic=generic))
         else:
             found.append(Judged(block, names, tuple(_back(f, back) for f in judged), continuous=continuous))

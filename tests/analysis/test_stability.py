@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -16,7 +18,7 @@ from ssmlang.analysis.stability_analysis import analyse
 from ssmlang.analysis.stability_blocks import Dynamics, blocks, characteristic
 from ssmlang.analysis.stability_domain import Domain, from_partial
 from ssmlang.analysis.stability_factors import factors
-from ssmlang.analysis.stability_generic import generic_unity, jordan_index
+from ssmlang.analysis.stability_generic import PRIME, characteristic_residues, generic_unity, jordan_index
 from ssmlang.analysis.stability_matrix import matrix_stability
 from ssmlang.analysis.stability_modes import Mode, modes, spectral_radius
 from ssmlang.analysis.stability_numbers import values_at
@@ -259,6 +261,26 @@ def test_unit_roots_of_polynomials_too_large_to_write() -> None:
     free = {p: v - (sp.Rational(1, 2) if p[0] == p[1] else 0) for p, v in terms.items()}
     (other,) = blocks(Dynamics(tuple("wxyz"), {1: free}))
     assert generic_unity(other, Domain()) == {}
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8])
+def test_characteristic_polynomials_of_residues(size: int) -> None:
+    source = random.Random(size)
+    for _ in range(5):  # zeros among the entries make columns without a pivot
+        rows = [[source.choice([0, 0, 1, -2, 7]) for _ in range(size)] for _ in range(size)]
+        exact = sp.Matrix(rows).charpoly().all_coeffs()
+        assert characteristic_residues(rows) == [int(c) % PRIME for c in exact]
+
+
+def test_many_states_that_read_each_other_take_no_time() -> None:
+    """Exact fractions took a minute here: walks drawn towards one combination of them, which alone moves back."""
+    n = 30
+    a, b = (sp.symbols(f"{name}0:{n}", real=True) for name in "ab")
+    terms = {(i, j): a[i] * b[j] + int(i == j) for i in range(n) for j in range(n)}
+    (block,) = blocks(Dynamics(tuple(f"x{i}" for i in range(n)), {1: terms}))
+    began = time.process_time()
+    assert generic_unity(block, Domain()) == {1: n - 1}
+    assert time.process_time() - began < 2
 
 
 def test_factors_of_irrational_numbers() -> None:

@@ -20,6 +20,8 @@ from ssmlang.analysis.residues import PRIME, fractions, null_space
 from ssmlang.analysis.skeleton import Key
 
 POINTS = 4
+LATER = 3
+"""So many times the rows (or Lie derivatives) that suffice elsewhere are looked at before something counts as lost."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,9 @@ def zero_sets(outputs: Outputs, rank: int, rows: int, most: int = 3) -> list[tup
         try:
             state, known = residues(outputs, 500, dict.fromkeys(group, 0))
             here = seen(outputs, state, known, exact=True, most=max(rows, n))
+            if here.rank < rank:  # a state that only passes through the set is seen later on
+                later = LATER * max(rows, n)
+                here = seen(outputs, state, known, exact=True, most=later, settled=later)
         except NO_VALUE:
             continue
         if here.rank < rank:

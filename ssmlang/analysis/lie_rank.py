@@ -62,9 +62,11 @@ def residues(
 
 
 def seen(
-    outputs: Outputs, state: Values, known: Callable[[Key, int], Any], exact: bool, most: int | None = None
-) -> Seen:
-    """Gradients of as many rows as add to the rank at this point, `most` of them at most.
+    outputs: Outputs, state: Values, known: Callable[[Key, int], Any], exact: bool, most: int | None = None,
+    settled: int = SETTLED,
+) -> Seen:  # fmt: skip
+    """Gradients of as many rows as add to the rank at this point, `most` of them at most, and until `settled` rows in
+    a row add nothing.
 
     Raises Unsupported for operations that have no residue (`exact`) or no derivative, and one of NO_VALUE where
     the point has no value.
@@ -86,7 +88,7 @@ def seen(
         gradients = np.vstack([gradients, *new]) if new else gradients
         r, clear = _rank(gradients, exact)
         ranks.append(r)
-        if r == n or row + 1 >= max(most, 1) or (len(ranks) > SETTLED and ranks[-1 - SETTLED] == r and r):
+        if r == n or row + 1 >= max(most, 1) or (len(ranks) > settled and ranks[-1 - settled] == r and r):
             break
     return Seen(gradients, ranks[-1], len(ranks), exact, jets.plain, clear)
 

@@ -89,7 +89,8 @@ def diagnostic_of(context: Context, f: Finding) -> Diagnostic | None:
     if code[0] in "EW":
         code = ("E" if f.asserted else "W") + code[1:]
     headline = f.headline or f"`{f.property}` does not hold"
-    why = tuple(dict.fromkeys((f.reason, *f.details)))
+    # What stands beside the carets is not said again below them.
+    why = tuple(w for w in dict.fromkeys((f.reason, *f.details)) if w != f.label)
     return Diagnostic(code, headline, _span(context, f), f.label, why=why, help=(f.fix,) if f.fix else ())
 
 

@@ -28,7 +28,7 @@ from ssmlang.analysis.filter_stability_riccati import (
 from ssmlang.analysis.filter_stability_zeros import Silence, silent
 from ssmlang.analysis.findings import Finding
 from ssmlang.analysis.needs import certain
-from ssmlang.analysis.stability_modes import Mode, figure
+from ssmlang.analysis.stability_modes import Mode, figure, rows_of
 from ssmlang.analysis.stability_points import prior_median
 from ssmlang.analysis.stability_words import some
 from ssmlang.analysis.values import Unreadable
@@ -172,7 +172,7 @@ def _settled(form: LinearForm, found: Sequence[Part], settled: Sequence[Settled]
         pace = "at the prior median its error is gone after a finite number of rows"
     else:
         half = math.log(0.5) / math.log(radius)
-        slow = f"half of it is left after {figure(half)} rows" if half >= 1 else "more than halved every row"
+        slow = f"half of it is left after {rows_of(half)}" if half >= 1 else "more than halved every row"
         pace = f"at the prior median its error shrinks by {figure(100 * (1 - radius))}% a row ({slow})"
     after = f"the gain has settled (to 1e-8) after {steps:,} row{'' if steps == 1 else 's'}" if steps is not None else (
         f"the gain has not settled (to 1e-8) after {MAX_STEPS:,} rows")  # fmt: skip

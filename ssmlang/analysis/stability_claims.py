@@ -13,7 +13,7 @@ from ssmlang.analysis.findings import Finding, Outcome
 from ssmlang.analysis.stability_analysis import Analysis, Judged
 from ssmlang.analysis.stability_domain import Domain
 from ssmlang.analysis.stability_factors import Factor
-from ssmlang.analysis.stability_fixes import fix_for
+from ssmlang.analysis.stability_fixes import GROWS, fix_for, fix_never, fix_wide
 from ssmlang.analysis.stability_moments import moving_moments, starts_stationary
 from ssmlang.analysis.stability_points import Probability, prior_median, probability_inside, symbol_draws
 from ssmlang.analysis.stability_text import (
@@ -94,9 +94,13 @@ class Claims:
         verdict, reason, details, fix = self.stability(found)
         moving = moving_moments(self.context, own, self.analysis) if text.startswith("stationary") else None
         if verdict == "proved" and moving is not None:
-            verdict, reason, details, fix = "refuted", moving, (f"it is stable: {reason}", *details), None
+            verdict, reason, details = "refuted", moving, (f"it is stable: {reason}", *details)
+            fix = f"assert `stable({', '.join(arguments)})`, which lets that move"
         elif verdict == "proved" and text.startswith("stationary") and not starts_stationary(self.context, own):
             details = (*details, "it starts elsewhere than in that law, and is stationary once its start is forgotten")
+        never = [j for j in found if j.inside is False and self.never(j)]
+        if verdict == "refuted" and fix is None and never:
+            fix = fix_never(never, arguments)
         reason, details = _timed(found, reason), tuple(_timed(found, d) for d in details)
         code = UNSTABLE if verdict == "refuted" else None
         return Finding(text, verdict, reason, line, fix=fix, details=details, asserted=True, code=code,
@@ -127,7 +131,7 @@ class Claims:
         chance = probability_inside(found, self.context)
         odds = (f"prior probability of that: {chance[0]}",) if chance is not None else ()
         factors = [f for j in open_ for f in j.factors or () if f.place == "depends"]
-        fix = fix_for([f for j in open_ for f in j.factors or ()], self.context, self.domain)
+        fix = self._fix(open_)
         if factors and factors[0].witness is not None:
             shown = f"not for all values allowed; {witness_text(factors[0])}"
             return "refuted", shown, (*((stated,) if stated else ()), *odds, *self._typical(found)), fix
@@ -139,9 +143,14 @@ class Claims:
             at = point([(str(s), values[s][worst]) for s in wanted[:6]]) + (", ..." if len(wanted) > 6 else "")
             reason = f"not for all values allowed: a spectral radius of {chance[1][worst]:.3g} at a prior draw ({at})"
             stated = stated or "stable iff every eigenvalue lies inside the unit circle"
+            owner = self.context.supports.owner
+            fix = fix or fix_wide(list(dict.fromkeys(owner[s][0] for s in wanted if s in owner)))
             return "refuted", reason, (stated, *odds, why), fix
         seen = () if chance is None else (f"numerically: prior probability {chance[0]}",)
         return "unknown", why, (*((stated,) if stated else ()), *seen), fix
+
+    def _fix(self, found: Sequence[Judged]) -> str | None:
+        return fix_for([f for j in found for f in j.factors or ()], self.context, self.domain)
 
     def never(self, j: Judged) -> bool:
         """Whether a block is known not to be stable for any value allowed, where `inside` is False."""
@@ -167,29 +176,33 @@ class Claims:
         return f"not stable for any value allowed: {pairs}; for some, {grows}{bad_mode(f.modes)}"
 
     def _unit_root(self, text: str, own: list[int], found: Sequence[Judged], line: int) -> Finding:
-        finding = lambda verdict, reason, details=(): Finding(
-            text, verdict, reason, line, details=tuple(details), asserted=True,
+        finding = lambda verdict, reason, details=(), fix=None: Finding(
+            text, verdict, reason, line, details=tuple(details), asserted=True, fix=fix,
             code=NO_UNIT_ROOT if verdict == "refuted" else None,
             headline=f"`{text}` does not hold", label=_short(reason),
         )  # fmt: skip
         with_root = [j for j in found if j.unity]
         blown = [j for j in found if any(f.place in ("outside", "not inside") for f in j.factors or ())]
         if blown:
-            return finding("refuted", f"{self.named(blown)}: {self.why_never(blown[0])}")
+            return finding("refuted", f"{self.named(blown)}: {self.why_never(blown[0])}", fix=GROWS)
         if with_root:
             reason = "; ".join(f"{self.named([j])}: {unit_roots(j, self.analysis)}" for j in with_root[:4])
             rest = region(found, self.domain)
             details = [f"its other roots lie inside the unit circle iff {', '.join(rest)}"] if rest else []
             verdict, more = self._none_outside(found)
-            return finding(verdict, f"{reason}; {more[0]}" if more else reason, [*details, *more[1:]])
+            fix = None if verdict != "refuted" else self._fix(found) or GROWS
+            return finding(verdict, f"{reason}; {more[0]}" if more else reason, [*details, *more[1:]], fix)
         opaque = [j for j in found if j.factors is None]
         if opaque:
             return finding("unknown", f"{self.named(opaque)}: {opaque[0].why}")
         if all(j.inside for j in found):
-            return finding("refuted", f"every root lies inside the unit circle: {why_inside(found, self.domain)}")
+            claim = text.replace("unit_root", "stable", 1)
+            return finding("refuted", f"every root lies inside the unit circle: {why_inside(found, self.domain)}",
+                           fix=f"assert `{claim}`, or write the number 1 where a root is to be one")  # fmt: skip
         where = region(found, self.domain)
         return finding("refuted", "only at single values of the parameters, not for all that are allowed",
-                       [f"stable iff {', '.join(where)}"] if where else [])  # fmt: skip
+                       [f"stable iff {', '.join(where)}"] if where else [],
+                       "write a number for what must have a single value, or leave the claim out")  # fmt: skip
 
     def _none_outside(self, found: Sequence[Judged]) -> tuple[Outcome, list[str]]:
         """Whether all roots but those of one lie inside the circle, of blocks that have some; what is to be said."""
@@ -232,7 +245,7 @@ class Claims:
             if first.factors is not None and only_unity:
                 return Finding(f"unit_root({name})", "proved", reason, line)
             code = MOSTLY_EXPLOSIVE if explosive else None
-            fix = "give it a coefficient below one in size, if that is not meant" if explosive else None
+            fix = GROWS if explosive else None
             return Finding(f"stable({name})", "refuted", reason, line, code=code, span_of=first.names[0], fix=fix,
                            headline=f"{name} explodes" if explosive else None, label=_short(reason))  # fmt: skip
         verdict, reason, details, fix = self.stability(own)
@@ -277,5 +290,6 @@ def _timed(found: Sequence[Judged], text: str) -> str:
 
 def _short(reason: str) -> str:
     """The first words, for beside the carets."""
+    reason = reason.split("; but not for all values allowed ")[-1]
     first = reason.removeprefix("not for all values allowed; ").split("; ")[0]
     return first if len(first) <= 90 else first[:87] + "..."

@@ -6,10 +6,14 @@ from collections.abc import Sequence
 
 from ssmlang.analysis.algebra import sp
 from ssmlang.analysis.context import Context
+from ssmlang.analysis.stability_analysis import Judged
 from ssmlang.analysis.stability_domain import Domain
 from ssmlang.analysis.stability_factors import Factor
 from ssmlang.analysis.stability_text import informative
 from ssmlang.analysis.stability_words import conditions, written
+from ssmlang.model.autoregression import state_of
+
+GROWS = "give it a coefficient below one in size, if that is not meant"
 
 
 def fix_for(factors: Sequence[Factor], context: Context, domain: Domain) -> str | None:
@@ -25,7 +29,7 @@ def fix_for(factors: Sequence[Factor], context: Context, domain: Domain) -> str 
     if f.degree > 1 and len(whole) == len(group) and len(names) == 1:
         p = context.model.parameters[next(iter(names))]
         places = [owner[s][1] % p.shape[-1] for s in whole] if p.shape else []
-        if places == list(range(len(group))) and p.shape[-1] == len(group):
+        if places == list(range(len(group))) and p.shape[-1] == len(group) and state_of(context.model, p) is not None:
             return f"declare them stationary: `param {_declared(p)} in stationary ~ ...`"
     if f.degree == 1 and len(f.symbols) == 1:
         (s,) = f.symbols
@@ -36,6 +40,25 @@ def fix_for(factors: Sequence[Factor], context: Context, domain: Domain) -> str 
                 return f"give it an interval: `param {name} in {found} ~ ...`"
     where = conditions(informative(f))
     return f"give the parameters supports in which {', '.join(where)}" if 0 < len(where) <= 4 else None
+
+
+def fix_never(found: Sequence[Judged], arguments: Sequence[str] = ()) -> str:
+    """What to write where blocks are stable for no value allowed; `arguments` are those of an assertion."""
+    factors = [f for j in found for f in j.factors or ()]
+    if any(f.place in ("outside", "not inside") for f in factors):
+        return GROWS
+    if any(f.place == "circle" for f in factors) or any(n > 2 for j in found for n in j.unity):
+        damped = "multiply what it reads of its own past by a damping, `param damping in (0, 1)`"
+    else:
+        damped = "let it fall back: `param back in (0, 1)` times what it reads of its own past"
+    if not all(j.unity and all(f.place in ("unity", "inside") for f in j.factors or ()) for j in found):
+        return damped
+    return f"if that is meant, assert `unit_root({', '.join(arguments)})` in place of this; else {damped}"
+
+
+def fix_wide(names: Sequence[str]) -> str:
+    """What to write where a polynomial is too large for algebra and some prior draws are unstable."""
+    return f"narrow the prior of {', '.join(names)} until no draw grows, or leave the claim to the data"
 
 
 def _declared(p: object) -> str:

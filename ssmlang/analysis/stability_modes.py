@@ -67,14 +67,20 @@ class Mode:
                 return "has a unit root at frequency zero"
             return f"has a unit root at period {figure(period)}" if rational_period(period) else f"{turn}, undamped"
         if self.kind == "explosive":
-            percent, doubling = figure(100 * (self.modulus - 1)), figure(self.doubling_time or 0)
-            grows = f"grows by {percent}% a row, doubling in {doubling} row{'' if doubling == '1' else 's'}"
+            percent, doubling = figure(100 * (self.modulus - 1)), rows_of(self.doubling_time or 0)
+            grows = f"grows by {percent}% a row, doubling in {doubling}"
             return f"{turn} and {grows}" if turn else grows
         if self.modulus < 1e-12:
             return "gone after a finite number of rows"
         half = self.half_life or 0
-        left = f"half-life {figure(half)} rows" if half >= 1 else "more than halved every row"
+        left = f"half-life {rows_of(half)}" if half >= 1 else "more than halved every row"
         return f"{turn}, {left}" if turn else left
+
+
+def rows_of(count: float) -> str:
+    """So many rows, in words."""
+    shown = figure(count)
+    return f"{shown} row{'' if shown == '1' else 's'}"
 
 
 def modes(matrix: np.ndarray) -> tuple[Mode, ...]:

@@ -32,13 +32,16 @@ def check_stationary(model: Model, findings: Findings) -> None:
 
 def autoregressions(model: Model) -> dict[str, str]:
     """Parameters declared `stationary` that are exactly the coefficients of a state's own lags, with that state."""
-    found: dict[str, str] = {}
-    for p in model.parameters.values():
-        if p.support.kind != "stationary":
-            continue
-        for s in model.states.values():
-            if s.order == p.shape[-1] and p.shape[:-1] in ((), s.shape) and _matches(model, p, s):
-                found[p.name] = s.name
+    declared = [p for p in model.parameters.values() if p.support.kind == "stationary"]
+    return {p.name: name for p in declared if (name := state_of(model, p)) is not None}
+
+
+def state_of(model: Model, p: Parameter) -> str | None:
+    """The state whose own lags have exactly this parameter as their coefficients, if there is one."""
+    found = None
+    for s in model.states.values():
+        if p.shape and s.order == p.shape[-1] and p.shape[:-1] in ((), s.shape) and _matches(model, p, s):
+            found = s.name
     return found
 
 

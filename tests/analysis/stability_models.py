@@ -138,14 +138,15 @@ CASES: dict[str, Case] = {
     ),
     "stable, and its mean moves with an input": Case(
         one("0.5 * x[t-1] + u[t]", "input u\n", "stationary(x)"), "stationary(x)", "refuted",
-        ("mean of x moves with u[t]",),
+        ("mean of x moves with u[t]", "assert `stable(x)`"),
     ),
     "a constant decays": Case(one("0.9 * x[t-1]"), "stable(x)", "proved", ("half-life 6.58 rows",)),
     "a state that reads nothing": Case(one("0 * x[t-1] + 1"), "stable(x)", "proved", ("finite number of rows",)),
     # ---------------------------------------------------------------- unit roots
     "random walk": Case(one("x[t-1]", "", "unit_root(x)"), "unit_root(x)", "proved", ("unit root at frequency zero",)),
     "random walk is not stable": Case(
-        one("x[t-1]", "", "stable(x)"), "stable(x)", "refuted", ("unit root at frequency zero",),
+        one("x[t-1]", "", "stable(x)"), "stable(x)", "refuted",
+        ("unit root at frequency zero", "assert `unit_root(x)` in place of this", "`param back in (0, 1)`"),
     ),
     "random walk with drift": Case(
         one("drift + x[t-1]", "param drift ~ Normal(0, 1)\n"), "unit_root(x)", "proved",
@@ -153,7 +154,7 @@ CASES: dict[str, Case] = {
     ),
     "AR(1) has no unit root": Case(
         one("phi * x[t-1]", PHI.format(" in (-1, 1)"), "unit_root(x)"), "unit_root(x)", "refuted",
-        ("every root lies inside",),
+        ("every root lies inside", "assert `stable(x)`"),
     ),
     "a unit root at one value only": Case(
         one("phi * x[t-1]", PHI.format(""), "unit_root(x)"), "unit_root(x)", "refuted", ("only at single values",),
@@ -164,7 +165,8 @@ CASES: dict[str, Case] = {
     ),
     "integrated AR(1), any coefficient": Case(
         one("x[t-1] + phi * (x[t-1] - x[t-2])", PHI.format(""), "unit_root(x)"), "unit_root(x)", "refuted",
-        ("a unit root at frequency zero", "but not for all values allowed", "grows by", "none outside: 0.9"),
+        ("a unit root at frequency zero", "but not for all values allowed", "grows by", "none outside: 0.9",
+         "`param phi in (-1, 1) ~ ...`"),
     ),
     "second differences": Case(
         one("2 * x[t-1] - x[t-2]", "", "unit_root(x)"), "unit_root(x)", "proved", ("two unit roots", "order 2"),
@@ -202,7 +204,7 @@ CASES: dict[str, Case] = {
         part("trigonometric_seasonal", "part q = trigonometric_seasonal(period = 12, harmonics = 5, sd = s)\n",
         "q[t]", "",
              "stable(q)"),
-        "stable(q)", "refuted", ("turning once in 12 rows",),
+        "stable(q)", "refuted", ("turning once in 12 rows", "`param damping in (0, 1)`"),
     ),
     "error correction": Case(
         two("a[t-1] - alpha * (a[t-1] - b[t-1])", "b[t-1] + beta * (a[t-1] - b[t-1])",
@@ -281,6 +283,10 @@ CASES: dict[str, Case] = {
         ("explodes with prior probability 0.9",),
     ),
     # ---------------------------------------------------------------- vectors
+    "companion that is no list of lags": Case(
+        vector("[phi[0] * x[t-1, 0] + x[t-1, 1], phi[1] * x[t-1, 0]]", 2, PHI.format("[2]"), "stable(x)"),
+        "stable(x)", "refuted", ("give the parameters supports in which |phi[1]| < 1",), ("in stationary",),
+    ),
     "VAR(1) of two": Case(
         vector("A @ x[t-1]", 2, MATRIX, "stable(x)"), "stable(x)", "refuted",
         ("|A[0,0]*A[1,1] - A[0,1]*A[1,0]| < 1", "prior probability of that: 0."),
@@ -293,7 +299,7 @@ CASES: dict[str, Case] = {
     "VAR(2) of three": Case(
         vector("A[0] @ x[t-1] + A[1] @ x[t-2]", 3, "param A[2, 3, 3] ~ Normal(0, 0.3)\n", "stable(x)"),
         "stable(x)", "refuted",
-        ("at a prior draw", "prior probability of that: 0.8", "too large for algebra"),
+        ("at a prior draw", "prior probability of that: 0.8", "too large for algebra", "narrow the prior of A"),
     ),
     "VAR(2) of three, small": Case(
         vector("A[0] @ x[t-1] + A[1] @ x[t-2]", 3, "param A[2, 3, 3] in (-0.1, 0.1) ~ Normal(0, 0.01)\n", "stable(x)"),

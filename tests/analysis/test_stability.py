@@ -37,6 +37,7 @@ def test_known_dynamics(name: str) -> None:
     f = found[case.of]
     whole = "\n".join([f.reason, *f.details, f.fix or ""])
     assert f.verdict == case.verdict, whole
+    assert f.fix or not (f.asserted and f.verdict == "refuted"), f
     for words in case.says:
         assert words in whole, whole
     for words in case.not_says:

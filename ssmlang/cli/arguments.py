@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ssmlang.cli.usage import Parser
+
 HOMES = {
     "check": "checking",
     "info": "checking",
@@ -26,12 +28,12 @@ HOMES = {
 """Command -> the module of this package that holds it."""
 
 if TYPE_CHECKING:
-    Parsers = argparse._SubParsersAction[argparse.ArgumentParser]
+    Parsers = argparse._SubParsersAction[Parser]
 
 
-def build(only: str | None = None) -> argparse.ArgumentParser:
+def build(only: str | None = None) -> Parser:
     """The parser of the whole command line, or that of one command alone: making all takes a moment."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ssmlang",
         description="A language for state-space models: check a model, fit it, filter, smooth and forecast.",
         epilog="Each command has its own help with an example: ssmlang fit --help",

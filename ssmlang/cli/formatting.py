@@ -17,6 +17,7 @@ def fmt(args: argparse.Namespace) -> int:
 
     broken: list[Diagnostic] = []
     changed = []
+    left = 0
     for name in args.files:
         try:
             before = read_text(name)
@@ -26,6 +27,7 @@ def fmt(args: argparse.Namespace) -> int:
             continue
         if before != after:
             changed.append(name)
+        left += before == after
         if args.diff:
             sys.stdout.writelines(_diff(before, after, display_name(name)))
         elif name == STDIN and not args.check:
@@ -38,7 +40,7 @@ def fmt(args: argparse.Namespace) -> int:
         for name in changed if args.check else ():
             print(f"would format {display_name(name)}", file=sys.stderr)
     elif args.files != [STDIN]:
-        print(f"{count(len(changed), 'file')} formatted, {len(args.files) - len(changed)} left as they were")
+        print(f"{count(len(changed), 'file')} formatted, {left} left as {'it was' if left == 1 else 'they were'}")
     return 1 if broken or (changed and (args.check or args.diff)) else 0
 
 

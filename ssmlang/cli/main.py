@@ -21,6 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. `argv`: the words after `ssmlang`, by default those of the process."""
     words = sys.argv[1:] if argv is None else list(argv)
     parser = arguments.build(words[0] if words and words[0] in arguments.HOMES else None)
+    if words and not words[0].startswith("-") and words[0] not in arguments.HOMES:
+        parser.no_command(words[0], list(arguments.HOMES))
     args = parser.parse_args(words)
     if args.command is None:
         parser.print_help()

@@ -163,4 +163,5 @@ def _write_parquet(table: pd.DataFrame, path: str) -> None:
 
 
 def _number(value: float) -> str:
+    value += 0.0  # of -0.0, what a row without data gives
     return f"{value:.4g}" if abs(value) >= 1e6 or 0 < abs(value) < 1e-3 else f"{value:.4f}"

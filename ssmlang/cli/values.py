@@ -27,10 +27,11 @@ def parameters(args: argparse.Namespace) -> dict[str, Value]:
 
 
 def _from_json(path: str) -> dict[str, Value]:
-    from ssmlang.cli.files import read_text
+    from ssmlang.cli.files import STDIN, read_text
+    from ssmlang.language.files import read_text_file
 
     try:
-        found = json.loads(read_text(path))
+        found = json.loads(read_text(path) if path == STDIN else read_text_file(path, ".json"))
     except json.JSONDecodeError as error:
         raise SsmError(
             Diagnostic("E701", f"{path} cannot be read: it is not JSON", why=(f"line {error.lineno}: {error.msg}",))

@@ -41,7 +41,8 @@ def validate(
         names = ", ".join(f"'{p.name}'" for p in missing)
         found.add("E441", f"{'a value is' if len(missing) == 1 else 'values are'} missing for {names}", missing[0].span,
                   "declared here", help="give every parameter, as in params={" + ", ".join(
-                      f'"{p.name}": ...' for p in missing) + "}")  # fmt: skip
+                      f'"{p.name}": ...' for p in missing) + "}"
+                  f" (on the command line `--param {missing[0].name}=...`)")  # fmt: skip
     for name, parameter in priors.parameters.items():
         if name in params:
             value = _as_array(found, parameter, params[name])

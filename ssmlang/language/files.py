@@ -9,14 +9,28 @@ from ssmlang.language.diagnostics import Diagnostic, SsmError
 
 SHOWN = 8
 """Neighbours of a missing file that are named."""
+TABLES = (".csv", ".tsv")
+"""Endings of text files that hold data, and are taken for models where the two are mixed up."""
 
 
 def read_model_file(path: str | Path) -> str:
-    """The text of a file; line endings stay as they are. Raises E701."""
+    """The text of a model file; line endings stay as they are. Raises E701."""
+    text = read_text_file(path, ".ssm")
+    if Path(path).suffix.lower() in TABLES:
+        raise SsmError(
+            Diagnostic("E701", f"{path} is no model file but a table", help=(f"data are given as `--data {path}`",))
+        )
+    return text
+
+
+def read_text_file(path: str | Path, ending: str) -> str:
+    """The text of a file; where there is none, those beside it with the `ending` are named. Raises E701."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise SsmError(Diagnostic("E701", f"{path} cannot be read: {reason(error)}", help=_neighbours(path))) from None
+        raise SsmError(
+            Diagnostic("E701", f"{path} cannot be read: {reason(error)}", help=_neighbours(path, ending))
+        ) from None
     return decoded(data, str(path))
 
 
@@ -34,13 +48,14 @@ def reason(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
-def _neighbours(path: str | Path) -> tuple[str, ...]:
+def _neighbours(path: str | Path, ending: str) -> tuple[str, ...]:
     folder = Path(path).parent
     try:
-        there = sorted(p.name for p in folder.iterdir() if p.suffix == ".ssm")
+        there = sorted(p.name for p in folder.iterdir() if p.suffix == ending)
     except OSError:
         return ()
     close = get_close_matches(Path(path).name, there, n=1)
     if close:
         return (f"did you mean {folder / close[0]}?",)
-    return (f"model files there: {', '.join(there[:SHOWN])}",) if there else ()
+    what = "model files" if ending == ".ssm" else f"{ending} files"
+    return (f"{what} there: {', '.join(there[:SHOWN])}",) if there else ()

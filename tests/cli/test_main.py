@@ -43,6 +43,24 @@ def test_wrong_usage_is_2(words: list[str], capsys: Capture) -> None:
     assert "usage: ssmlang" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["chekc", "a.ssm"], "ssmlang: error: there is no command `chekc`; did you mean `check`?"),
+        (["zzz"], "there is no command `zzz`; ssmlang --help lists them"),
+        (["check", "a.ssm", "--stict"], "ssmlang check: error: there is no option `--stict`; did you mean `--strict`?"),
+        (["expand", "a.ssm", "--ouz=3"], "there is no option `--ouz`; did you mean `--out`?"),
+        (["expand", "a.ssm", "b.ssm"], "ssmlang expand: error: `b.ssm` is one argument too many"),
+        (["--vresion"], "did you mean `--version`?"),
+    ],
+)
+def test_what_is_misspelt_is_answered_with_what_was_meant(words: list[str], said: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+    assert said in capsys.readouterr().err
+
+
 def test_without_a_command_the_help_is_shown(capsys: Capture) -> None:
     assert main([]) == 2
     assert "commands:" in capsys.readouterr().out

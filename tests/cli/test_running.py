@@ -111,7 +111,7 @@ def test_constants_change_the_model(nile: str) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["filter", "NILE", "--data", "nile.csv", "--param", "sd_level=38"], 1, "'sd_flow'"),
+        (["filter", "NILE", "--data", "nile.csv", "--param", "sd_level=38"], 1, "--param sd_flow=..."),
         (["filter", "NILE", "--data", "nile.csv", *GIVEN, "--param", "sd=1"], 1, "sd"),
         (["filter", "NILE", "--data", "niel", *GIVEN], 1, "did you mean `nile`?"),
         (["filter", "NILE", "--data", "gone.csv", *GIVEN], 1, "gone.csv"),
@@ -123,6 +123,8 @@ def test_constants_change_the_model(nile: str) -> None:
         (["filter", "NILE", "--data", "nile", *GIVEN, "--out", "no/such/folder/x.csv"], 1, "E705"),
         (["forecast", "NILE", "--data", "nile", *GIVEN, "--steps", "2", "--plot", "x.txt"], 2, ".png"),
         (["filter", "gone.nc"], 1, "gone.nc"),
+        (["filter", "nile.csv", "--data", "NILE", *GIVEN], 1, "nile.csv is no model file but a table"),
+        (["filter", "NILE", "--data", "nile", "--params", "p.json"], 1, "p.json cannot be read"),
     ],
 )
 def test_what_cannot_be_done_is_said(words: list[str], code: int, said: str, nile: str, capsys: Capture) -> None:

@@ -92,6 +92,8 @@ class Columns:
                 near = near or suggest(loose, spare)
             if near is not None and len(help_) < 3:
                 help_.append(f"is `{near}` meant to be `{name}`? then rename it")
+        if columns and not arrays and all(re.fullmatch(r"[-+.\d]+", column) for column in columns):
+            help_.append("the first line of a file names its columns: put the names above the numbers")
         for column in columns:
             claim = self.ambiguous.get(_squeezed(column))
             if claim and set(claim) & set(absent):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ssmlang.data.csv_files import read_csv
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.language.suggest import did_you_mean
 
@@ -36,7 +37,7 @@ def read_file(path: str | Path) -> Any:
     name = path.name.lower()
     try:
         if name.endswith((".csv", ".csv.gz", ".tsv")):
-            return _read_csv(path, "\t" if name.endswith(".tsv") else ",")
+            return read_csv(path)
         if name.endswith((".parquet", ".pq")):
             return _read_parquet(path)
         if name.endswith((".nc", ".nc4")):
@@ -56,12 +57,6 @@ def read_file(path: str | Path) -> Any:
             help=(f"name it by one of {', '.join(ENDINGS)}",),
         )
     )
-
-
-def _read_csv(path: Path, separator: str) -> Any:
-    import pandas as pd
-
-    return pd.read_csv(path, sep=separator, skipinitialspace=True, encoding="utf-8-sig")
 
 
 def _read_parquet(path: Path) -> Any:

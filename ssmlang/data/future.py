@@ -78,14 +78,30 @@ def _rows_of(history: Bound, bound: Bound, steps: int) -> np.ndarray:
     rows = have.get_indexer(wanted)
     if (rows < 0).any():
         at = wanted[int(np.flatnonzero(rows < 0)[0])]
-        raise _absent(f"`future=` has no row for {format_time(at)}, a step after the data")
+        has = f"its rows are {format_time(have[0])} to {format_time(have[-1])}" if len(have) else "it has no rows"
+        raise _absent(f"`future=` has no row for {format_time(at)}, a step after the data", has)
     return rows
 
 
 def _times_of(history: Bound, bound: Bound, rows: np.ndarray, steps: int) -> TimeBase:
     if history.time.step is None and _has_times(bound):
         return TimeBase(bound.time.index[rows], None)
+    measured = history.time.step is None or history.derived_dt  # times that say more than which row it is
+    if measured and "dt" in bound.inputs and not bound.derived_dt and not _has_times(bound):
+        times = _after(history.time.index, bound.inputs["dt"][rows])
+        if times is not None:
+            return TimeBase(times, None)
     return history.time.future(steps)
+
+
+def _after(index: pd.Index, dt: np.ndarray) -> pd.Index | None:
+    """The times that follow the last one by the steps `dt`, (steps,): days where times are dates."""
+    if dt.ndim != 1 or not len(index) or not (np.isfinite(dt) & (dt >= 0)).all():
+        return None
+    later = np.cumsum(dt)
+    if isinstance(index, pd.DatetimeIndex):
+        return index[-1] + pd.to_timedelta(later, unit="D")
+    return pd.Index(float(index[-1]) + later)
 
 
 def _take(bound: Bound, rows: np.ndarray) -> Bound:
@@ -101,5 +117,5 @@ def _rows(n: int) -> str:
     return "1 row" if n == 1 else f"{n} rows"
 
 
-def _absent(message: str) -> SsmError:
-    return SsmError(Diagnostic("E412", message, help=("give a row of inputs for every row asked for",)))
+def _absent(message: str, *why: str) -> SsmError:
+    return SsmError(Diagnostic("E412", message, why=why, help=("give a row of inputs for every row asked for",)))

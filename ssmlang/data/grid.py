@@ -143,8 +143,8 @@ _UNITS = {
 }  # fmt: skip
 
 
-def describe_step(step: Any) -> str:
-    """A step in words: `month`, `3 months`, `week`, `15 minutes`, `0.25`."""
+def describe_step(step: Any, article: str = "") -> str:
+    """A step in words: `month`, `3 months`, `week`, `15 minutes`, `0.25`; one of a unit with `article` before it."""
     if not isinstance(step, pd.tseries.offsets.BaseOffset):
         return f"{step:g}"
     if isinstance(step, pd.offsets.Week):
@@ -156,7 +156,7 @@ def describe_step(step: Any) -> str:
         number, unit = step.n, _UNITS.get(step.rule_code.split("-")[0], step.freqstr)
     if unit == "month" and number % 12 == 0:
         number, unit = number // 12, "year"
-    return unit if number == 1 else f"{number} {unit}s"
+    return f"{article}{unit}" if number == 1 else f"{number} {unit}s"
 
 
 def step_to_text(step: Any) -> str:

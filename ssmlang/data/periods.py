@@ -1,10 +1,11 @@
-"""Periods written as text: quarters, months and weeks, as statistical offices and programs write them."""
+"""Periods and dates as statistical offices and programs write them: `1959Q1`, `1959M01`, `2020-W01`, `20200131`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
 
 _FORMS = {
@@ -38,6 +39,22 @@ def read_periods(texts: Iterable[object]) -> list[str] | None:
                 except ValueError:  # a week 53 of a year that has 52
                     return None
     return None
+
+
+def read_calendar_numbers(numbers: np.ndarray) -> pd.DatetimeIndex | None:
+    """Whole numbers that are dates written without dashes, as dates: `20200131`, `202001`; None for other numbers.
+
+    Months only where they go on into another year, in which 202101 follows 202012: else they may count rows.
+    """
+    days = bool(len(numbers)) and bool(((numbers >= 1600_01_01) & (numbers <= 2299_12_31)).all())
+    months = len(numbers) > 2 and bool(((numbers >= 1600_01) & (numbers <= 2299_12)).all())
+    if months and (len(set(numbers // 100)) < 2 or not np.isin(numbers % 100, np.arange(1, 13)).all()):
+        return None
+    if not (days or months):
+        return None
+    texts = pd.Series(numbers if days else numbers * 100 + 1).astype(str)
+    read = pd.to_datetime(texts, format="%Y%m%d", errors="coerce")
+    return None if read.isna().any() else pd.DatetimeIndex(read.array)
 
 
 def _first_day(unit: str, year: int, part: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ssmlang.data.sources import TIME_NAMES
 from ssmlang.data.steps import bad_step
 from ssmlang.data.support import check_support
 from ssmlang.data.values import to_codes
@@ -32,6 +33,10 @@ class RowReader:
         Raises E402 for what is no dict, E415 for a name that the model does not have, E403 for a wrong shape, E404 for
         what is no number, E405 for what is infinite, E406 for what an observation cannot be.
         """
+        if hasattr(row, "to_dict") and hasattr(row, "index"):  # a pandas Series: what `frame.iterrows()` gives
+            row = row.to_dict()
+        elif hasattr(row, "_asdict"):  # a named tuple: what `frame.itertuples()` gives
+            row = {name: value for name, value in row._asdict().items() if name != "Index"}
         if not isinstance(row, Mapping):
             raise SsmError(Diagnostic("E402", f"a row of type `{type(row).__name__}` has no names",
                                       help=('give the values by name: {"y": 0.3}',)))  # fmt: skip
@@ -54,6 +59,8 @@ class RowReader:
 
     def _value(self, name: str, value: Any) -> np.ndarray:
         variable = self.variables[name]
+        if value is None:
+            return np.full(variable.shape, np.nan)
         if isinstance(value, Mapping):
             return self._labelled(name, value)
         if not variable.shape:
@@ -93,6 +100,9 @@ class RowReader:
         return float(to_codes(np.asarray([value], object), key, values, lambda _: "this row")[0])
 
     def _unknown(self, key: str) -> Diagnostic:
+        if key.lower() in TIME_NAMES:
+            mend = "`dt` is the time since the row before" if "dt" in self.variables else "rows are counted 0, 1, ..."
+            return Diagnostic("E415", f"a row has no `{key}`", help=(f"leave it out: {mend}",))
         names = [*self.variables, *self.entries]
         close = suggest(key, names)
         known = ", ".join(f"`{n}`" for n in self.variables)

@@ -212,12 +212,18 @@ def _first_column(
     if not len(index) or not has_times(index):
         return None, (_no_times(index, "first column, which has no name,"),) if unnamed and len(index) else ()
     if not unnamed:
-        return None, () if is_number(index) else (_not_taken(name, index),)
+        return None, () if is_number(index) and not _are_years(index) else (_not_taken(name, index),)
     times = read_times(index, "the first column")
     if is_number(index) and times[0] == 0 and (np.diff(times) == 1).all():  # a frame that had no times
         return times, ()
     what = f"the first column, which has no name, is read as time: {format_time(times[0])} to {format_time(times[-1])}"
     return times, (Diagnostic("N411", what),)
+
+
+def _are_years(index: pd.Index) -> bool:
+    """Whether numbers look like the years of a yearly series, so that to count rows instead is worth a word."""
+    values = index.to_numpy(dtype=float, na_value=np.nan)
+    return len(values) > 1 and bool(((values >= 1500) & (values <= 2200)).all() and (np.diff(values) == 1).all())
 
 
 # -------------------------------------------------------------------------------------------------------- arrays

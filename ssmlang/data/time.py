@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ssmlang.data import grid
-from ssmlang.data.periods import read_periods
+from ssmlang.data.periods import read_calendar_numbers, read_periods
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ def format_time(value: Any) -> str:
 def read_times(values: Any, name: str) -> pd.Index:
     """Times as an index: dates, periods (their start), integers or floats; text as ISO 8601 dates, or as periods.
 
+    Whole numbers that are dates, `20200131` or `202001`, are these dates: as numbers they jump at each month's end.
     Raises E411 if they cannot be read as times, with the first row that cannot.
     """
     try:
@@ -157,11 +158,16 @@ def read_times(values: Any, name: str) -> pd.Index:
             if np.isinf(numbers).any():
                 raise _unreadable(name, int(np.flatnonzero(np.isinf(numbers))[0]), "infinite")
             whole = (numbers == np.rint(numbers)).all() and (np.abs(numbers) < 2**53).all()
-            return pd.Index(numbers.astype(np.int64)) if whole else pd.Index(numbers)
+            return _dates_or_counts(numbers.astype(np.int64)) if whole else pd.Index(numbers)
         if not isinstance(index, pd.DatetimeIndex | pd.RangeIndex):
-            return pd.Index(index.to_numpy(dtype=np.int64))
+            return _dates_or_counts(index.to_numpy(dtype=np.int64))
         return index
     return _dates_of(index, name)
+
+
+def _dates_or_counts(numbers: np.ndarray) -> pd.Index:
+    dates = read_calendar_numbers(numbers)
+    return pd.Index(numbers) if dates is None else dates
 
 
 def has_times(index: pd.Index) -> bool:
@@ -298,7 +304,7 @@ def place(index: pd.Index, *, irregular: bool) -> Placement:
             Diagnostic(
                 "N409",
                 f"{_count(found.gaps, 'row is', 'rows are')} absent from a regular series, and taken as missing",
-                why=(f"the step is one {grid.describe_step(found.step)}; there is nothing at {shown}",),
+                why=(f"the step is {grid.describe_step(found.step, article='one ')}; there is nothing at {shown}",),
             ),
         )
     return Placement(TimeBase(found_index, found.step), found.rows, notes)

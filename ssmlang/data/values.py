@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -26,10 +27,10 @@ def to_numbers(raw: Any, column: str, label: RowLabel) -> np.ndarray:
     array = _plain(raw, column)
     if array.dtype.kind in "fiub":
         numbers_ = np.array(array, dtype=np.float64, copy=True)
-    elif array.dtype == object:
+    elif array.dtype.kind in "OU":
         numbers_ = _from_objects(array, column, label)
     else:
-        raise _no_number(column, _first_text(array, label), array.dtype)
+        raise _no_number(column, _first_value(array, label), dtype=array.dtype)
     if masked is not None:
         numbers_[masked] = np.nan
     infinite = np.argwhere(np.isinf(numbers_))
@@ -112,30 +113,54 @@ def _plain(raw: Any, column: str) -> np.ndarray:
 
 def _from_objects(array: np.ndarray, column: str, label: RowLabel) -> np.ndarray:
     numbers_ = np.empty(array.shape, np.float64)
+    written: tuple[int, ...] | None = None  # a number as text: what made the column text is likely another value
     for at in np.ndindex(*array.shape):
         value = array[at]
         if value is None or value is pd.NA or value is pd.NaT:
             numbers_[at] = np.nan
         elif isinstance(value, numbers.Real | Decimal | np.number | np.bool_) and not isinstance(value, complex):
             numbers_[at] = float(value)
+        elif isinstance(value, str) and _reads_as_number(value):
+            written = at if written is None else written
         else:
-            raise _no_number(column, f"{label(at[0]) if at else 'it'} holds `{str(value)[:40]}`")
+            raise _no_number(column, _seen(value, at, label), _text_mend(value))
+    if written is not None:
+        raise _no_number(column, _seen(array[written], written, label) + ", as text")
     return numbers_
 
 
-def _first_text(array: np.ndarray, label: RowLabel) -> str:
+def _seen(value: Any, at: tuple[int, ...], label: RowLabel) -> str:
+    return f"{label(at[0]) if at else 'it'} holds `{str(value)[:40]}`"
+
+
+def _reads_as_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _text_mend(value: Any) -> str:
+    """What to do about a text that is no number as it stands."""
+    if isinstance(value, str) and re.fullmatch(r"[-+]?\d[\d,.' ]*", value.strip()):
+        return "write numbers with a point and without marks of thousands, as 1234.5"
+    return "convert it first (`pandas.to_numeric`); a missing value is NaN or an empty cell"
+
+
+def _first_value(array: np.ndarray, label: RowLabel) -> str:
     if not array.size:
         return "it is empty"
     return f"{label(0)} holds `{str(array.ravel()[0])[:40]}`"
 
 
-def _no_number(column: str, seen: str, dtype: Any = None) -> SsmError:
+def _no_number(column: str, seen: str, mend: str = "", dtype: Any = None) -> SsmError:
     return SsmError(
         Diagnostic(
             "E404",
             f"`{column}` is not a column of numbers",
-            why=(seen,) if dtype is None or dtype.kind in "OU" else (f"its type is {dtype}", seen),
-            help=("convert it first (`pandas.to_numeric`); a missing value is NaN or an empty cell",),
+            why=(seen,) if dtype is None else (f"its type is {dtype}", seen),
+            help=(mend or _text_mend(None),),
         )
     )
 

@@ -337,3 +337,16 @@ def test_dt_is_the_difference_of_the_times() -> None:
     given = one(DRIFT, {"y": Y[:3], "dt": [np.nan, 2.0, 3.0]})
     np.testing.assert_array_equal(given.inputs["dt"], [np.nan, 2, 3])
     assert "differences" in str(refused(DRIFT, {"y": Y}))
+
+
+def test_rows_of_a_stream_as_frames_give_them() -> None:
+    frame = pd.DataFrame({"fix[east]": [1.0], "fix[north]": [np.nan]}, index=DAYS[:1])
+    reader = RowReader(model(PLANE))
+    for row in (next(frame.iterrows())[1], {"fix": [1.0, None]}, {"fix": {"east": 1}}):
+        np.testing.assert_array_equal(reader.read(row)["fix"], [1, np.nan])
+    np.testing.assert_array_equal(reader.read({"fix": None})["fix"], [np.nan, np.nan])
+    (tuple_,) = pd.DataFrame({"y": [2.5]}).itertuples()
+    assert RowReader(model(LEVEL)).read(tuple_)["y"] == 2.5
+    for text, mend in ((DRIFT, "`dt` is the time since"), (LEVEL, "rows are counted")):
+        with pytest.raises(SsmError, match=mend):
+            RowReader(model(text)).read({"time": 3.0})

@@ -168,3 +168,26 @@ def test_dates_beyond_nanoseconds() -> None:
     assert str(time.future(1).index[0].date()) == "1503-01-01"
     if int(xr.__version__.partition(".")[0]) >= 2025:  # older ones know nanoseconds alone
         assert str(np.datetime64(time.coordinate().values[0], "Y")) == "1500"
+
+
+def test_fiscal_quarters_stand_at_their_own_first_days() -> None:
+    fiscal = pd.period_range("2000Q1", periods=4, freq="Q-MAR")
+    bound = one(LEVEL, series(fiscal))
+    assert bound.time.label(0) == "row 0 (1999-04-01)" and bound.time.future(1).index[0] == pd.Timestamp("2000-04-01")
+    with pytest.raises(SsmError, match=r"no row for 2000-04-01(?s:.*)its rows are 2000-01-01 to 2000-04-02"):
+        future_rows(model(LEVEL), bound, 2, series(pd.to_datetime(["2000-01-01", "2000-04-02"])))
+
+
+def test_steps_given_for_the_coming_rows_are_their_times() -> None:
+    program = model(DRIFT)
+    days = pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-07"])
+    (history,) = bind(program, series(days))
+    assert list(future_rows(program, history, 2, {"dt": [0.5, 2]}).time.index) == list(
+        pd.to_datetime(["2020-01-07 12:00", "2020-01-09 12:00"])
+    )
+    (seconds,) = bind(program, series([0.0, 0.1, 0.25]))
+    np.testing.assert_allclose(future_rows(program, seconds, 2, {"dt": [0.5, 2]}).time.index, [0.75, 2.75])
+    (even,) = bind(program, series([0, 1, 2]))
+    np.testing.assert_allclose(future_rows(program, even, 2, {"dt": [0.5, 2]}).time.index, [2.5, 4.5])
+    (counted,) = bind(program, {"y": [1.0, 2.0], "dt": [np.nan, 0.3]})
+    assert list(future_rows(program, counted, 2, {"dt": [0.5, 2]}).time.index) == [2, 3]

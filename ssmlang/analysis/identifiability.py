@@ -73,6 +73,7 @@ class _Answer:
         self.context, self.study, self.model = context, study, context.model
         self.notes: list[str] = []
         self.unless: list[str] = []
+        self.turned: dict[int, str] = {}
         self.steps, self.usual = study.unseen()
         self.losses = [loss(study, c, self.steps, "given") for c in self._groups(self.usual, study.coords)]
 
@@ -94,7 +95,7 @@ class _Answer:
                 self._sets()
         except OutOfTime:
             self.notes.append("sets where less is identified, signs and labels: not all looked at for want of time")
-        made = [self._lost(x) for x in self.losses]
+        made = [self._lost(x, self.turned.get(i)) for i, x in enumerate(self.losses)]
         made += [self._early(x) for x in early]
         summary = self._summary()
         return [*self._asserted(made, summary), *([summary] if summary is not None else []), *made]
@@ -142,8 +143,25 @@ class _Answer:
         if found:
             shown = "; ".join(s.text for s in found[: words.MOST_NAMED])
             self.notes.append(f"up to {shown}" + ("; and more" if len(found) > words.MOST_NAMED else ""))
+        for i, x in enumerate(self.losses):
+            self._turns(i, x)
         if any(s.kind == "sign" for s in found):
             self.notes.append("fix such a sign by an interval, as in `in (0, inf)`, or expect several modes")
+
+    def _turns(self, i: int, x: Loss) -> None:
+        """Signs that can be turned although they change what is said to be identified: only its size is."""
+        if not x.kept or x.rotation:
+            return
+        values = np.array([self.study.floats(1)[k.parameter].reshape(-1)[k.entry] for k in self.study.around(x.coords)])
+        places = {(k.parameter, k.entry): j for j, k in enumerate(x.coords)}
+        found = []
+        for s in symmetries(self.study, within=frozenset(places)):
+            turned = values.copy()
+            turned[[places[e] for e in s.entries]] *= -1
+            if s.kind == "sign" and any(not np.isclose(k(turned), k(values)) for k in x.kept):
+                found.append(s.text)
+        if found:
+            self.turned[i] = "up to " + "; ".join(found[: words.MOST_NAMED])
 
     def _sets(self) -> None:
         study = self.study
@@ -163,8 +181,10 @@ class _Answer:
             lost = [coords[i] for i in e.lost]
         who = words.names(self.model, lost)
         kept = words.kept_text(e.kept, lost)
-        if kept:
+        if kept and e.complete:
             return f"{equation}, where only {words.listed(kept)} {'is' if len(kept) == 1 else 'are'} identified"
+        # What is known to be kept may be one of them alone, beside a function that is no polynomial.
+        who = [n for n in who if n not in kept]
         what = f"{who[0]} is" if len(who) == 1 else f"{words.listed(who)} are"
         return f"{equation}, where {what} not identified"
 
@@ -184,7 +204,7 @@ class _Answer:
             notes.append(f"{words.listed(above)}: of priors alone, learned through what these are the priors of")
         return Finding(PROPERTY, "proved", reason, unless=tuple(self.unless), details=tuple(notes))
 
-    def _lost(self, x: Loss) -> Finding:
+    def _lost(self, x: Loss, turned: str | None) -> Finding:
         who = words.names(self.model, x.coords)
         verb = "has no influence on the observations" if len(x.coords) == 1 else "cannot be told apart"
         reason = x.rotation or words.reason(who, x.said, x.complete)
@@ -193,7 +213,7 @@ class _Answer:
         return Finding(
             f"identified: {words.listed(who)}", "refuted", reason, self.context.line_of(name),
             witness=self._witness(x), fix=mend, code="W620", headline=f"{words.listed(who)} {verb}", span_of=name,
-            label=_beside(who),
+            label=_beside(who), details=(turned,) if turned else (),
         )  # fmt: skip
 
     def _early(self, x: Loss) -> Finding:
@@ -237,7 +257,7 @@ class _Answer:
             if hit is not None:
                 f = lost[hit]
                 made.append(Finding(text, "refuted", f.reason, line, witness=f.witness, fix=f.fix, code="E620",
-                                    headline=f.headline, asserted=True))  # fmt: skip
+                                    details=f.details, headline=f.headline, asserted=True))  # fmt: skip
                 continue
             unread = [a for a in wanted if not any(k.name == a or k.parameter == a for k in self.study.coords)]
             if unread:

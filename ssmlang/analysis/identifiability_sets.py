@@ -30,6 +30,8 @@ class Exceptional:
     tie: Tie
     lost: tuple[int, ...]
     kept: tuple[Invariant, ...]
+    complete: bool
+    """Whether `kept` is all that is"""
     text: str = ""
     """The equation, where it is not a simple one"""
 
@@ -48,7 +50,7 @@ def exceptional(study: Study, steps: int, usual: Sample, more: Sequence[Surface]
         here = _lossy(study, steps, tie, generic)
         if here is not None:
             lost = tuple(i for c in study.components(here.null) for i in c if not set(c) <= blind)
-            found.append(Exceptional(tie, lost, _kept(study, steps, tie, lost), text))
+            found.append(Exceptional(tie, lost, *_kept(study, steps, tie, lost), text))
         if time.process_time() > until:
             break
     return found
@@ -111,15 +113,16 @@ def _apart(ties: Sequence[Tie], waiting: Sequence[int], size: int) -> tuple[list
     return own, rest
 
 
-def _kept(study: Study, steps: int, tie: Tie, lost: tuple[int, ...]) -> tuple[Invariant, ...]:
-    """What is still identified of the coordinates lost, where few are."""
+def _kept(study: Study, steps: int, tie: Tie, lost: tuple[int, ...]) -> tuple[tuple[Invariant, ...], bool]:
+    """What is still identified of the coordinates lost, where few are, and whether that is all of it."""
     own = [i for i in lost if i != tie.coordinate]
     if not 2 <= len(own) <= 4:
-        return ()
+        return (), False
     coords = [study.coords[i] for i in own]
     sample = study.within(coords, steps, ties=[tie])
     dimension = sample(0).null.shape[1]
-    return tuple(invariants(sample, len(own), dimension)) if dimension else ()
+    kept = tuple(invariants(sample, len(own), dimension)) if dimension else ()
+    return kept, len(kept) == len(own) - dimension
 
 
 def _ties(study: Study) -> Iterator[Tie]:

@@ -227,9 +227,12 @@ class Study:
         return max([0, *lags, *reads])
 
     def exact_point(self, seed: int, coords: Sequence[Coordinate], ties: Sequence[Tie] = (), steps: int = 1,
-                    change: object = None) -> tuple[Point, PrimeField, dict[str, Array]]:  # fmt: skip
-        """A random point of the field with directions `coords`; `change` maps the residues to others."""
+                    change: object = None, known: PrimeField | None = None
+                    ) -> tuple[Point, PrimeField, dict[str, Array]]:  # fmt: skip
+        """A random point of the field with directions `coords`; `change` maps the residues to others. `known`: the
+        field of another point of this seed, so that exp(-a) is one over the exp(a) that was met there."""
         ring, random = random_field(seed)
+        ring = ring if known is None else known
         values = residues(self.model, ring, random, sorted(self.read))
         for tie in ties:
             at = self.coords[tie.coordinate]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ssmlang.analysis.identifiability_law import Law, laws
+from ssmlang.analysis.identifiability_law import Law, Point, laws
 from ssmlang.analysis.identifiability_rank import null_space
 from ssmlang.analysis.identifiability_rings import NoRoot, P, PrimeField
 from ssmlang.analysis.identifiability_study import Study
@@ -32,29 +32,35 @@ class Symmetry:
     text: str
 
 
-def symmetries(study: Study, skip: frozenset[tuple[str, int]] = frozenset()) -> list[Symmetry]:
-    """Those found, each not made of those before it; entries in `skip` are left alone."""
+def symmetries(
+    study: Study, skip: frozenset[tuple[str, int]] = frozenset(), within: frozenset[tuple[str, int]] | None = None
+) -> list[Symmetry]:
+    """Those found, each not made of those before it; entries in `skip`, and any outside of `within`, are left alone."""
     found: list[Symmetry] = []
     steps = study.lengths[-1] if study.turns_late else study.lengths[0]
     try:
-        before = _prints(study, steps, lambda v: v)
+        point, ring, _ = study.exact_point(study.rooted_seed, [], steps=steps)
+        before = _prints(study, steps, point)
     except NoRoot:
         return []
     for candidate, change in [*_signs(study, skip), *_labels(study, skip)]:
         study.budget.check()
+        if within is not None and not candidate.entries <= within:
+            continue
         if any(s.entries <= candidate.entries and s.kind == candidate.kind for s in found):
             continue
         try:
-            if _prints(study, steps, change) == before:
+            # In the field of the point itself: of its own a function that is not algebraic would be as random at -a.
+            moved, _, _ = study.exact_point(study.rooted_seed, [], steps=steps, change=change, known=ring)
+            if _prints(study, steps, moved) == before:
                 found.append(candidate)
         except NoRoot:
             continue
     return found
 
 
-def _prints(study: Study, steps: int, change: Change) -> list[tuple]:
-    """The laws of a random point after a change, in a form that is the same for the same law."""
-    point, _, _ = study.exact_point(study.rooted_seed, [], steps=steps, change=change)
+def _prints(study: Study, steps: int, point: Point) -> list[tuple]:
+    """The laws of a point, in a form that is the same for the same law."""
     kept = study.kept(steps)
     return [_print(law) for law in laws(study.model, study.form, point, steps, "given", study.blocks, kept)]
 

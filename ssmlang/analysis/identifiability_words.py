@@ -26,11 +26,11 @@ def names(model: Model, coords: Sequence[Coordinate]) -> list[str]:
 
 
 def listed(words: Sequence[str], last: str = "and") -> str:
-    """`a, b and c`; a long list is cut."""
-    shown = list(words[:MOST_NAMED])
-    if len(words) > MOST_NAMED:
+    """`a, b and c`; a long list is cut, by more than one."""
+    if len(words) > MOST_NAMED + 1:
+        shown = words[:MOST_NAMED]
         return ", ".join(shown) + f" {last} {len(words) - MOST_NAMED} more"
-    return shown[0] if len(shown) == 1 else ", ".join(shown[:-1]) + f" {last} {shown[-1]}"
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + f" {last} {words[-1]}"
 
 
 def kept_text(kept: Sequence[Invariant], around: Sequence[Coordinate]) -> list[str]:

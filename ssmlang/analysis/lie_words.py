@@ -25,7 +25,8 @@ def some(names: Sequence[str]) -> str:
     """`x, y and z`; of many the first and how many more."""
     if not names:
         return ""
-    shown = list(names[:MOST]) + ([f"{len(names) - MOST} more"] if len(names) > MOST else [])
+    cut = len(names) > MOST + 1
+    shown = [*names[:MOST], f"{len(names) - MOST} more"] if cut else list(names)
     return shown[0] if len(shown) == 1 else ", ".join(shown[:-1]) + " and " + shown[-1]
 
 

@@ -269,6 +269,12 @@ def _by_size(context: Context) -> str:
     return ", ".join(f"{n} {v:.2g}" for n, v in ordered)
 
 
+def digits_apart(low: float, high: float) -> int:
+    """So many digits, three or more, that two numbers differ in the last two of them: 100021 to 100066."""
+    size, gap = max(abs(low), abs(high)), high - low
+    return 3 if gap <= 0 or size <= 0 else int(np.clip(np.ceil(np.log10(size / gap)) + 2, 3, 12))
+
+
 def _fine(context: Context, simulated: Simulated) -> Finding:
     shown = []
     for name, values in list(simulated.paths.items())[:4]:
@@ -276,7 +282,8 @@ def _fine(context: Context, simulated: Simulated) -> Finding:
             finite = values[np.isfinite(values)]
         if len(finite):
             low, high = np.quantile(finite, [0.05, 0.95])
-            shown.append(f"{name} {low:.3g} to {high:.3g}")
+            digits = digits_apart(low, high)
+            shown.append(f"{name} {low:.{digits}g} to {high:.{digits}g}")
     said = "; ".join(shown)
     return Finding("prior sense", "proved", f"nine simulated values in ten: {said}" if said else "paths are finite",
                    details=(f"{simulated.draws} paths of {simulated.rows} rows drawn from the prior",))  # fmt: skip

@@ -50,7 +50,7 @@ KNOWN: dict[str, Known] = {
     ),
     "scale of a factor": Known(
         "param a ~ Normal(0, 1)\n" + SCALES + AR1 + "y[t] ~ Normal(a * x[t], sd)\n",
-        _lost("a s"), ("a * s",), ("phi = 0, where only a^2 * s^2 + sd^2 is identified",),
+        _lost("a s"), ("a * s",), ("phi = 0, where only a^2 * s^2 + sd^2 is identified",), ("up to the sign of a",),
     ),
     "factor of unit scale": Known(
         "param a ~ Normal(0, 1)\n" + SCALES.replace("s, sd", "sd") + AR1.replace(", s)", ", 1)")
@@ -174,6 +174,19 @@ KNOWN: dict[str, Known] = {
     "exponential": Known(
         "param a, b ~ Normal(0, 1)\nparam s ~ HalfNormal(1)\ninput u\nobs y\ny[t] ~ Normal(exp(a + b) * u[t], s)\n",
         _lost("a b"), ("a + b",),
+    ),
+    # Functions that are not algebraic are not random twice: exp(-a) is no exp(a).
+    "logarithm of a scale": Known(
+        "param a, b ~ Normal(0, 1)\nparam s ~ HalfNormal(1)\nstate x\nobs y\ninit x ~ Stationary()\n"
+        "x[t] ~ Normal(tanh(b) * x[t-1], exp(a))\ny[t] ~ Normal(x[t], s)\n",
+        unless=("b = 0, where a and s are not identified",),
+    ),
+    "two autoregressions that may be exchanged": Known(
+        "axis site = {east, west}\nparam a[site] ~ Normal(0, 1)\nparam phi[site] in (-1, 1) ~ Uniform(-1, 1)\n"
+        "state x[site]\nobs y\ninit x ~ Stationary()\nx[t] ~ Normal(phi * x[t-1], exp(a))\n"
+        "y[t] = x[t, east] + x[t, west]\n",
+        unless=("phi[west] = phi[east], where a is not identified",),
+        notes=("labels east and west of site exchanged in a, phi",),
     ),
     "vector autoregression": Known(
         "param A[2, 2] ~ Normal(0, 0.3)\nparam scale[2] ~ HalfNormal(1)\nparam L[2, 2] ~ LKJCholesky(2)\nstate x[2]\n"

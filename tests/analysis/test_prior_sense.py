@@ -11,7 +11,7 @@ from ssmlang.analysis.budget import Budget
 from ssmlang.analysis.context import Context
 from ssmlang.analysis.findings import Finding
 from ssmlang.analysis.prior_paths import NotDrawn, draw_law, paths
-from ssmlang.analysis.prior_sense import check
+from ssmlang.analysis.prior_sense import check, digits_apart
 from ssmlang.data.binding import bind
 from ssmlang.frontend import check_text
 from ssmlang.model import expr
@@ -220,3 +220,10 @@ def test_what_grows_in_continuous_time_is_said() -> None:
     )
     codes = lambda rate: {f.code for f in check(context_of(text.replace("RATE", rate)))}
     assert "W630" in codes("0.5") and "W630" not in codes("-0.5")
+
+
+def test_ends_that_are_near_each_other_are_told_apart() -> None:
+    assert digits_apart(-8.77, 11.6) == 3 and digits_apart(5.0, 5.0) == 3
+    low, high = 100_021.4, 100_066.2
+    digits = digits_apart(low, high)
+    assert (f"{low:.{digits}g}", f"{high:.{digits}g}") == ("100021", "100066")

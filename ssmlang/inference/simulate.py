@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 
 from ssmlang.inference.forward import Paths, Rows, augmented_paths, nodes_of, reach
+from ssmlang.inference.no_start import no_start
 from ssmlang.inference.quick import quickly_compiled
 from ssmlang.inference.stationary_start import chain_start
 from ssmlang.inference.unborn import no_number
@@ -22,6 +23,7 @@ from ssmlang.model.flows import flowing
 from ssmlang.model.model import InitialEquation, Model
 from ssmlang.model.truncation import truncation
 
+_EXISTS = "stationary start"
 SUBSTEPS = 64
 """Steps from row to row of differential equations that are not linear."""
 
@@ -57,8 +59,9 @@ class Simulator:
 
         `params`: {name: (draws, *shape)}, checked values; a member that is an augmented parameter is its value at row
         0. `inputs`: {name: (steps, *shape)}. `init`: first values {name: shape, or (rows, *shape) of rows 0, -1, ...},
-        which stand before the model's own. Labels are positions. Raises E447 where a first value is missing, and E448
-        where something comes out as no number in the last row.
+        which stand before the model's own. Labels are positions. Raises E447 where a first value is missing, E448
+        where something comes out as no number in the last row, and E452 where the parameters of a draw allow no
+        stationary law to start from.
         """
         init = {n: np.asarray(v, float) for n, v in (init or {}).items()}
         self._check(init)
@@ -76,6 +79,10 @@ class Simulator:
             given = {n: np.asarray(v, float) for n, v in (inputs or {}).items()}
             found = self._compiled[cache](key, values, given, init)
             out = {n: np.asarray(v) for n, v in found.items()}
+        unstarted = np.flatnonzero(~out.pop(_EXISTS))
+        if len(unstarted) and not set(self._real) <= set(init):
+            at = {n: v[unstarted[0]] for n, v in values.items()}
+            raise SsmError(no_start(self.model, at) or [])
         trouble = no_number(self.model, out, given, init)
         if trouble is not None:
             raise SsmError(trouble)
@@ -90,7 +97,7 @@ class Simulator:
         rows = Rows(model, before, steps, params, padded, moving)
         paths = {n: jnp.full((before + steps, v.size), jnp.nan) for n, v in self.series.items()}
         paths = rows.noises(keys[1], paths)
-        paths, given = self._first(keys[2], rows, paths, init)
+        paths, given, exists = self._first(keys[2], rows, paths, init)
 
         def advance(t: Array, paths: Paths) -> Paths:
             return rows.advance(keys[3], paths, t, given, standard[t])
@@ -99,16 +106,17 @@ class Simulator:
         paths = jax.lax.fori_loop(0, steps, advance, paths)
         shape = lambda n: paths[n][before:].reshape(steps, *self.series[n].shape)
         out = {n: shape(n) for n in (*model.states, *model.observations)}
-        return {**out, **rows.definitions(paths), **moving}
+        return {**out, **rows.definitions(paths), **moving, _EXISTS: exists}
 
     def _first(self, key: Array, rows: Rows, paths: Paths, init: Mapping[str, Array]
-               ) -> tuple[Paths, dict[str, np.ndarray]]:  # fmt: skip
-        """Rows up to 0 as `init` gives them; which entries of row 0 are given."""
-        out, before = dict(paths), self.before
+               ) -> tuple[Paths, dict[str, np.ndarray], Array]:  # fmt: skip
+        """Rows up to 0 as `init` gives them; which entries of row 0 are given; whether there is such a law."""
+        out, before, exists = dict(paths), self.before, jnp.asarray(True)
         given = {n: np.zeros(v.size, bool) for n, v in self.series.items()}
         keys = jax.random.split(key, len(self._ordered) + len(self._chains) + 2)
         if self._start is not None:
-            for name, values in self._start.draw(keys[-1], rows.params).items():
+            drawn, exists = self._start.draw(keys[-1], rows.params)
+            for name, values in drawn.items():
                 out[name] = out[name].at[before - jnp.arange(before + 1)].set(values)
                 given[name][:] = True
         for k, name in zip(keys[len(self._ordered) :], self._chains):
@@ -127,7 +135,7 @@ class Simulator:
                     if target.row == 0:
                         given[target.name][entries] = True
                 first += len(entries)
-        return out, given
+        return out, given, exists
 
     def _put(self, path: Array, name: str, value: Array) -> Array:
         variable = self.series[name]

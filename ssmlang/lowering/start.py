@@ -122,19 +122,19 @@ class Start:
         cov = jnp.zeros((self.size, self.size))
         if self.group is None:
             return Initial(mean, dense["factor"], cov, dense["diffuse"])
-        law = stationary(*self._stationary_system(values[1 + len(self.matrices) :]))
+        law = stationary(*self.stationary_system(values))
         S = dense["stationary"]
         return Initial(mean + S @ law.mean, dense["factor"], S @ law.cov @ S.T, dense["diffuse"], law.exists)
 
-    def _stationary_system(self, given: Sequence[Array]) -> tuple[Array, Array, Array]:
-        """A, a, B of the memory of the stationary states: m_t = A m_{t-1} + a + B e_t."""
+    def stationary_system(self, values: Sequence[Array]) -> tuple[Array, Array, Array]:
+        """A, a, B of the memory of the stationary states, m_t = A m_{t-1} + a + B e_t, given the values of `nodes`."""
         g = self.group
         assert g is not None
         own, k = g.form.transition, len(g.form.entries)
         noises = np.unique(np.concatenate([np.zeros(0, int), g.noises, *(
             m.cols for (kind, lag), m in own.terms.items() if kind == "e" and lag == 0)]))  # fmt: skip
         slots = list(own.terms.items())
-        offset, *values = given
+        offset, *values = values[1 + len(self.matrices) :]
         A = np.zeros((g.size, g.size))
         B = np.zeros((g.size, len(noises)))
         for row in range(1, g.rows):

@@ -12,6 +12,7 @@ from jax import Array
 
 from ssmlang.engines.program import Initial
 from ssmlang.language.diagnostics import SsmError
+from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.lowering.gaussian import GaussianLowering
 from ssmlang.model import expr
 from ssmlang.model.differentials import stepped
@@ -83,13 +84,22 @@ class GaussianStart:
         still = {n: jnp.ones((1, *v.shape)) for n, v in self.model.inputs.items()}
         return self._lowering.program(params, {_PROBE: jnp.full((1,), jnp.nan)}, still, 1)[0].initial
 
-    def draw(self, key: Array, params: Mapping[str, Array]) -> dict[str, Array]:
-        """{name: (before + 1, size)}, rows 0, -1, ...: of states and of noises. NaN where no such law exists."""
+    def root(self, params: Mapping[str, Array]) -> float:
+        """The largest modulus of the eigenvalues of what moves the memory from row to row, on the host."""
+        still = {n: jnp.ones(v.shape) for n, v in self.model.inputs.items()}
+        start = self._lowering.start
+        env = Environment(params=params, read=lambda sort, name, lag: still[name], t=0, dtype=float)
+        A, _, _ = start.stationary_system(evaluate(start.nodes, env))
+        return float(np.abs(np.linalg.eigvals(np.asarray(A))).max(initial=0.0))
+
+    def draw(self, key: Array, params: Mapping[str, Array]) -> tuple[dict[str, Array], Array]:
+        """{name: (before + 1, size)}, rows 0, -1, ...: of states and of noises, and whether such a law exists."""
         first = self.first(params)
         key_factor, key_cov = jax.random.split(key)
         s = first.mean + first.factor @ jax.random.normal(key_factor, (first.factor.shape[1],))
         values, vectors = jnp.linalg.eigh(first.cov)
-        return self.rows(s + vectors @ (jnp.sqrt(jnp.maximum(values, 0.0)) * jax.random.normal(key_cov, values.shape)))
+        s = s + vectors @ (jnp.sqrt(jnp.maximum(values, 0.0)) * jax.random.normal(key_cov, values.shape))
+        return self.rows(s), jnp.asarray(first.exists)
 
     def rows(self, s: Array) -> dict[str, Array]:
         """{name: (before + 1, size)}, rows 0, -1, ..., of a memory: states, and the noises that are read later."""

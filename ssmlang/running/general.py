@@ -28,7 +28,7 @@ from ssmlang.results.provenance import plain
 from ssmlang.running.execution import Params, Series, Setting, floats, not_a_number, padded_length, steps_of
 from ssmlang.running.general_labels import FIELDS, dataset, named
 from ssmlang.running.kept import Kept
-from ssmlang.running.moments import Moments
+from ssmlang.running.moments import Moments, require_start
 from ssmlang.running.particles import death, died, dies, key_of
 from ssmlang.running.per_series import PerSeries
 from ssmlang.running.substeps import Substeps
@@ -273,6 +273,7 @@ class GeneralMoments(Moments):
                 bad = np.isnan(values).reshape(len(values), -1).any(axis=1)
                 row = self.bound.time.label(int(np.flatnonzero(bad)[0]))
                 raise SsmError(not_a_number(name, row, self.execution.engine))
+        require_start(self.model, arrays["log_likelihood"], params)
         dead = death(arrays["log_likelihood"])
         if dead is not None and dies(self.execution.engine):
             raise SsmError(died(self.execution.engine, self.bound.time.label(dead)))

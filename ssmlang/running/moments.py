@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ssmlang.data import Bound, future_rows
+from ssmlang.inference.no_start import no_start
 from ssmlang.language.diagnostics import SsmError
 from ssmlang.results.labels import series as labelled_series
 from ssmlang.results.moments import Series, Template
@@ -51,6 +52,17 @@ def datasets(
     with running(dtype, device):
         made = (ready(model, execution, verb, b, dtype, device, steps=steps, future=future) for b in bounds)
         return [one.at(params, keep, paths=paths, seed=seed, first=i * max(paths, 1)) for i, one in enumerate(made)]
+
+
+def require_start(model: Model, terms: np.ndarray, params: Mapping[str, Any]) -> None:
+    """Raise E452 where rows have density zero because the parameters allow no stationary law to start from.
+
+    Moments mean nothing there. The likelihood itself is zero, and says so: a sampler goes on from it.
+    """
+    if np.isneginf(terms).any():
+        trouble = no_start(model.spec, params)
+        if trouble is not None:
+            raise SsmError(trouble)
 
 
 class Moments:
@@ -105,7 +117,8 @@ class Moments:
         return blanked(arrays, self._absent)
 
     def _cut(self, found: Arrays, params: Mapping[str, Any]) -> Arrays:
-        """The model's own entries in the rows asked for, and its definitions."""
+        """The model's own entries in the rows asked for, and its definitions. Raises E452 where there is no start."""
+        require_start(self.model, found["log_likelihood"], params)
         kept = {}
         for name, values in found.items():
             if name in self._left_out:

@@ -19,6 +19,7 @@ from ssmlang.language.source import Source
 from ssmlang.results import containers
 from ssmlang.results.provenance import provenance
 from ssmlang.running.execution import running
+from ssmlang.running.moments import require_start
 from ssmlang.running.rows import At, Moments, Stepping
 from ssmlang.running.stepping import stepper
 
@@ -66,9 +67,13 @@ class Stream:
 
     @cached_property
     def _moments(self) -> Moments:
-        """Those of the row taken in last; before any, of row 0, NaN where its law waits for inputs of that row."""
+        """Those of the row taken in last; before any, of row 0, NaN where its law waits for inputs of that row.
+
+        Raises E452 where the parameters allow no stationary start.
+        """
         if self._taken is not None:
             return self._taken
+        require_start(self.model, np.array([-np.inf]), self.params)
         with running(self.dtype, self.device):
             return _frozen(self._stepper.before(self.params, self._at))
 
@@ -126,12 +131,15 @@ class Stream:
         """What is known after one more row, a dict by name; observations that are absent or NaN are missing.
 
         Raises E402 to E405 and E415 for a row that is none of the model's, E407, E413 and E205 where the row needs what
-        it lacks, E721 where a number is none. The stream itself stays as it was.
+        it lacks, E452 where the parameters allow no stationary start, E721 where a number is none. The stream itself
+        stays as it was.
         """
         s, t = self._stepper, self.t + 1
         values = s.reader.read(row)
         with running(self.dtype, self.device):
             at, moments = s.step(self.params, self._at, values, t)
+        if t == 0 and not bool(at.exists):
+            require_start(self.model, moments["log_likelihood"], self.params)
         total = self.log_likelihood + float(moments["log_likelihood"])
         return Stream(self.model, self.params, t, total, s, at, _frozen(moments), self.dtype, self.device)
 

@@ -1,4 +1,4 @@
-"""E441 to E448: parameter values and first values that a caller gives."""
+"""E441 to E448, E452: parameter values and first values that a caller gives."""
 
 from __future__ import annotations
 
@@ -34,6 +34,17 @@ model = ssmlang.compile("""
 param a ~ Normal(0, 0.3)
 obs y
 y[t] ~ Normal(a * y[t-1], 1)
+""")
+'''
+_STATIONARY = '''
+import ssmlang
+model = ssmlang.compile("""
+param phi ~ Normal(0.5, 0.5)
+state x
+obs   y
+init x ~ Stationary()
+x[t] ~ Normal(phi * x[t-1], 1)
+y[t] ~ Normal(x[t], 1)
 """)
 '''
 
@@ -78,4 +89,9 @@ CODES: tuple[Code, ...] = (
           "A value was read that does not exist, such as an observation before the first row, or an argument of a law "
           "was out of its range.",
           _OWN_PAST, 'model.simulate(5, {"a": 0.1})', 'model.simulate(5, {"a": 0.1}, init={"y": 0.0})'),
+    _code("E452", "no-start-here", "the parameters allow no stationary law to start from",
+          "`init x ~ Stationary()` draws the first row from the law that the transition keeps. At the parameters given "
+          "it keeps none: the likelihood is zero there, which a fit passes by, and there is nothing to filter, smooth, "
+          "forecast or draw.",
+          _STATIONARY, 'model.simulate(5, {"phi": 1.2})', 'model.simulate(5, {"phi": 0.9})'),
 )  # fmt: skip

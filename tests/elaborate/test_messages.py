@@ -30,3 +30,17 @@ def test_messages_are_exactly_these(path: Path) -> None:
     if os.environ.get("SSMLANG_GOLDEN") == "write":
         expected.write_text(text, encoding="utf-8")
     assert text == expected.read_text(encoding="utf-8")
+
+
+def test_a_parameter_without_a_prior_keeps_its_axes_and_its_interval() -> None:
+    text = (
+        "param sd in (0, inf)\nparam phi[2] in stationary\nparam a, b in (-1, 1)\nobs y\n"
+        "y[t] ~ Normal(phi[0] * y[t-1] + phi[1] * y[t-2] + a + b, sd)\n"
+    )
+    said = [d.help for d in check_text(text).findings if d.code == "W220"]
+    assert said == [
+        ("write `param sd ~ HalfNormal(1)`",),
+        ("write `param phi[2] in stationary ~ Normal(0, 1)`",),
+        ("write `param a in (-1, 1) ~ Normal(0, 1)`",),
+        ("write `param b in (-1, 1) ~ Normal(0, 1)`",),
+    ]

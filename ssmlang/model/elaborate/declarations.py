@@ -319,7 +319,7 @@ class Declarations(Expressions):
                 f"parameter `{symbol.name}` has no prior",
                 symbol.span,
                 "flat: maximum likelihood only",
-                help=f"write `param {symbol.name} ~ Normal(0, 1)`",
+                help=laws.with_a_prior(s, symbol.name),
             )
         return Parameter(symbol.name, symbol.shape, symbol.axes, symbol.span, s.doc, prior, support, augment, walk)
 

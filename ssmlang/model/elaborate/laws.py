@@ -34,6 +34,16 @@ class Law:
     spans: dict[str, Span]
 
 
+def with_a_prior(s: syn.Param, name: str) -> str:
+    """What to write in place of a parameter without a prior: its axes and its interval stay."""
+    decl = next((d for d in s.decls if d.name.id == name), None)
+    text = decl.span.text if decl is not None else name
+    within = f" in {s.support.span.text}" if s.support is not None else ""
+    if within.replace(" ", "") == "in(0,inf)":
+        return f"write `param {text} ~ HalfNormal(1)`"
+    return f"write `param {text}{within} ~ Normal(0, 1)`"
+
+
 def special(e: syn.Expr) -> str | None:
     """'diffuse' or 'stationary' for the laws that only `init` takes."""
     if isinstance(e, syn.Call) and isinstance(e.function, syn.Name) and e.function.id in SPECIAL:

@@ -1,11 +1,14 @@
 """Jupyter and IPython: `%load_ext ssmlang`, then `%%ssm NAME` compiles a cell to an object of that name.
 
+Without NAME it is that of the line `model NAME` in the cell.
+
 Each magic is a thin wrapper over a function of the public interface; nothing is done here that a script could not do.
 """
 
 from __future__ import annotations
 
 import keyword
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,7 @@ class SsmMagics(Magics):
 
     @no_var_expand
     @magic_arguments()
-    @argument("name", help="the Python name that the compiled model is bound to")
+    @argument("name", nargs="?", help="the Python name that the compiled model is bound to (default: the model's own)")
     @argument("--const", action="append", default=[], metavar="NAME=VALUE", help="value of a const (repeatable): p=3")
     @argument("--save", metavar="FILE", help="write the cell to a model file too")
     @argument("--quiet", action="store_true", help="bind the model without showing it")
@@ -36,10 +39,14 @@ class SsmMagics(Magics):
         fails, and binds nothing.
         """
         args = parse_argstring(self.ssm, line)
-        if not args.name.isidentifier() or keyword.iskeyword(args.name):
-            raise UsageError(f"%%ssm {args.name}: {args.name} cannot be a Python name")
-        model = compile_cell(line, cell, args.name, _constants(args.const))
-        self.shell.user_ns[args.name] = model
+        own = re.search(r"(?m)^[ \t]*model[ \t]+(\w+)", cell)
+        name = args.name or (own[1] if own else None)
+        if name is None:
+            raise UsageError("%%ssm: give the model a name: `%%ssm NAME`, or a line `model NAME` in the cell")
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise UsageError(f"%%ssm {name}: {name} cannot be a Python name")
+        model = compile_cell(line, cell, name, _constants(args.const))
+        self.shell.user_ns[name] = model
         if args.save is not None:
             try:
                 Path(args.save).write_text(cell, encoding="utf-8")

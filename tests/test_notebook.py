@@ -95,6 +95,13 @@ def test_braces_and_dollars_survive(kernel: NotebookClient) -> None:
     assert "a[plane]" in texts(cell)
 
 
+def test_without_a_name_it_is_that_of_the_model(kernel: NotebookClient) -> None:
+    (cell,) = run(kernel, "%%ssm --quiet\n# a model\nmodel own_name\nobs y\ny[t] ~ Normal(0, 1)\n")
+    assert not cell["outputs"]
+    (shown,) = run(kernel, "print(own_name)")
+    assert "own_name" in texts(shown)
+
+
 def test_options(kernel: NotebookClient, tmp_path: Any) -> None:
     file = tmp_path / "m.ssm"
     text = "const n = 1\nparam sd[n] ~ HalfNormal(1)\nobs y[n]\ny[t] ~ Normal(0, sd)\n"

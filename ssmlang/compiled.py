@@ -135,8 +135,9 @@ class Model:
         """Draw states, observations and definitions from the model.
 
         `params` left out (or in part): drawn from the prior, anew for each draw. `future`: the inputs of the rows, for
-        a model that has some. `init`: first values of states whose law is Diffuse(). Returns a Dataset (draw,
-        time, ...) of every state, observation, definition and input under its own name; `params` in its attributes.
+        a model that has some. `init`: first values of states whose law is Diffuse(). Returns a Dataset (draw, time,
+        ...), of one draw (time, ...), of every state, observation, definition and input under its own name; `params` in
+        its attributes.
         """
         from ssmlang.running.simulation import simulate
 

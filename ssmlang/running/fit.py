@@ -28,6 +28,7 @@ from ssmlang.running.moments import Moments, ready
 
 if TYPE_CHECKING:
     from ssmlang.compiled import Model
+    from ssmlang.running.drawn_quantiles import DrawnQuantiles
     from ssmlang.running.execution import Execution
 
 MIXED = 400
@@ -162,6 +163,10 @@ class Fit:
         with running(self.dtype, self.device):
             return with_paths(smoothed, ready, arrays, wanted, self.seed, series * count)
 
+    def filter(self) -> Any:
+        """`Model.filter` of the data fitted to, at `params`. A list for several series."""
+        return self._at_params(self.model.filter)
+
     def residuals(self) -> Any:
         """`Model.residuals` of the data fitted to, at `params`. A list for several series."""
         return self._at_params(self.model.residuals)
@@ -177,11 +182,14 @@ class Fit:
         """Moments of the `steps` rows after the data, mixed over at most `draws` draws, with quantiles of the mixture.
 
         `observed_quantile` (quantile, time, obs) and `state_quantile` (quantile, time, state), at 5, 25, 50, 75 and 95
-        per cent. `future`: the inputs of the coming rows.
+        per cent; of counts and other observations of no normal law from draws. `future`: the inputs of the coming rows.
         """
         steps = rows(steps, "a forecast")
+        from ssmlang.running.drawn_quantiles import DrawnQuantiles
+
         made = [self._ready("forecast", bound, steps=steps, future=future) for bound in self.bounds]
-        return self._for_each([_with_quantiles(*self._mixed(one, draws)) for one in made])
+        drawn = [DrawnQuantiles(one, len(self._thinned(draws)), self.seed) for one in made]
+        return self._for_each([_with_quantiles(*self._mixed(m, draws, d), d) for m, d in zip(made, drawn)])
 
     def posterior_predictive(self, *, draws: int = MIXED, seed: int | None = None) -> Any:
         """Series like the data, drawn anew: (chain, draw, time, ...) of every observation, each for another draw of the
@@ -189,7 +197,8 @@ class Fit:
 
         States are drawn anew too, from their first law on (under `Diffuse()` from where the data say that they began);
         inputs are those of the data. `idata` and what `save` writes hold the draws from then on, as the group
-        `posterior_predictive`, which `az.plot_ppc` reads. `seed`: that of the fit if left out.
+        `posterior_predictive`, which `az.plot_ppc` reads. Counts are integers, there and in `observed_data`, unless one
+        is missing. `seed`: that of the fit if left out.
         """
         from ssmlang.running.execution import running
         from ssmlang.running.predictive import needs_paths, replicated
@@ -224,8 +233,9 @@ class Fit:
     def _for_each(self, found: list[xr.Dataset]) -> Any:
         return found if len(self.bounds) > 1 else found[0]
 
-    def _mixed(self, ready: Moments, draws: int) -> tuple[xr.Dataset, dict[str, list[np.ndarray]]]:
-        """The mixture over draws; the means and sds of its laws, by ("observed_" or "")."""
+    def _mixed(self, ready: Moments, draws: int, drawn: DrawnQuantiles | None = None
+               ) -> tuple[xr.Dataset, dict[str, list[np.ndarray]]]:  # fmt: skip
+        """The mixture over draws; the means and sds of its laws, by ("observed_" or ""). `drawn` is told each law."""
         from ssmlang.running.execution import running
 
         laws: dict[str, list[np.ndarray]] = {}
@@ -239,6 +249,8 @@ class Fit:
                         variance = np.diagonal(part[f"{of}cov"], axis1=-2, axis2=-1)
                         laws.setdefault(f"{of}mean", []).append(part[f"{of}mean"])
                         laws.setdefault(f"{of}sd", []).append(np.sqrt(np.maximum(variance, 0.0)))
+                if drawn is not None:
+                    drawn.add(params, part)
                 yield part
 
         with running(self.dtype, self.device):
@@ -357,10 +369,11 @@ def _options(engine: Any) -> dict[str, Any]:
     return {f.name: v for f in fields(engine) if isinstance(v := getattr(engine, f.name), plain)}
 
 
-def _with_quantiles(out: xr.Dataset, laws: dict[str, list[np.ndarray]]) -> xr.Dataset:
+def _with_quantiles(out: xr.Dataset, laws: dict[str, list[np.ndarray]], drawn: DrawnQuantiles) -> xr.Dataset:
     for of, dim in (("", "state"), ("observed_", "obs")):
         if f"{of}mean" in laws:
             values = normal_quantiles(laws[f"{of}mean"], laws[f"{of}sd"], QUANTILES)
+            values = drawn.into(values, QUANTILES) if of else values
             name = f"{'observed' if of else 'state'}_quantile"
             out = out.assign({name: (("quantile", "time", dim), values)})
     return out.assign_coords(quantile=np.array(QUANTILES))

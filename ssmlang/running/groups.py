@@ -15,6 +15,7 @@ from ssmlang.data.sources import told
 from ssmlang.data.time import TimeBase
 from ssmlang.inference.optimise import Optimum
 from ssmlang.model.model import Model, Variable
+from ssmlang.model.supports import whole_numbers
 from ssmlang.results.containers import group
 from ssmlang.results.labels import labelled, series
 from ssmlang.results.provenance import noted
@@ -94,11 +95,18 @@ def states_of(tree: xr.DataTree) -> States | None:
 
 def data(model: Model, bound: Bound, suffix: str) -> dict[str, xr.Dataset]:
     """observed_data and constant_data of one series, numbers as the model holds them (labels as positions)."""
-    out = {f"observed_data{suffix}": _dataset(model.observations, bound.observations, bound.time)}
+    seen = {n: v.astype(np.int64) if n in counts(model, bound) else v for n, v in bound.observations.items()}
+    out = {f"observed_data{suffix}": _dataset(model.observations, seen, bound.time)}
     if bound.inputs:
         out[f"constant_data{suffix}"] = _dataset(model.inputs, bound.inputs, bound.time)
     out[f"observed_data{suffix}"].attrs |= {"derived_dt": int(bound.derived_dt), **noted([bound])}
     return out
+
+
+def counts(model: Model, bound: Bound) -> frozenset[str]:
+    """Observations that come back as integers: whole numbers by their laws, of which none is missing (as NaN, which no
+    integer can be). ArviZ bins such, and smooths others."""
+    return frozenset(n for n in whole_numbers(model) if not np.isnan(bound.observations[n]).any())
 
 
 def _dataset(variables: Mapping[str, Variable], values: Mapping[str, np.ndarray], time: TimeBase) -> xr.Dataset:

@@ -18,6 +18,7 @@ from ssmlang.model.model import Model as Spec
 from ssmlang.model.model import Parameter, nodes_of
 from ssmlang.results.labels import series
 from ssmlang.results.provenance import noted
+from ssmlang.running.groups import counts
 
 if TYPE_CHECKING:
     from ssmlang.compiled import Model
@@ -52,7 +53,9 @@ def replicated(
         all_ = [{**params, **moving} for params, (moving, _) in zip(each, first)]
         stacked = {n: np.stack([np.asarray(p[n], float) for p in all_]) for n in all_[0]}
         paths = simulator.run(key, bound.steps, stacked, inputs=inputs, init=given, draws=len(all_))
-    arrays = {n: series(n, paths[n].astype(float)[None], o.shape, o.axes, ("chain", "draw", "time"))
+    whole = counts(spec, bound)
+    arrays = {n: series(n, paths[n].astype(np.int64 if n in whole else float)[None], o.shape, o.axes,
+                        ("chain", "draw", "time"))
               for n, o in spec.observations.items()}  # fmt: skip
     coords = {"chain": [0], "draw": np.arange(len(each)), "time": bound.time.coordinate()}
     return xr.Dataset(arrays, attrs=noted([bound])).assign_coords(coords)

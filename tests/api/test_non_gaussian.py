@@ -92,6 +92,14 @@ def test_maximum_likelihood_by_importance_sampling_with_one_set_of_draws() -> No
         for step in (-1e-3, 1e-3):
             assert value({**at, name: at[name] + step}) < value(at)
     assert (abs(table["estimate"] - near.summary()["estimate"]) < 0.3 * near.summary()["se"]).all()
+    # Quantiles of coming counts are those of draws, with states of these moments: whole numbers, and none is negative.
+    ahead = near.forecast(6)
+    rng = np.random.default_rng(0)
+    x = ahead["mean"].values[-1, 0] + np.sqrt(ahead["cov"].values[-1, 0, 0]) * rng.normal(size=100_000)
+    wanted = np.quantile(rng.poisson(np.exp(near.params["mu"] + x)), ahead["quantile"])
+    counts = ahead["observed_quantile"].values[:, -1, 0]
+    assert (counts == np.rint(counts)).all() and (np.abs(counts - wanted) <= 1 + 0.06 * wanted).all()
+    assert ahead["observed_mean"].values[-1, 0] < 1.645 * np.sqrt(ahead["observed_cov"].values[-1, 0, 0])
 
 
 def test_the_sampler_refuses_an_estimate_and_names_the_method_that_takes_it() -> None:

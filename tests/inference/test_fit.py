@@ -48,6 +48,7 @@ def test_the_nile_by_maximum_likelihood(model: ssmlang.Model, tmp_path: Path) ->
     np.testing.assert_allclose([fit.params["sd_flow"] ** 2, fit.params["sd_level"] ** 2], [15098.5, 1469.1], rtol=1e-4)
     np.testing.assert_allclose(fit.summary().attrs["log_likelihood"], -632.5456, atol=1e-3)
     assert list(fit.summary().columns) == ["estimate", "se"]
+    np.testing.assert_allclose(fit.filter()["log_likelihood"].sum(), -632.5456, atol=1e-3)
     with pytest.raises(SsmError) as caught:
         fit.loo()
     assert caught.value.diagnostics[0].code == "E746"

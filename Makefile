@@ -8,11 +8,15 @@ JOBS   ?= 2
 # Tests of how XLA compiles, and of what single precision is worth: with its own flags, not those of tests/conftest.py.
 KERNELS = $(addprefix tests/engines/test_,kernel.py routes.py square_root_single.py)
 
-.PHONY: help setup test lint types tests demo check docs bench compare clean
+# What `make test` leaves to `make test-all`: see tests/thorough.txt.
+SELECT = not slow and not thorough
+
+.PHONY: help setup test test-all lint types tests demo check docs bench compare clean
 
 help:
 	@echo "make demo    read a model, check it, fit it to the Nile, print and plot a forecast"
 	@echo "make test    ruff, mypy and the tests"
+	@echo "make test-all  the same, with the tests that take longer (tests/thorough.txt)"
 	@echo "make setup   the environment for both, in $(VENV)"
 	@echo "make check   check every model that ships with ssmlang"
 	@echo "make docs    write the pages that are made from the code"
@@ -48,6 +52,9 @@ endif
 
 test: lint types tests
 
+test-all: SELECT = not slow
+test-all: lint types tests
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 
@@ -55,8 +62,8 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 tests: $(VENV)/.dev
-	$(BIN)/pytest -n $(JOBS) --dist worksteal -q $(foreach f,$(KERNELS),--ignore $(f))
-	XLA_FLAGS= $(BIN)/pytest -n $(JOBS) -q $(KERNELS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -q -m '$(SELECT)' $(foreach f,$(KERNELS),--ignore $(f))
+	XLA_FLAGS= $(BIN)/pytest -n $(JOBS) -q -m '$(SELECT)' $(KERNELS)
 
 demo: $(VENV)/.user
 	@mkdir -p build/demo

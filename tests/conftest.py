@@ -36,6 +36,25 @@ os.environ.setdefault("SSMLANG_PROGRESS", "off")
 gc.set_threshold(100_000, 20, 100)
 
 
+_THOROUGH = Path(__file__).with_name("thorough.txt")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks the tests that are listed as thorough; a line of the list that is no test any more is an error."""
+    listed = {line for line in _THOROUGH.read_text().splitlines() if not line.startswith("#")}
+    for item in items:
+        if item.nodeid in listed:
+            item.add_marker("thorough")
+    if any("::" in argument for argument in config.args):
+        return
+    known, files = {item.nodeid for item in items}, {item.nodeid.partition("::")[0] for item in items}
+    for line in sorted(listed - known):
+        file = line.partition("::")[0]
+        if file in files or not (config.rootpath / file).exists():
+            raise pytest.UsageError(f"{_THOROUGH.name} lists what is no test: {line}")
+
+
 @pytest.fixture(autouse=True)
 def precision_is_left_as_it_was() -> Iterator[None]:
     """A test that leaves double precision switched on would hide that the package needs it switched on."""

@@ -246,8 +246,11 @@ def _distinct(moments: xr.Dataset) -> list[str]:
 
 
 def _component_names(smoothed: xr.Dataset) -> list[str]:
-    """Definitions; without any, the states unless the one state is itself the signal."""
+    """Definitions, parts among them, and beside parts the states that are in none; without any definition the states,
+    unless the one state is itself the signal."""
     definitions, states = _definition_names(smoothed), _states(smoothed)
+    if any("." in state for state in states):
+        definitions = [n for n in _distinct(smoothed) if n in definitions or "." not in n]
     if definitions or len(states) != 1:
         return definitions or states
     same = np.allclose(smoothed["mean"].values, smoothed["observed_mean"].values, equal_nan=True)

@@ -110,6 +110,9 @@ def test_components() -> None:
     with pytest.raises(ValueError, match="there are trend, plain, level, slope"):
         plot_components(smoothed, ["levl"])
     assert texts(plot_fit(observed(smoothed), smoothed, components=["slope"])) == ["y", "slope"]
+    # What a part is made of stays inside; a state of the file's own stands beside it.
+    parts = smoothed.assign_coords(state=["trend.level", "cycle"], state_=["trend.level", "cycle"])
+    assert texts(plot_fit(observed(parts), parts)) == ["y", "trend", "plain", "cycle"]
 
 
 def test_several_observations_and_an_axis() -> None:

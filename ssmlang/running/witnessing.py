@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,9 +12,17 @@ from ssmlang.analysis.context import Context
 from ssmlang.analysis.findings import Finding, Witness
 from ssmlang.model.model import Equation
 
+if TYPE_CHECKING:
+    from ssmlang.analysis.lie_outputs import Outputs
+    from ssmlang.analysis.skeleton import Key
+
 SAMPLING = frozenset({"particle", "rao_blackwell", "importance"})
 SERIES = 3
 """Simulated series on which two settings of the parameters are compared."""
+MOST_SHOWN = 8
+"""Numbers that both settings share, in text."""
+PARTS = 8
+"""Runge-Kutta steps from row to row, in continuous time."""
 
 
 class NotShown(Exception):
@@ -35,6 +43,8 @@ class Table:
     first: np.ndarray
     second: np.ndarray
     settings: tuple[Mapping[str, float], Mapping[str, float]]
+    at: Mapping[str, float]
+    """what both settings share"""
     row_name: str = "row"
 
     @property
@@ -51,7 +61,7 @@ class Table:
             "reason": self.finding.reason,
             "kind": witness.kind,
             "what": self.what,
-            "at": dict(witness.at) if witness.at is not None else None,
+            "at": dict(self.at),
             "first": dict(self.settings[0]),
             "second": dict(self.settings[1]),
             "columns": list(self.columns),
@@ -64,8 +74,9 @@ class Table:
         witness = self.finding.witness
         assert witness is not None
         lines = [f"{self.finding.property}: {self.finding.reason}"]
-        if witness.at:
-            lines.append("  at      " + _setting(witness.at))
+        if self.at:
+            lines.append("  at      " + _setting(dict(list(self.at.items())[:MOST_SHOWN]))
+                         + (f" and {len(self.at) - MOST_SHOWN} more" if len(self.at) > MOST_SHOWN else ""))  # fmt: skip
         lines += [f"  first   {_setting(self.settings[0])}", f"  second  {_setting(self.settings[1])}", self.what]
         heads = [self.row_name, *(f"{c} ({which})" for c in self.columns for which in ("first", "second"))]
         body = [
@@ -105,8 +116,6 @@ def _states(context: Context, finding: Finding, witness: Witness, steps: int, se
     params = _point(context, witness)
     try:
         outputs = Outputs(context.model)
-        if outputs.continuous:
-            raise NotShown("its observations are compared by their derivatives, not row by row")
         keys = {outputs.name(k): k for k in outputs.keys}
         strange = [n for n in witness.first if n not in keys]
         if strange:
@@ -118,19 +127,45 @@ def _states(context: Context, finding: Finding, witness: Witness, steps: int, se
             state = {k: base[k] + own.get(name, 0.0) if linear else own.get(name, base[k]) for name, k in keys.items()}
             settings.append(state)
         known = Point(settings[0], params, seed).known()
-        runs = [_run(outputs.rows(DOUBLES, s, known), steps) for s in settings]
+        if outputs.continuous:
+            step = float(np.asarray(context.model.constants.get("dt", 0.1)).reshape(-1)[0])
+            runs = [_run(_flow(outputs, s, known, step), steps) for s in settings]
+        else:
+            runs = [_run(outputs.rows(DOUBLES, s, known), steps) for s in settings]
     except Unsupported as why:
         raise NotShown(str(why)) from why
     count = runs[0].shape[1]
     names = [n for e in context.model.equations if e.role == "emission" for n in _outputs(context, e)]
     columns = tuple(names) if len(names) == count else tuple(f"output {i}" for i in range(count))
     said = tuple({n: s[keys[n]] for n in witness.first} for s in settings)
-    what = "observations of both, run on without noise (what is random later is the same for both):"
-    return Table(finding, what, columns, runs[0], runs[1], (said[0], said[1]))
+    pace = f" with rows {step:g} apart" if outputs.continuous else ""
+    what = f"observations of both, run on{pace} without noise (what is random later is the same for both):"
+    shared = {n: settings[0][k] for n, k in keys.items() if n not in witness.first}
+    shared |= {n: v for p in context.model.parameters.values() if not p.augment
+               for n, v in zip(p.entry_names(), params[p.name].reshape(-1).tolist())}  # fmt: skip
+    return Table(finding, what, columns, runs[0], runs[1], (said[0], said[1]), {**shared, **(witness.at or {})})
 
 
 def _run(rows: Any, steps: int) -> np.ndarray:
     return np.array([[float(v) for v in row] for _, row in zip(range(steps), rows)])
+
+
+def _flow(outputs: Outputs, state: Mapping[Key, float], known: Callable[[Key, int], float], step: float
+          ) -> Iterator[list[Any]]:  # fmt: skip
+    """The outputs at 0, `step`, 2 `step`, ... along the drift, by the Runge-Kutta method of order four."""
+    from ssmlang.analysis.lie_points import DOUBLES
+
+    now, h = dict(state), step / PARTS
+    rate = lambda at: {k: float(v) for k, v in outputs.rates(DOUBLES, at, known).items()}
+    ahead = lambda at, by, far: {k: v + far * by[k] for k, v in at.items()}
+    while True:
+        yield outputs.now(DOUBLES, now, known)
+        for _ in range(PARTS):
+            a = rate(now)
+            b = rate(ahead(now, a, h / 2))
+            c = rate(ahead(now, b, h / 2))
+            d = rate(ahead(now, c, h))
+            now = {k: v + h / 6 * (a[k] + 2 * b[k] + 2 * c[k] + d[k]) for k, v in now.items()}
 
 
 def _outputs(context: Context, e: Equation) -> list[str]:
@@ -178,15 +213,16 @@ def _parameters(context: Context, finding: Finding, witness: Witness, steps: int
     # The model itself, without the assertions that may be what it fails.
     model = Model(replace(check_text("\n", name=spec.name), model=spec, findings=()), None, None)
     settings = [_point(context, witness, own) for own in (witness.first, witness.second)]
-    if spec.inputs:
-        raise NotShown("its law depends on inputs")
+    random = np.random.default_rng(seed)
+    given = {n: np.round(random.uniform(0.3, 2.0, (steps, *v.shape)), 2) for n, v in spec.inputs.items()}
     init = {t.name: np.zeros(spec.states[t.name].shape) for i in spec.initials if i.special == "diffuse"
             for t in i.targets}  # fmt: skip
     try:
         found: list[list[np.ndarray]] = [[], []]
         for k in range(SERIES):
-            drawn = model.simulate(steps, settings[0], seed=seed + k, init=init)
-            data = {n: np.asarray(drawn[n]) for n in spec.observations}
+            drawn = model.simulate(None if given else steps, settings[0], future=given or None, init=init,
+                                   seed=seed + k)  # fmt: skip
+            data = {**given, **{n: np.asarray(drawn[n]) for n in spec.observations}}
             for own, params in zip(found, settings):
                 moments: Any = model.filter(data, params)
                 own.append(np.asarray(moments["log_likelihood"]))
@@ -197,6 +233,7 @@ def _parameters(context: Context, finding: Finding, witness: Witness, steps: int
         raise NotShown(f"the likelihood that {engine} gives is one by sampling, which differs from run to run")
     first, second = (np.stack(own, axis=1) for own in found)
     columns = tuple(f"series {k + 1}" for k in range(SERIES))
-    what = (f"log-density of each row given those before it, of {SERIES} series simulated under the first setting "
-            f"({witness.what}):")  # fmt: skip
-    return Table(finding, what, columns, first, second, (witness.first, witness.second))
+    drawn_inputs = f" and drawn {', '.join(given)}" if given else ""
+    what = (f"log-density of each row given those before it, of {SERIES} series simulated under the first setting"
+            f"{drawn_inputs} ({witness.what}):")  # fmt: skip
+    return Table(finding, what, columns, first, second, (witness.first, witness.second), witness.at or {})

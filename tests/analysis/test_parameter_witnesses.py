@@ -20,6 +20,9 @@ PROGRAMS = {
         "init n = m\nn[t] = n[t-1] * exp(r - n[t-1] / m)\ny[t] ~ Normal(c * n[t], 1)\n",
         {"c", "m"},
     ),
+    "an input through two gains": (
+        "param a, b ~ LogNormal(0, 0.5)\ninput u\nobs y\ny[t] ~ Normal(a * b * u[t], 1)\n", {"a", "b"},
+    ),
     "a label that never comes": (
         "param a, b, c in (0, 1) ~ Beta(2, 2)\nlet P = [[a, 1 - a, 0], [1 - a, a, 0], [c, 0, 1 - c]]\n"
         "axis k = {low, high, never}\nstate s in k\nobs y\ninit s ~ Categorical([0.5, 0.5, 0])\n"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import ssmlang
@@ -124,6 +126,28 @@ def test_what_is_asserted_and_refuted_is_an_error(files: dict[str, str], capsys:
     assert main(["witness", str(asserted), "--code", "W602", "--json"]) == 0
     (table,) = json.loads(capsys.readouterr().out)
     assert table["first"] != table["second"] and table["difference"] < 1e-12
+
+
+FLOW = """param rate in (0, 2) ~ Uniform(0, 2)
+const dt = 0.5
+state x, v
+obs y
+init x, v ~ Normal(1, 1)
+d(x) = v * dt
+d(v) = -(rate * x) * dt
+y[t] ~ Normal(x[t]^2, 0.1)
+"""
+
+
+def test_states_of_a_flow_are_run_on_too(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "flow.ssm"
+    path.write_text(FLOW)
+    assert main(["witness", str(path), "--steps", "3", "--json"]) == 0
+    (table,) = json.loads(capsys.readouterr().out)
+    assert "rows 0.5 apart" in table["what"] and table["first"] != table["second"] and table["difference"] < 1e-12
+    (rate,), (x, v) = table["at"].values(), (table["first"][n] for n in ("x", "v"))
+    exact = [x * math.cos(w) + v / math.sqrt(rate) * math.sin(w) for w in math.sqrt(rate) * np.array([0, 0.5, 1.0])]
+    assert [row[0] for row in table["first_rows"]] == pytest.approx(np.square(exact), abs=1e-6)
 
 
 def test_without_a_witness_the_exit_code_is_1(files: dict[str, str], capsys: Capture) -> None:

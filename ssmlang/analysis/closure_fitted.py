@@ -87,7 +87,8 @@ def _moved(outputs: Outputs, points: Points, state: dict[Key, float], after: dic
 
 def spoken(found: Fitted, names: Sequence[str]) -> list[str]:
     """Errors and modes in words."""
-    from ssmlang.analysis.stability_modes import modes
+    from ssmlang.analysis.stability_modes import figure, modes
+    from ssmlang.analysis.stability_text import timescales
 
     share = lambda e: "0%" if e < 5e-6 else f"{100 * e:.2g}%" if e < 10 else "over 1000%"
     worst = sorted(range(len(names)), key=lambda i: -found.errors[i])[:5]
@@ -95,6 +96,7 @@ def spoken(found: Fitted, names: Sequence[str]) -> list[str]:
     lines = [f"in least squares over {found.pairs} simulated rows at the prior's medians, the error on other rows, "
              f"beside each function's spread: {errors}"]  # fmt: skip
     if np.isfinite(found.matrix).all():
-        slow = modes(found.matrix)
-        lines.append(f"the slowest mode of that K: eigenvalue of size {slow[0].modulus:.3g}, {slow[0].describe()}")
+        own = modes(found.matrix)
+        said = timescales(own)
+        lines.append(f"of that K rho(K) = {figure(own[0].modulus)}" + (said and f": {said}"))
     return lines

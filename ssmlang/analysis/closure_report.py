@@ -10,6 +10,7 @@ from ssmlang.analysis.budget import OutOfTime
 from ssmlang.analysis.closure_algebra import Element
 from ssmlang.analysis.closure_growth import grows_without_end
 from ssmlang.analysis.closure_lift import Closure
+from ssmlang.analysis.closure_modes import typical
 from ssmlang.analysis.closure_noise import noise_of
 from ssmlang.analysis.closure_operator import matrix_of, spectrum, spoken
 from ssmlang.analysis.closure_outputs import View, observed, start
@@ -43,6 +44,7 @@ def proved(context: Context, lift: Lift, closure: Closure, words: Words, line: i
     details = rows_of(closure, words, names)
     operator = "the generator" if continuous else "K"
     details.append(f"eigenvalues of {operator}: {spoken(parts, continuous)}; {verdict.said}")
+    details += typical(context, matrix, closure)
     details += [f"{names[j]} is a combination of the functions before it: drop it" for j in closure.redundant]
     details += _noise(context, closure, words, names)
     details += start(context.model, closure, words, names)
@@ -237,7 +239,8 @@ def stability(context: Context, lift: Lift, closure: Closure | None, verdict: St
             reason = f"{'the generator' if generator else 'K'} of {lift.name}: {verdict.said}"
             if others and outcome == "proved":
                 outcome, reason = "unknown", f"{reason}; of {', '.join(others)} assert it apart"
-            found.append(Finding(name, outcome, reason, line, asserted=True, details=verdict.details))
+            fix = verdict.fix if outcome == "refuted" else None
+            found.append(Finding(name, outcome, reason, line, asserted=True, details=verdict.details, fix=fix))
     return found
 
 
@@ -259,6 +262,7 @@ def observability(context: Context, lift: Lift, view: View | None, size: int) ->
             reason = f"{', '.join(view.lost[:4])} never reach{'es' if len(view.lost) == 1 else ''} the observations"
         else:
             reason = f"(K, C) has rank {view.rank} of {size} at a prior draw"
-        code = "E602" if outcome == "refuted" else None
-        found.append(Finding(name, outcome, reason, line, asserted=True, code=code))
+        refuted = outcome == "refuted" and view is not None
+        fix = f"drop {', '.join(view.lost[:4])} from {lift.name}" if refuted and view else None
+        found.append(Finding(name, outcome, reason, line, asserted=True, code="E602" if refuted else None, fix=fix))
     return found

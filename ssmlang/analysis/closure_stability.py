@@ -19,6 +19,7 @@ from ssmlang.analysis.stability_signs import positive
 from ssmlang.analysis.stability_words import conditions
 
 DRAWS = 400
+DAMP = "leave such functions out of the lift, or give their states a damping; else leave the claim out"
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Stable:
     verdict: Outcome
     said: str
     details: tuple[str, ...] = ()
+    fix: str | None = None
 
 
 def stable(context: Context, parts: Sequence[Part], closure: Closure, words: Words) -> Stable:
@@ -48,14 +50,16 @@ def stable(context: Context, parts: Sequence[Part], closure: Closure, words: Wor
             if c is not None and _keeps(c, continuous):
                 of = ", ".join(names[i] for i in part.rows[:4])
                 keep = "sum to 0" if continuous else "multiply to 1 in size"
-                return Stable("refuted", f"not stable: eigenvalues of {of} {keep}, so that not all die out")
+                return Stable("refuted", f"not stable: eigenvalues of {of} {keep}, so that not all die out", fix=DAMP)
             undecided.append(str(part))
             continue
         factor = judge(c, part.multiplicity, domain) if not continuous else _of_rates(c, part.multiplicity, domain)
         if factor.place == "inside":
             continue
         if factor.place in ("unity", "circle", "outside", "not inside"):
-            return Stable("refuted", f"not stable: eigenvalue {part} {_stays(factor.place, continuous)}")
+            of = ", ".join(names[i] for i in part.rows[:4])
+            stays = _stays(factor.place, continuous)
+            return Stable("refuted", f"not stable: eigenvalue {part} of {of} {stays}", fix=DAMP)
         if factor.place == "depends":
             open_conditions += factor.conditions
         else:
@@ -64,7 +68,8 @@ def stable(context: Context, parts: Sequence[Part], closure: Closure, words: Wor
         region = ", ".join(conditions(open_conditions))
         probability = _probability(context, parts, continuous)
         more = f", and of {', '.join(undecided)} nothing is proved" if undecided else ""
-        return Stable("refuted", f"stable only where {region}{more}", probability)
+        return Stable("refuted", f"stable only where {region}{more}", probability,
+                      f"give the parameters supports in which {region}")  # fmt: skip
     if undecided:
         said = f"of {', '.join(undecided)} nothing is proved"
         return Stable("unknown", said, _probability(context, parts, continuous))

@@ -39,6 +39,8 @@ from ssmlang.model.linear import LinearForm
 SETTLED = 1e-8
 """The gain has settled where it differs from its limit by less than this, relative to the limit."""
 MAX_STEPS = 4_000
+ZERO = 1e-12
+"""A gain below this is none."""
 LONG = 500
 WARMER = (300, 1_500)
 """Rows of the recursion after which the algebraic equation is tried again: a weak loading is slow to tell."""
@@ -60,6 +62,8 @@ class Settled:
 
     radius: float
     steps: int | None
+    vanishing: bool = False
+    """The gain goes to zero: no noise drives what is left"""
 
 
 def check(context: Context) -> list[Finding]:
@@ -147,7 +151,9 @@ def settle(plant: Plant, start: np.ndarray | None, patient: bool = False) -> Set
         if radius > 1 - UNIT:
             return None
         size = float(np.abs(final).max(initial=0.0))
-        wide = SETTLED * max(size, 1e-300)
+        if size < ZERO:
+            return Settled(radius, None, True)
+        wide = SETTLED * size
         P, last, near = first, 0, 0
         for step in range(1, MAX_STEPS + 1):
             P, K = advance(plant, P)
@@ -176,6 +182,8 @@ def _settled(form: LinearForm, found: Sequence[Part], settled: Sequence[Settled]
         pace = f"at the prior median its error shrinks by {figure(100 * (1 - radius))}% a row ({slow})"
     after = f"the gain has settled (to 1e-8) after {steps:,} row{'' if steps == 1 else 's'}" if steps is not None else (
         f"the gain has not settled (to 1e-8) after {MAX_STEPS:,} rows")  # fmt: skip
+    if steps is None and all(s.vanishing for s in settled if s.steps is None):
+        after = "its gain goes to zero as fast, for no noise drives the state"
     shown = 0 if radius < FINITE else radius
     details = [f"rho(F - F K H) = {shown:.4g}, K the gain of the algebraic Riccati equation"]
     if certain(form):

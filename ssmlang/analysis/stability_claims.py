@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -19,6 +18,7 @@ from ssmlang.analysis.stability_points import Probability, prior_median, probabi
 from ssmlang.analysis.stability_text import (
     MOST_FACTORS,
     bad_mode,
+    in_time,
     marginal_period,
     modes_at,
     names_of,
@@ -145,9 +145,9 @@ class Claims:
             stated = stated or "stable iff every eigenvalue lies inside the unit circle"
             owner = self.context.supports.owner
             fix = fix or fix_wide(list(dict.fromkeys(owner[s][0] for s in wanted if s in owner)))
-            return "refuted", reason, (stated, *odds, why), fix
+            return "refuted", reason, (stated, *odds, why, *self._typical(found)), fix
         seen = () if chance is None else (f"numerically: prior probability {chance[0]}",)
-        return "unknown", why, (*((stated,) if stated else ()), *seen), fix
+        return "unknown", why, (*((stated,) if stated else ()), *seen, *self._typical(found)), fix
 
     def _fix(self, found: Sequence[Judged]) -> str | None:
         return fix_for([f for j in found for f in j.factors or ()], self.context, self.domain)
@@ -284,8 +284,7 @@ def _timed(found: Sequence[Judged], text: str) -> str:
     """In units of time where all is in continuous time."""
     if not found or not all(j.continuous for j in found):
         return text
-    text = text.replace(" rows", " units of time").replace(" a row", " a unit of time")
-    return re.sub(r" 1 row\b", " 1 unit of time", text)
+    return in_time(text)
 
 
 def _short(reason: str) -> str:

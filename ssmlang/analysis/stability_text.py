@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
@@ -64,7 +65,8 @@ def marginal_period(f: Factor) -> str:
     if f.symbols and f.degree == 2:
         cosine = -f.coefficients[1] / 2
         if isinstance(cosine, sp.cos):
-            return f"once in 2*pi/({written(cosine.args[0])}) rows"
+            turn = written(cosine.args[0])
+            return f"once in 2*pi/{turn if cosine.args[0].is_Symbol else f'({turn})'} rows"
     turning = [m for m in f.modes if m.period is not None]
     return f"once in {figure(turning[0].period or 0)} rows" if turning else "at a fixed rate"
 
@@ -130,6 +132,12 @@ def modes_at(judged: Judged, values: Mapping[sp.Symbol, float]) -> tuple[Mode, .
                        for row in companion(judged.block)])  # fmt: skip
     found = np.linalg.eigvals(matrix)
     return tuple(m for m in of_roots(np.exp(found) if judged.continuous else found) if m.modulus > 1e-9)
+
+
+def in_time(text: str) -> str:
+    """What is said of rows, said of units of time."""
+    text = text.replace(" rows", " units of time").replace(" a row", " a unit of time")
+    return re.sub(r" 1 row\b", " 1 unit of time", text)
 
 
 def timescales(modes: Sequence[Mode], most: int = 3) -> str:

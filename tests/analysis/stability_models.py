@@ -251,7 +251,7 @@ CASES: dict[str, Case] = {
     ),
     "undamped cycle of an unknown frequency": Case(
         vector(f"{TURN.format('w')} @ x[t-1]", 2, "param w in (0, pi) ~ Uniform(0, pi)\n"), "stable(x)", "refuted",
-        ("undamped", "2*pi/(w)"),
+        ("undamped", "once in 2*pi/w rows"),
     ),
     "damped cycle of an unknown frequency": Case(
         vector(f"d * {TURN.format('w')} @ x[t-1]", 2,

@@ -100,6 +100,27 @@ def test_observability_of_a_lift() -> None:
     assert claim.verdict == "unknown" and "not linear in z" in claim.reason
 
 
+def test_modes_of_a_lift_in_numbers() -> None:
+    """A rotation that shrinks by a tenth a row: its square has its trace, and turns and shrinks twice as fast."""
+    text = (
+        "state x, v\nobs y\ninit x, v ~ Normal(0, 1)\nx[t] = 0.9 * (cos(0.5) * x[t-1] - sin(0.5) * v[t-1])\n"
+        "v[t] = 0.9 * (sin(0.5) * x[t-1] + cos(0.5) * v[t-1])\ny[t] ~ Normal(x[t], 1)\n"
+        "lift z[t] = [x[t], v[t], x[t]^2, x[t] * v[t], v[t]^2, 1] exact\n"
+    )
+    lift, *_ = found(text)
+    (said,) = [d for d in lift.details if "rho(K)" in d]
+    assert said.startswith("rho(K) = 0.9: turns once in 12.6 rows, half-life 6.58 rows; half-life 3.29 rows; turns")
+    flow = next(c for c in CASES if c.name == "polynomial flow")
+    lift, *_ = found(flow.text)
+    assert any(d.startswith("at the prior median: largest rate of L ") and "units of time" in d for d in lift.details)
+
+
+def test_what_is_refuted_of_a_lift_says_what_to_write() -> None:
+    for name in ("explosive", "rotation", "products of a rotation", "stable where c is small", "phase"):
+        _, *claims = found(next(c for c in CASES if c.name == name).text)
+        assert all(c.fix for c in claims if c.verdict == "refuted"), claims
+
+
 def test_fitted_lifts_claim_nothing() -> None:
     text = next(c for c in CASES if c.name == "one function short").text
     lift, *_ = found(text.replace("exact", "fitted"))
@@ -126,7 +147,7 @@ def test_least_squares_of_a_lift_that_does_not_close() -> None:
     lift, *_ = found(text)
     assert lift.verdict == "refuted" and lift.code is None
     assert any("the error on other rows" in d and "x[t] 0%" in d for d in lift.details)
-    assert any(d.startswith("the slowest mode of that K: eigenvalue of size") for d in lift.details)
+    assert any(d.startswith("of that K rho(K) = ") for d in lift.details)
 
 
 def test_constants_known_to_sixteen_digits() -> None:

@@ -338,3 +338,9 @@ def test_a_weak_loading_beside_an_exact_observation_settles_late() -> None:
         P, _ = filter_stability.advance(own, P)
     exact = np.abs(np.linalg.eigvals(filter_stability.closed_loop(own, filter_stability.gain(own, P)[0]))).max()
     assert found.radius == pytest.approx(exact, abs=1e-6)
+
+
+def test_what_no_noise_drives_and_dies_out_has_a_gain_that_goes_to_zero() -> None:
+    text = "state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] = 0.9 * x[t-1]\ny[t] ~ Normal(x[t], 1)\n"
+    (found,) = filter_stability.check(context_of(text))
+    assert found.verdict == "proved" and "goes to zero as fast" in found.reason and "4,000" not in found.reason

@@ -11,6 +11,7 @@ from ssmlang.cli.files import STDIN
 from ssmlang.cli.pictures import check_picture, save_figure
 from ssmlang.cli.sources import data_of, model_of, prepare
 from ssmlang.cli.values import constants, engine
+from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.typed import Usage
 
 
@@ -18,15 +19,20 @@ def fit(args: argparse.Namespace) -> int:
     """Print the checks, the engine and why, and the estimates; write the fit and the picture."""
     out, picture = _places(args)
     check_picture(picture)
-    future = None if args.future is None else data_of(args.future)
     prepare()
+    from ssmlang.running.calls import method_of
+
+    # What is wrong is said before anything takes time.
+    method = method_of(args.method)
     model = model_of(args.file, constants(args))
+    time = {} if args.time is None else {"time": args.time}
+    data, future = data_of(args.data), _future(args, model)
+    model.bind(data, **time)
     if not args.json:
         print(model.check(), end="\n\n", flush=True)
-    time = {} if args.time is None else {"time": args.time}
     found = model.fit(
-        data_of(args.data),
-        method=args.method,
+        data,
+        method=method,
         engine=engine(args.engine),
         draws=args.draws,
         warmup=args.warmup,
@@ -62,11 +68,25 @@ def _places(args: argparse.Namespace) -> tuple[Path, Path | None]:
     out = Path(args.out or f"{stem}.nc")
     if out.suffix != ".nc":
         raise Usage(f"--out {out}: a fit is written to a file that ends in .nc")
-    if args.no_plot:
-        if args.plot is not None or args.steps is not None or args.future is not None:
-            raise Usage("--no-plot contradicts --plot, --steps and --future")
-        return out, None
-    return out, Path(args.plot) if args.plot is not None else out.with_suffix(".png")
+    if args.no_plot and (args.plot is not None or args.steps is not None or args.future is not None):
+        raise Usage("--no-plot contradicts --plot, --steps and --future")
+    picture = None if args.no_plot else Path(args.plot) if args.plot is not None else out.with_suffix(".png")
+    for place in (out, picture):
+        if place is not None and not place.parent.is_dir():
+            raise SsmError(Diagnostic("E705", f"{place} cannot be written: there is no folder {place.parent}"))
+    return out, picture
+
+
+def _future(args: argparse.Namespace, model: Any) -> Any:
+    """The inputs of the rows that the picture forecasts. Raises E412 where they are needed and not given."""
+    if args.future is not None:
+        return data_of(args.future)
+    names = [f"`{n}`" for n in model.spec.inputs if n != "dt"]
+    if args.steps is not None and names:
+        raise SsmError(Diagnostic("E412", f"--steps {args.steps}: the coming rows need the model's inputs",
+                                  why=("they are " + ", ".join(names),),
+                                  help=("give a table of them: --future FILE",)))  # fmt: skip
+    return None
 
 
 def _as_json(found: Any, summary: Any) -> str:

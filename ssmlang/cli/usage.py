@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from ssmlang.language.suggest import suggest
+
 
 class Parser(argparse.ArgumentParser):
     """As argparse's own, but what it does not know is answered by the command that was asked for."""
@@ -19,7 +21,9 @@ class Parser(argparse.ArgumentParser):
 
     def no_command(self, word: str, commands: Sequence[str]) -> NoReturn:
         """Exit with code 2: there is no such command."""
-        self.error(f"there is no command `{word}`{_meant(word, commands) or '; ssmlang --help lists them'}")
+        near = suggest(word, commands)
+        self.error(f"there is no command `{word}`; " + (f"did you mean `{near}`?" if near else
+                                                        "ssmlang --help lists them"))  # fmt: skip
 
     def _of(self, command: str | None) -> Parser:
         for action in self._actions:
@@ -31,11 +35,6 @@ class Parser(argparse.ArgumentParser):
         if not word.startswith("-"):
             self.error(f"`{word}` is one argument too many")
         name = word.partition("=")[0]
-        self.error(f"there is no option `{name}`{_meant(name, list(self._option_string_actions))}")
-
-
-def _meant(word: str, known: Sequence[str]) -> str:
-    from ssmlang.language.suggest import did_you_mean
-
-    guess = did_you_mean(word, known)
-    return f"; {guess}" if guess else ""
+        known = {option.lstrip("-"): option for option in self._option_string_actions}
+        near = suggest(name.lstrip("-"), known)
+        self.error(f"there is no option `{name}`" + (f"; did you mean `{known[near]}`?" if near else ""))

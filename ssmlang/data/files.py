@@ -7,9 +7,12 @@ from typing import Any
 
 from ssmlang.data.csv_files import read_csv
 from ssmlang.language.diagnostics import Diagnostic, SsmError
-from ssmlang.language.suggest import did_you_mean
+from ssmlang.language.suggest import suggest
 
 ENDINGS = (".csv", ".csv.gz", ".tsv", ".parquet", ".pq", ".nc", ".nc4")
+SHEETS = (".xlsx", ".xls", ".ods")
+SHOWN = 8
+"""Neighbours of a missing file that are named."""
 
 
 def read_file(path: str | Path) -> Any:
@@ -25,13 +28,12 @@ def read_file(path: str | Path) -> Any:
         raise SsmError(Diagnostic("E701", f"`{str(path)[:60]}...` is no path of a file")) from None
     if not there:
         beside = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else []
-        guess = did_you_mean(path.name, beside)
         raise SsmError(
             Diagnostic(
                 "E701",
                 f"there is no file `{path}`",
                 why=() if path.parent.is_dir() else (f"there is no folder `{path.parent}`",),
-                help=(guess,) if guess else (),
+                help=_beside(path.name, beside),
             )
         )
     name = path.name.lower()
@@ -54,9 +56,23 @@ def read_file(path: str | Path) -> Any:
         Diagnostic(
             "E702",
             f"the ending of `{path.name}` does not say what kind of table it is",
-            help=(f"name it by one of {', '.join(ENDINGS)}",),
+            help=(
+                "save the sheet as CSV"
+                if name.endswith(SHEETS)
+                else f"name it by one of {', '.join(ENDINGS)}",
+            ),
         )
     )
+
+
+def _beside(name: str, beside: list[str]) -> tuple[str, ...]:
+    """What to say of the tables that are there: the one that was meant, or some."""
+    tables = sorted(n for n in beside if n.lower().endswith(ENDINGS))
+    stems = {n.partition(".")[0]: n for n in reversed(tables)}  # the ending alone makes no two names alike
+    near = suggest(name.partition(".")[0], stems)
+    if near:
+        return (f"did you mean `{stems[near]}`?",)
+    return (f"tables there: {', '.join(tables[:SHOWN])}",) if tables else ()
 
 
 def _read_parquet(path: Path) -> Any:

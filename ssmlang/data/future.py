@@ -31,7 +31,10 @@ def future_rows(model: Model, history: Bound, steps: int, data: Any = None, *, t
                     "E412",
                     f"the coming rows need the model's input{'s' if len(names) > 1 else ''} "
                     + ", ".join(f"`{n}`" for n in names),
-                    help=(f"give `future=` a table with {'them' if len(names) > 1 else 'it'} for {_rows(steps)}",),
+                    help=(
+                        f"give `future=` a table with {'them' if len(names) > 1 else 'it'} for {_rows(steps)} "
+                        "(on the command line `--future`)",
+                    ),
                 )
             )
         empty = {n: np.full((steps, *v.shape), np.nan) for n, v in model.observations.items()}

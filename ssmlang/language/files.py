@@ -54,8 +54,9 @@ def _neighbours(path: str | Path, ending: str) -> tuple[str, ...]:
         there = sorted(p.name for p in folder.iterdir() if p.suffix == ending)
     except OSError:
         return ()
-    close = get_close_matches(Path(path).name, there, n=1)
+    stems = {Path(name).stem: name for name in there}  # the ending alone makes no two names alike
+    close = get_close_matches(Path(path).stem, stems, n=1)
     if close:
-        return (f"did you mean {folder / close[0]}?",)
+        return (f"did you mean {folder / stems[close[0]]}?",)
     what = "model files" if ending == ".ssm" else f"{ending} files"
     return (f"{what} there: {', '.join(there[:SHOWN])}",) if there else ()

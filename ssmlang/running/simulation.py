@@ -67,8 +67,11 @@ def _inputs(model: Model, steps: int | None, future: Any, time: Any) -> Bound:
     if future is None:
         if model.spec.inputs:
             wanted = ", ".join(f"`{n}`" for n in names or model.spec.inputs)
-            help = (f"give `future=` a table with them for {'every row' if steps is None else f'{steps} rows'}",)
-            raise SsmError(Diagnostic("E412", f"the rows need the model's inputs {wanted}", help=help))
+            one = len(names or model.spec.inputs) == 1
+            rows = "every row" if steps is None else f"{steps} rows"
+            help = (f"give `future=` a table with {'it' if one else 'them'} for {rows} (on the command line --future)",)
+            message = f"the rows need the model's input{'' if one else 's'} {wanted}"
+            raise SsmError(Diagnostic("E412", message, help=help))
         if steps is None:
             help = ("simulate(steps=100), or --steps 100",)
             raise SsmError(Diagnostic("E450", "how many rows are to be drawn?", help=help))

@@ -82,13 +82,23 @@ def test_the_seed_decides(nile: str) -> None:
         (["--data", "nile", "--no-plot", "--plot", "a.png"], 2, "contradicts"),
         (["--data", "nile", "--plot", "a.docx"], 2, ".png"),
         (["--data", "airline"], 1, "flow"),
-        (["--data", "nile", "--method", "mle", "--no-plot", "--out", "no/such/place.nc"], 1, "E705"),
+        (["--data", "nile", "--no-plot", "--out", "no/such/place.nc"], 1, "no folder no/such"),
+        (["--data", "nile", "--plot", "no/such/place.png"], 1, "no folder no/such"),
     ],
 )
 def test_what_cannot_be_done_is_said(words: list[str], code: int, said: str, nile: str, capsys: Capture) -> None:
     assert main(["fit", nile, *words]) == code
     captured = capsys.readouterr()
     assert said in captured.err and "Traceback" not in captured.err
+    assert captured.out == "", "what is wrong is said before anything is worked out"
+
+
+def test_a_forecast_without_its_inputs_is_refused_before_the_fit(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "m.ssm").write_text("param b ~ Normal(0, 1)\ninput x\nobs y\ny[t] ~ Normal(b * x[t], 1)\n")
+    (tmp_path / "m.csv").write_text("x,y\n1,1\n2,2\n")
+    assert main(["fit", str(tmp_path / "m.ssm"), "--data", str(tmp_path / "m.csv"), "--steps", "2"]) == 1
+    captured = capsys.readouterr()
+    assert "--future" in captured.err and captured.out == ""
 
 
 def test_a_file_that_is_no_fit(capsys: Capture) -> None:

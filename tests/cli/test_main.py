@@ -52,6 +52,7 @@ def test_wrong_usage_is_2(words: list[str], capsys: Capture) -> None:
         (["expand", "a.ssm", "--ouz=3"], "there is no option `--ouz`; did you mean `--out`?"),
         (["expand", "a.ssm", "b.ssm"], "ssmlang expand: error: `b.ssm` is one argument too many"),
         (["--vresion"], "did you mean `--version`?"),
+        (["fit", "a.ssm", "--data", "b", "--param", "a=1"], "there is no option `--param`\n"),
     ],
 )
 def test_what_is_misspelt_is_answered_with_what_was_meant(words: list[str], said: str, capsys: Capture) -> None:

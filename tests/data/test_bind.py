@@ -287,9 +287,13 @@ def test_independent_series() -> None:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "y.csv").write_text("y\n1\n")
     (tmp_path / "y.xyz").write_text("y\n1\n")
+    (tmp_path / "y.xlsx").write_text("no sheet")
     (tmp_path / "y.parquet").write_text("no parquet")
     (tmp_path / "y.nc").write_text("no netcdf")
-    assert "did you mean `y.csv`?" in str(refused(LEVEL, tmp_path / "z.csv"))
+    assert "tables there: y.csv, y.nc, y.parquet" in str(refused(LEVEL, tmp_path / "nothing_alike.csv"))
+    assert "save the sheet as CSV" in str(refused(LEVEL, tmp_path / "y.xlsx"))
+    (tmp_path / "measured.csv").write_text("y\n1\n")
+    assert "did you mean `measured.csv`?" in str(refused(LEVEL, tmp_path / "mesured.csv"))
     assert refused(LEVEL, tmp_path / "y.xyz").diagnostics[0].code == "E702"
     assert refused(LEVEL, tmp_path / "y.parquet").diagnostics[0].code == "E701"
     assert refused(LEVEL, tmp_path / "y.nc").diagnostics[0].code == "E701"

@@ -60,7 +60,8 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(__all__))
+    # What is imported on the way is no part of the surface, and stands in nobody's completions.
+    return sorted({name for name in globals() if name.startswith("__")} | set(__all__))
 
 
 def load_ipython_extension(shell: Any) -> None:

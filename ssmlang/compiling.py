@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -56,3 +57,16 @@ def load(path: str | Path) -> Fit | Stream:
     from ssmlang.running.saved import load_saved
 
     return load_saved(Path(path), compile_source)
+
+
+def _reduced(model: Model) -> tuple[Any, ...]:
+    source = Source(model.checked.source.name, model.portable_text)
+    return _restored, (source.name, source.text, model.name, model.constants, model.augment)
+
+
+def _restored(where: str, text: str, name: str, constants: dict[str, Any], augment: dict[str, Any]) -> Model:
+    return compile_source(Source(where, text), name=name, constants=constants, augment=augment)
+
+
+# A model goes to another process as its text, and is compiled anew there: compiled programs cannot go.
+copyreg.pickle(Model, _reduced)

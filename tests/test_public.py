@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import subprocess
 import sys
 
@@ -47,7 +49,16 @@ def test_every_name_is_there_and_documented(name: str) -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'compille'"):
         _ = ssmlang.compille
-    assert set(dir(ssmlang)) >= PUBLIC
+    assert {name for name in dir(ssmlang) if not name.startswith("__")} == PUBLIC - {"__version__"}
+
+
+def test_a_model_is_pickled_as_its_text() -> None:
+    text = "from structural import local_level\nconst n = 1\nparam sd ~ HalfNormal(n)\npart level = local_level(sd)\n"
+    model = ssmlang.compile(text + "obs y\ny[t] ~ Normal(level[t], 1)\n", constants={"n": 4}, augment={"sd": 0.1})
+    model.form, model.priors  # noqa: B018  what has been worked out stays behind
+    for again in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert again.name == model.name and again.constants == {"n": 4} and again.augment == {"sd": 0.1}
+        assert again.spec.parameters.keys() == model.spec.parameters.keys()
 
 
 def test_importing_brings_in_nothing_heavy() -> None:

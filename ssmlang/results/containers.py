@@ -78,8 +78,17 @@ def group(results: Any, name: str) -> xr.Dataset:
     return results[name]
 
 
+_OTHERS = (".csv", ".tsv", ".txt", ".json", ".parquet", ".xlsx", ".pkl", ".npz", ".zarr")
+
+
 def save(results: Any, path: str | Path) -> None:
     """Write either container to a NetCDF file that both lines of ArviZ (and plain xarray) read. Raises E705."""
+    path = Path(path)
+    if path.suffix.lower() in _OTHERS:
+        raise SsmError(Diagnostic("E705", f"`{path}` is to be a NetCDF file, and its ending says another kind",
+                                  help=(f"write `{path.with_suffix('.nc')}`",)))  # fmt: skip
+    if not path.parent.is_dir():
+        raise SsmError(Diagnostic("E705", f"`{path}` cannot be written: there is no folder `{path.parent}`"))
     tree = _storable(to_tree(results))
     try:
         tree.to_netcdf(path, engine="h5netcdf", mode="w")

@@ -26,8 +26,10 @@ def params_dict(params: Any) -> dict[str, Any]:
                                       help=(f"give {_DICT}",))) from None  # fmt: skip
     if isinstance(params, Mapping):
         return dict(params)
+    of_fit = isinstance(getattr(params, "params", None), Mapping)
+    mend = "give its parameters: fit.params" if of_fit else f"give {_DICT}"
     raise SsmError(Diagnostic("E449", f"`params` is of type `{type(params).__name__}`, which gives no names",
-                              help=(f"give {_DICT}",)))  # fmt: skip
+                              help=(mend,)))  # fmt: skip
 
 
 def rows(steps: Any, what: str) -> int:

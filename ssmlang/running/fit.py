@@ -76,6 +76,11 @@ class Fit:
     def __repr__(self) -> str:
         return f"<ssmlang fit of {self.model.name} by {self.method}>\n{self.summary().to_string()}"
 
+    def __reduce__(self) -> Any:
+        from ssmlang.running.saved import restored
+
+        return restored, (self.tree,)
+
     def _repr_html_(self) -> str:
         from ssmlang.results.html import fit_html
 

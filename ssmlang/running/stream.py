@@ -147,6 +147,14 @@ class Stream:
 
     def save(self, path: str | Path) -> None:
         """Write the stream, its model and its parameters to a NetCDF file that `ssmlang.load` reads. Raises E705."""
+        containers.save(self._tree(), path)
+
+    def __reduce__(self) -> Any:
+        from ssmlang.running.saved import restored
+
+        return restored, (self._tree(),)
+
+    def _tree(self) -> xr.DataTree:
         at = self._at
         leaves = [] if at.carried is None else jax.tree.leaves(at.carried)
         arrays = {f"carried_{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
@@ -165,7 +173,7 @@ class Stream:
             leaves=len(leaves), options=asdict(self._stepper.engine),  # type: ignore[call-overload]
             latent=list(at.latent), substeps=at.substeps, seed=at.seed, moments=shapes,
         )  # fmt: skip
-        containers.save(containers.make_tree({KIND: xr.Dataset(variables)}, attrs), path)
+        return containers.make_tree({KIND: xr.Dataset(variables)}, attrs)
 
 
 def initial_state(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -192,6 +193,8 @@ def test_single_precision_and_its_file(tmp_path: Path) -> None:
     ends = [s.step(row_of(data, 4)) for s in (state, loaded)]
     assert np.array_equal(*(s.mean for s in ends)) and ends[0].log_likelihood == ends[1].log_likelihood
     assert ends[1].dtype == "float32" and ends[1].engine == state.engine == "square_root"
+    pickled = pickle.loads(pickle.dumps(state))
+    assert np.array_equal(pickled.mean, state.mean) and pickled.t == state.t and pickled.dtype == "float32"
 
 
 VECTOR = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,12 @@ def test_the_nile_by_maximum_likelihood(model: ssmlang.Model, tmp_path: Path) ->
     again = ssmlang.load(tmp_path / "mle.nc")
     xr.testing.assert_identical(again.forecast(3)["mean"], fit.forecast(3)["mean"])
     assert again.summary().equals(fit.summary())
+    assert pickle.loads(pickle.dumps(fit)).summary().equals(fit.summary())
+    for name, words in (("fit.csv", "its ending says another kind"), ("no/such/fit.nc", "there is no folder")):
+        with pytest.raises(SsmError, match=words):
+            fit.save(tmp_path / name)
+    with pytest.raises(SsmError, match=r"fit\.params"):
+        flat.smooth({"flow": NILE}, fit)
 
 
 def test_a_saved_fit_forecasts_as_the_original_does(model: ssmlang.Model, tmp_path: Path) -> None:

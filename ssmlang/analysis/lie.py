@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ssmlang.analysis.budget import OutOfTime
+from ssmlang.analysis.budget import Budget, OutOfTime
 from ssmlang.analysis.context import Context
 from ssmlang.analysis.findings import Finding, Witness, asserted
 from ssmlang.analysis.lie_directions import Direction, directions, undetermined, zero_sets
@@ -75,7 +75,7 @@ def check(context: Context) -> list[Finding]:
         place = f" (line {trouble.span.source.position(trouble.span.start)[0]})" if trouble.span is not None else ""
         return unknown(f"{trouble.reason}{place}")
     except OutOfTime as late:
-        return unknown(f"the rank of what is observed {late}")
+        return unknown(f"the rank of what is observed {late}{_numerically(context)}")
     if study is None:
         return unknown("the outputs have no value at the prior draws that were tried")
     with np.errstate(all="ignore"):
@@ -130,11 +130,15 @@ def _study(context: Context, outputs: Outputs) -> Study | None:
     exact = generic(outputs)
     points = list(prior_points(context, outputs, DRAWS if len(outputs.keys) <= DOZEN else FEW))
     at_prior = []
-    for point in points:
-        context.budget.check()
-        found = seen_at(outputs, point)
-        if found is not None:
-            at_prior.append(found)
+    try:
+        for point in points:
+            context.budget.check()
+            found = seen_at(outputs, point)
+            if found is not None:
+                at_prior.append(found)
+    except OutOfTime:
+        if exact is None and not at_prior:
+            raise
     best = max(at_prior, key=lambda s: (s.rank, s.clear), default=None)
     chosen = exact if exact is not None else best
     if chosen is None:
@@ -154,6 +158,22 @@ def _study(context: Context, outputs: Outputs) -> Study | None:
     except Unsupported as trouble:
         study.unfinished = f"symmetries were not looked for: {trouble.reason}"
     return study
+
+
+def _numerically(context: Context) -> str:
+    """What double precision says at prior draws, where algebra took too long; empty where that does too."""
+    budget = Budget(context.budget.seconds / 2)
+    ranks: list[bool] = []
+    try:
+        outputs = Outputs(context.model, budget.check)
+        for point in prior_points(context, outputs, DRAWS):
+            found = seen_at(outputs, point)
+            if found is not None:
+                ranks.append(found.rank == len(outputs.keys) and found.clear)
+    except (OutOfTime, Unsupported):
+        pass
+    share = f"{len(ranks)}" if all(ranks) else f"{sum(ranks)} of {len(ranks)}"
+    return f"; numerically of full rank at {share} prior draw{'' if len(ranks) == 1 else 's'}" if ranks else ""
 
 
 def _finding(

@@ -32,7 +32,11 @@ def check(context: Context) -> list[Finding]:
             return _answers(context, [seen], {})
     system = context.system
     if system is None:
+        from ssmlang.analysis.numeric_draws import companions, rank_said
+
         reason = f"{context.coefficients:,} coefficients are more than algebra is good for here"
+        numbers = rank_said(companions(context))
+        reason += f"; {numbers}" if numbers else ""
         return _answers(context, [Finding(PROPERTY, "unknown", reason)], None)
     from ssmlang.analysis.observability_findings import findings
 

@@ -25,6 +25,7 @@ MOST_FINDINGS = 5
 MOST_UNLESS, MOST_NARROW = 6, 2
 """Sets of one equation, and of several, that are written out for a block."""
 CHECKED = 20
+MOST_STATES = 60
 """Prior draws at which a verdict is checked in double precision."""
 
 
@@ -143,10 +144,11 @@ def _vector(result: BlockResult, context: Context, F: np.ndarray, H: np.ndarray)
 
 
 def _undecided(context: Context, system: System, why: str) -> Finding:
-    F, H = modes.matrices(context, system, CHECKED)
-    full = sum(weakest(f, h) > NOTHING for f, h in zip(F, H)) if system.companion.size <= 60 else None
-    numeric = "" if full is None else f"; numerically of full rank at {full} of {len(F)} prior draws"
-    return Finding(PROPERTY, "unknown", f"{words.listed(list(system.states))}: {why}{numeric}",
+    from ssmlang.analysis.numeric_draws import DRAWS, rank_said
+
+    numbers = rank_said(zip(*modes.matrices(context, system, DRAWS))) if system.companion.size <= MOST_STATES else ""
+    numbers = f"; {numbers}" if numbers else ""
+    return Finding(PROPERTY, "unknown", f"{words.listed(list(system.states))}: {why}{numbers}",
                    context.line_of(system.states[0]))  # fmt: skip
 
 

@@ -105,7 +105,9 @@ def exception(one: Exception_, system: System) -> str:
         if len(vector) == 1:
             return f"{where}, where {plain[0]} is never seen"
         return f"{where}, where {direction(vector, _bases(system))} is never seen"
-    return f"{where}, where {listed(plain)} {'is' if len(plain) == 1 else 'are'} not known apart"
+    if one.lost and (len(one.lost) == len(plain) or all(len(v) == 1 for v in one.lost)):
+        return f"{where}, where {listed(plain)} {_is(len(plain))} never seen"
+    return f"{where}, where {listed(plain)} {_is(len(plain))} not known apart"
 
 
 def _noun(word: str, count: int) -> str:

@@ -13,6 +13,7 @@ from ssmlang.analysis.stability_claims import Claims
 from ssmlang.analysis.stability_constant import analyse_constant
 from ssmlang.analysis.stability_domain import Domain
 from ssmlang.analysis.stability_starts import without_law
+from ssmlang.analysis.stability_words import some
 from ssmlang.model.linear import LinearForm
 from ssmlang.model.model import State
 
@@ -99,7 +100,7 @@ def _of_recursions(context: Context, wanted: Sequence[Claim]) -> list[Finding]:
             return []
     found = _analysis(context)
     if isinstance(found, str):
-        return [Finding(text, "unknown", found, line, asserted=True) for text, _, line in wanted]
+        return _of_draws(context, wanted, found)
     try:
         work = Claims(context, found)
         made = [work.asserted(text, args, line) for text, args, line in wanted]
@@ -107,6 +108,18 @@ def _of_recursions(context: Context, wanted: Sequence[Claim]) -> list[Finding]:
         return made + _unasked(work, found, spoken) + without_law(context, found, work)
     except OutOfTime as late:
         return [Finding(text, "unknown", str(late), line, asserted=True) for text, _, line in wanted]
+
+
+def _of_draws(context: Context, wanted: Sequence[Claim], why: str) -> list[Finding]:
+    """Unknown, with what numbers say at prior draws; unasked where they say something."""
+    from ssmlang.analysis.numeric_draws import companions, radius_said
+
+    numbers = radius_said(F for F, _ in companions(context))
+    details = (numbers,) if numbers else ()
+    if not wanted and numbers:
+        name = some(list(context.model.states))
+        return [Finding(f"stable({name})", "unknown", why, details=details)]
+    return [Finding(text, "unknown", why, line, details=details, asserted=True) for text, _, line in wanted]
 
 
 def _analysis(context: Context) -> Analysis | str:

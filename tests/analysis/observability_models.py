@@ -151,6 +151,29 @@ CASES = {
         "obs y\ninit u ~ Normal(0, 1)\nu[t] ~ Normal(phi[0]*u[t-1] + phi[1]*u[t-2], s2)\ny[t] = l[t] + u[t]\n",
         "proved", ("phi[0] + phi[1] = 1, where (l.level, u) = (1, -1) is never seen",), 2,
     ),
+    # Kailath (1980), 2.4: a controllable companion is observable iff numerator and denominator share no root.
+    "controllable companion, a root shared with its numerator": Case(
+        f"{S}state x[2]\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal([[5/6, -1/6], [1, 0]] @ x[t-1], s1)\n"
+        "y[t] ~ Normal(x[t, 0] - 0.5 * x[t, 1], s_obs)\n", "refuted",
+        ("the direction (x[0], x[1]) = (1, 2) is never seen", "decays by the factor 1/2"),
+    ),
+    "controllable companion, its numerator's root a parameter": Case(
+        f"{S}param b ~ Normal(0, 1)\nstate x[3]\nobs y\ninit x ~ Normal(0, 1)\n"
+        "x[t] ~ Normal([[13/12, -3/8, 1/24], [1, 0, 0], [0, 1, 0]] @ x[t-1], s1)\n"
+        "y[t] ~ Normal(x[t, 0] + b * x[t, 1], s_obs)\n", "proved",
+        ("b = -1/4, where (x[0], x[1], x[2]) = (1, 4, 16) is never seen", "b = -1/3", "b = -1/2"), 3,
+    ),
+    "observable companion": Case(
+        f"{S}param a[3] ~ Normal(0, 0.3)\nstate x[3]\nobs y\ninit x ~ Normal(0, 1)\n"
+        "x[t] ~ Normal([[a[0], 1, 0], [a[1], 0, 1], [a[2], 0, 0]] @ x[t-1], s1)\ny[t] ~ Normal(x[t, 0], s_obs)\n",
+        "proved", ("whatever",), 0,
+    ),
+    "a wave with a gain": Case(
+        f"{S}{RHO}param om in (0, 3) ~ Uniform(0, 3)\nparam g ~ Normal(0, 1)\nstate a, b\nobs y\n"
+        "init a, b ~ Normal(0, 1)\na[t] ~ Normal(rho * (cos(om) * a[t-1] + sin(om) * b[t-1]), s1)\n"
+        "b[t] ~ Normal(rho * (cos(om) * b[t-1] - sin(om) * a[t-1]), s2)\ny[t] ~ Normal(g * a[t], s_obs)\n", "proved",
+        ("g = 0, where a and b are never seen",), 1,
+    ),
     "a moving average": Case(
         f"{S}param th in (-1, 1) ~ Normal(0, 1)\nnoise e ~ Normal(0, s1)\nstate x\nobs y\ninit x ~ Stationary()\n"
         "x[t] = 0.5 * x[t-1] + e[t] + th * e[t-1]\ny[t] = x[t]\n", "proved", (), None,

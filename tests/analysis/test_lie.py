@@ -88,6 +88,10 @@ def test_a_budget_is_kept() -> None:
     text = next(c for c in CASES if c.name == "Lorenz '63 through x, rho learned").text
     (found,) = check(context_of(text, seconds=1e-6))
     assert found.verdict == "unknown" and "took longer than 1e-06 s" in found.reason
+    spent = context_of(text, seconds=4)
+    spent.budget._until = 0.0  # algebra has used it up; numbers have half of it anew
+    (found,) = check(spent)
+    assert found.reason.endswith(" took longer than 4 s; numerically of full rank at 8 prior draws")
 
 
 def test_linear_programs_are_left_to_their_own_check() -> None:

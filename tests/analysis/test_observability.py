@@ -10,7 +10,7 @@ import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssmlang.analysis import observability
+from ssmlang.analysis import observability, stability
 from ssmlang.analysis.budget import Budget
 from ssmlang.analysis.findings import Finding
 from ssmlang.analysis.observability_block import Block, BlockResult
@@ -196,3 +196,21 @@ def test_a_root_of_what_stands_nowhere_else() -> None:
     )
     (found,) = observability.check(context_of(text))
     assert found.verdict == "proved" and found.unless == ("b = 0, where x is never seen",)
+
+
+def test_programs_too_large_for_algebra_are_looked_at_in_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ssmlang.analysis.context.MOST_SYMBOLIC", 3)
+    monkeypatch.setattr("ssmlang.analysis.stability_dynamics.MAX_ENTRIES", 3)
+    text = (
+        "param A[2, 2] in (-0.4, 0.4) ~ Normal(0, 0.2)\nstate x[2]\nobs y\ninit x ~ Normal(0, 1)\n"
+        "x[t] ~ Normal(A @ x[t-1], 1)\ny[t] ~ Normal(x[t, 0], 1)\n"
+    )
+    context = context_of(text)
+    (found,) = observability.check(context)
+    assert found.verdict == "unknown"
+    assert found.reason.endswith("good for here; numerically of full rank at 200 prior draws")
+    (found, *_) = stability.check(context)
+    assert (found.property, found.verdict) == ("stable(x)", "unknown")
+    assert "prior probability 1 (above 0.985: at all 200 prior draws); the spectral radius is 0." in found.details[0]
+    (found,) = observability.check(context_of(text.replace("x[t, 0], 1", "0 * x[t, 0], 1")))
+    assert found.reason.endswith("numerically of full rank at 0 of 200 prior draws")

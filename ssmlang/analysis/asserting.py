@@ -82,16 +82,19 @@ def diagnostic_of(context: Context, f: Finding) -> Diagnostic | None:
         return None
     if f.verdict == "unknown":
         return Diagnostic("W601", f"`{f.property}` is neither proved nor refuted", _span(context, f), f.label,
-                          why=(f.reason, *f.details), help=(f.fix,) if f.fix else ())  # fmt: skip
+                          why=_whys(f), help=(f.fix,) if f.fix else ())  # fmt: skip
     code = f.code or ("E601" if f.asserted else None)
     if code is None:
         return None
     if code[0] in "EW":
         code = ("E" if f.asserted else "W") + code[1:]
     headline = f.headline or f"`{f.property}` does not hold"
-    # What stands beside the carets is not said again below them.
-    why = tuple(w for w in dict.fromkeys((f.reason, *f.details)) if w != f.label)
-    return Diagnostic(code, headline, _span(context, f), f.label, why=why, help=(f.fix,) if f.fix else ())
+    return Diagnostic(code, headline, _span(context, f), f.label, why=_whys(f), help=(f.fix,) if f.fix else ())
+
+
+def _whys(f: Finding) -> tuple[str, ...]:
+    """Reason and details; what stands beside the carets is not said again below them."""
+    return tuple(w for w in dict.fromkeys((f.reason, *f.details)) if w != f.label)
 
 
 def _span(context: Context, f: Finding) -> Span | None:

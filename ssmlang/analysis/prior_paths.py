@@ -26,17 +26,25 @@ WARM = 60
 """Rows of their own transition that stationary states have before row 0."""
 
 
+Left = tuple[str, str, str]
+"""What an equation gives, its law, and an argument that is negative, or no probability, in some row"""
+
+
 class NotDrawn(Exception):
     """The model cannot be drawn here; the reason in a few words."""
 
 
 def paths(model: Model, params: Mapping[str, Array], rows: int, random: np.random.Generator,
-          inputs: Mapping[str, Array], start: float = 0.0) -> dict[str, Array]:  # fmt: skip
+          inputs: Mapping[str, Array], start: float = 0.0, left: set[Left] | None = None
+          ) -> dict[str, Array]:  # fmt: skip
     """One draw of the observations, by name (rows, *shape), at parameter values; NaN from where a law has no value.
 
-    `inputs`: by name, with as many rows. Raises NotDrawn.
+    `inputs`: by name, with as many rows. `left` collects the arguments that leave what their law takes. Raises
+    NotDrawn.
     """
     draw = _run(model, params, rows, random, inputs, start)
+    if left is not None:
+        left |= draw.left
     return {name: np.stack([draw.known["obs", name, t] for t in range(rows)]).reshape(rows, *v.shape)
             for name, v in model.observations.items()}  # fmt: skip
 
@@ -71,6 +79,7 @@ class _Draw:
     inputs: Mapping[str, Array]
     start: float
     known: dict[tuple[str, str, int], Array] = field(default_factory=dict)
+    left: set[Left] = field(default_factory=set)
     _by_lag: dict[tuple[int, int], Array] = field(default_factory=dict)
     _plans: dict[tuple[int, ...], tuple[list[Node], dict[int, Array]]] = field(default_factory=dict)
 
@@ -212,7 +221,7 @@ class _Draw:
     def _equation(self, e: Equation, t: int) -> None:
         try:
             if e.law is not None:
-                values = self._drawn(e.law, t)
+                values = self._drawn(e.law, t, e.targets[0].name)
             else:
                 assert e.value is not None
                 values = self._values([e.value], t)[0]
@@ -309,8 +318,14 @@ class _Draw:
 
         return value_of
 
-    def _drawn(self, law: Dist, t: int) -> Array:
+    def _drawn(self, law: Dist, t: int, owner: str = "") -> Array:
         args = dict(zip(law.args, self._values(list(law.args.values()), t)))
+        if owner:
+            support = DISTRIBUTIONS[law.name].argument_support
+            for name, value in args.items():
+                over = support[name] == "unit" and (value > 1).any()
+                if over or (support[name] in ("positive", "unit") and (value < 0).any()):
+                    self.left.add((owner, law.name, name))
         return draw_law(law, args, self.random)
 
 

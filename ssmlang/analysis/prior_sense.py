@@ -16,7 +16,7 @@ from ssmlang.analysis.context import Context
 from ssmlang.analysis.draws import law
 from ssmlang.analysis.findings import Finding
 from ssmlang.analysis.identifiability_words import listed
-from ssmlang.analysis.prior_paths import NotDrawn, paths
+from ssmlang.analysis.prior_paths import Left, NotDrawn, paths
 from ssmlang.analysis.values import Unreadable, evaluate
 from ssmlang.model import expr
 from ssmlang.model.distributions import DISTRIBUTIONS
@@ -53,7 +53,7 @@ def check(context: Context) -> list[Finding]:
     except (NotDrawn, Unreadable, OutOfTime, KeyError) as trouble:
         reason = str(trouble) if not isinstance(trouble, KeyError) else "reads what is not given"
         return found or [Finding("prior sense", "unknown", f"not simulated here: {reason}")]
-    found += [*_explosions(context, simulated), *_scales(context, simulated)]
+    found += [*_leaving(context, simulated), *_explosions(context, simulated), *_scales(context, simulated)]
     return found or [_fine(context, simulated)]
 
 
@@ -157,6 +157,8 @@ class Simulated:
     paths: Mapping[str, Array]
     draws: int
     rows: int
+    left: Mapping[Left, Array]
+    """For each argument that leaves what its law takes, the draws in which it does"""
 
 
 def simulate(context: Context) -> Simulated:
@@ -173,17 +175,39 @@ def simulate(context: Context) -> Simulated:
         start = float(np.nanmedian(seen)) if np.isfinite(seen).any() else 0.0
     random = np.random.default_rng(5)
     collected: dict[str, list[Array]] = {n: [] for n in model.observations}
+    left: dict[Left, list[int]] = {}
     done = 0
     limit = context.budget.left - min(SECONDS, context.budget.left)
     for draw in context.draws(PATHS, 4):
-        one = paths(model, draw, rows, random, inputs, start)
+        gone: set[Left] = set()
+        one = paths(model, draw, rows, random, inputs, start, gone)
+        for which in gone:
+            left.setdefault(which, []).append(done)
         for name, values in one.items():
             collected[name].append(values.reshape(rows, -1))
         done += 1
         if context.budget.left < limit and done >= FEWEST:
             break
         context.budget.check()
-    return Simulated({n: np.stack(v) for n, v in collected.items()}, done, rows)
+    return Simulated({n: np.stack(v) for n, v in collected.items()}, done, rows,
+                     {which: np.array(at) for which, at in left.items()})  # fmt: skip
+
+
+def _leaving(context: Context, simulated: Simulated) -> Iterator[Finding]:
+    """Arguments that are fine at first and leave what their law takes on the way, as a state wanders below zero."""
+    for (owner, name, argument), draws in simulated.left.items():
+        share = len(draws) / simulated.draws
+        if share < OFTEN:
+            continue
+        unit = DISTRIBUTIONS[name].argument_support[argument] == "unit"
+        what, mend = ("between 0 and 1", "sigmoid(...)") if unit else ("positive", "exp(...)")
+        who = f"the {'probability' if argument == 'probs' else argument} of {owner}"
+        yield Finding(
+            f"prior support: {argument} of {owner}", "refuted",
+            f"{who} must be {what}; in {share:.0%} of {simulated.draws} paths from the prior it is not, "
+            f"within {simulated.rows} rows", context.line_of(owner), code="W632", span_of=owner,
+            headline=f"{who} goes where {name} does not exist", fix=f"keep {who} {what}, as by {mend}",
+        )  # fmt: skip
 
 
 def _explosions(context: Context, simulated: Simulated) -> Iterator[Finding]:
@@ -194,6 +218,7 @@ def _explosions(context: Context, simulated: Simulated) -> Iterator[Finding]:
         with np.errstate(all="ignore"):
             early = np.max(np.where(np.isfinite(size[:, :quarter]), size[:, :quarter], 0), axis=(1, 2))
             late = np.max(np.where(np.isnan(size[:, -quarter:]), np.inf, size[:, -quarter:]), axis=(1, 2))
+            usable[[k for draws in simulated.left.values() for k in draws]] = False
             grown = usable & (late > GROWTH * np.maximum(early, 1e-12)) & (late > GROWTH)
         share = float(grown.mean())
         if share > OFTEN:

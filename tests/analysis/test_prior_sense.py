@@ -227,3 +227,19 @@ def test_ends_that_are_near_each_other_are_told_apart() -> None:
     low, high = 100_021.4, 100_066.2
     digits = digits_apart(low, high)
     assert (f"{low:.{digits}g}", f"{high:.{digits}g}") == ("100021", "100066")
+
+
+@pytest.mark.parametrize("law, start, said, mend", [
+    ("Poisson(x[t])", 10, "the rate of y must be positive; in ", "keep the rate of y positive, as by exp(...)"),
+    ("Bernoulli(x[t])", 0.5, "the probability of y must be between 0 and 1; in ", "as by sigmoid(...)"),
+])  # fmt: skip
+def test_a_rate_that_wanders_below_zero_is_no_explosion(law: str, start: float, said: str, mend: str) -> None:
+    text = (
+        f"param s ~ HalfNormal(1)\nstate x\nobs y\ninit x ~ Normal({start}, 0.1)\n"
+        f"x[t] ~ Normal(x[t-1], s)\ny[t] ~ {law}\n"
+    )
+    (found,) = check(context_of(text))
+    assert (found.verdict, found.code, found.span_of) == ("refuted", "W632", "y")
+    assert found.reason.startswith(said) and found.fix is not None and mend in found.fix
+    text = text.replace("(x[t])", "(exp(-x[t]^2))")
+    assert all(f.code != "W632" for f in check(context_of(text)))

@@ -60,7 +60,9 @@ CODES: tuple[Code, ...] = (
         "a prior has mass where the law that reads it does not exist",
         "A scale must be positive and a probability lie between 0 and 1, and a part of the prior says otherwise. There "
         "the likelihood is not a number: a sampler that goes there fails, and what it says of the rest is not the "
-        "posterior of the model as it stands. Declare the interval, which truncates the prior, or take a prior on it.",
+        "posterior of the model as it stands. Declare the interval, which truncates the prior, or take a prior on it. "
+        "A state may take a rate or a probability there too, as a random walk does sooner or later: paths from the "
+        "prior show it; then put exp(...) or sigmoid(...) around what the law reads.",
         Example(_SCALE),
         Example(_SCALE.replace("param sd ~", "param sd in (0, inf) ~")),
     ),

@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ssmlang.engines._kernel import one_kernel
+from ssmlang.engines._lanes import at_points
 from ssmlang.engines._products import product, product_transposed, symmetric
 from ssmlang.engines._sigma_points import PointRule
 from ssmlang.engines.nonlinear import Law
@@ -142,7 +143,9 @@ def points_of(rule: PointRule, f: Map, m: Float[Array, " N"], L: Float[Array, "N
         s = m[:, None] + jnp.concatenate([jnp.zeros((N, 1), L.dtype), steps, -steps], axis=1)
     else:
         s = m[:, None] + product(L, jnp.asarray(at[:N]), fused)
-    values = jax.vmap(f.value, (-1, -1), -1)(s, jnp.asarray(at[N:]))
+    values = at_points(f.value, s, jnp.asarray(at[N:])) if fused and N <= UNROLLED_COLUMNS else None
+    if values is None:
+        values = jax.vmap(f.value, (-1, -1), -1)(s, jnp.asarray(at[N:]))
     mean = jnp.sum(w * values, axis=1)
     off = values - mean[:, None]
     if reach is not None:

@@ -38,7 +38,7 @@ class FactorRows(Rows):
         return Law(mean, self._narrowed(jnp.concatenate([B, C], axis=1)))
 
     def _taken(self, t: Array, ahead: Law, y: Array, z: Array) -> tuple[Law, Float[Array, ""]]:
-        return self._updated(ahead, *columns(self.way, self.emission(t, y), ahead), z)
+        return self._updated(ahead, *columns(self._seeing, self.emission(t, y), ahead), z)
 
     def updated(self, ahead: Law, sight: Affine, z: Array) -> tuple[Law, Float[Array, ""]]:
         mean = sight.A @ ahead.mean + sight.b

@@ -39,8 +39,9 @@ class Rows:
         self._cov = quick(lambda t, s, y: program.emission(t, s, y).cov, t, s, y)
         self._log_emission = quick(program.log_emission, t, s, y) if facts.counted else program.log_emission
         self._by_ratio = bool(facts.counted)
-        # What moves linearly is carried exactly by its derivatives, whatever the way.
+        # What is linear is carried exactly by its derivatives, whatever the way.
         self._moving: Linearisation = Taylor() if facts.linear else way
+        self._seeing: Linearisation = Taylor() if facts.linear_emission else way
 
     def transition(self, t: Array) -> Map:
         """From the memory of the row before to that of row t."""
@@ -77,10 +78,10 @@ class Rows:
         return self._moving.affine(self.transition(t), law, self.fused)
 
     def emission_moments(self, t: Array, law: Law, y: Array) -> Moments:
-        return self.way.moments(self.emission(t, y), law, self.fused)
+        return self._seeing.moments(self.emission(t, y), law, self.fused)
 
     def emission_affine(self, t: Array, law: Law, y: Array) -> Affine:
-        return self.way.affine(self.emission(t, y), law, self.fused)
+        return self._seeing.affine(self.emission(t, y), law, self.fused)
 
     def taken(self, t: Array, ahead: Law, y: Array, z: Array) -> tuple[Law, Float[Array, ""]]:
         """The law after a row's observations, linearised at the law ahead, and their log-density."""

@@ -62,6 +62,8 @@ class Facts(NamedTuple):
     other"""
     steady_emission: bool = False
     """the covariance of the statistic of y_t given s_t does not depend on s_t"""
+    linear_emission: bool = False
+    """`steady_emission`, and the mean of the statistic is affine in s_t"""
     density: bool = False
     """x_t given x_{t-1} has the density `log_transition`; nothing but definitions reads older rows or noises"""
     discrete: tuple[int, ...] = ()

@@ -127,7 +127,7 @@ class NonlinearLowering:
             gaussian_transition=exact, gaussian_emission=self.emissions.gaussian,
             counted=self.emissions.counted,
             gaussian_step=all(law.name in EXACT for law in laws) and not self.memory.whole,
-            steady_emission=self.emissions.gaussian and not self.emissions.noises and self._steady(),
+            steady_emission=self._steady(), linear_emission=self._steady() and self._affine_emission(),
             density=self._density(),
             apart=apart(self),
             discrete=self.memory.whole,
@@ -136,10 +136,16 @@ class NonlinearLowering:
         )  # fmt: skip
 
     def _steady(self) -> bool:
-        """Whether no scale of a Gaussian observation moves with the memory, or with other observations of its row."""
+        """Whether observations are Gaussian, of scales that do not move with the memory or others of their row."""
+        if self.emissions.noises or not self.emissions.gaussian:
+            return False
         reads = [r for s in self.emissions.seen if s.equation.law is not None
                  for r in expr.references([v for k, v in s.equation.law.args.items() if k != "loc"])]  # fmt: skip
         return not any(self._moving(*r) or (r[0] == "obs" and r[2] == 0) for r in reads)
+
+    def _affine_emission(self) -> bool:
+        moving = lambda sort, name, lag: self._moving(sort, name, lag) or (sort == "obs" and lag == 0)
+        return all(is_linear(s.equation, moving) for s in self.emissions.seen)
 
     def _density(self) -> bool:
         core, _ = memory_of(self.model, {n: w.size for n, w in self.walks.items()}, self.latent, definitions=False,

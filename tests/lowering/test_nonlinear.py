@@ -235,3 +235,17 @@ def test_draws_of_a_discrete_state_and_of_counts_stay_in_range() -> None:
     truth = np.log(0.8) + stats.poisson(4.0).logpmf(2) - np.log(stats.poisson(4.0).cdf(5))
     found = jax.jit(p.log_transition)(jnp.asarray(1), jnp.array([1.0, 3.0]), jnp.array([1.0, 2.0]))
     np.testing.assert_allclose(found, truth, rtol=1e-10)
+
+
+@pytest.mark.parametrize("emission, affine", [
+    ("y[t] ~ Normal([2 * x[t] + u[t], u[t] * x[t-1]], 0.1)", True),
+    ("y[t] ~ Normal([sin(x[t]), x[t]], 0.1)", False),
+    ("y[t] ~ Normal([x[t], 1], exp(x[t]))", False),
+    ("y[t] ~ Poisson(exp([x[t], 1]))", False),
+    ("y[t, 0] ~ Normal(x[t], 1)\ny[t, 1] ~ Normal(y[t, 0] * x[t], 1)", False),
+    ("y[t, 0] ~ Normal(x[t], 1)\ny[t, 1] ~ Normal(y[t-1, 0] * x[t], 1)", True),
+])  # fmt: skip
+def test_what_is_seen_linearly_of_a_bent_state_is_known_to_be(emission: str, affine: bool) -> None:
+    text = f"input u\nstate x\nobs y[2]\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(sin(x[t-1]), 1)\n{emission}"
+    _, _, low = program(text, data={"u": np.ones(ROWS)})
+    assert low.facts.linear_emission == affine and not low.facts.linear

@@ -158,6 +158,33 @@ def test_every_exception_at_simple_values_is_named(pair: tuple[sp.Matrix, sp.Mat
         assert any(all(e.xreplace(point) == 0 for e in one.equations) for one in found.exceptions)
 
 
+@st.composite
+def programs(draw: st.DrawFn) -> tuple[str, list[list[str]], list[list[str]]]:
+    """A linear program as text, with the coefficients of its transition and of its emission as they are written."""
+    n, m = draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    cell = st.sampled_from(["0", "0", "1", "-1", "0.5", "p", "q", "p * q", "-p"])
+    F = [[draw(cell) for _ in range(n)] for _ in range(n)]
+    H = [[draw(cell) for _ in range(n)] for _ in range(m)]
+    row = lambda cells, lag: " + ".join(f"({c}) * x{j}[{lag}]" for j, c in enumerate(cells))
+    states = ", ".join(f"x{i}" for i in range(n))
+    lines = ["param p, q ~ Normal(0, 1)", f"state {states}", f"obs {', '.join(f'y{i}' for i in range(m))}",
+             f"init {states} ~ Normal(0, 1)"]  # fmt: skip
+    lines += [f"x{i}[t] ~ Normal({row(cells, 't-1')}, 1)" for i, cells in enumerate(F)]
+    lines += [f"y{i}[t] ~ Normal({row(cells, 't')}, 1)" for i, cells in enumerate(H)]
+    return "\n".join(lines) + "\n", F, H
+
+
+@given(programs())
+@settings(max_examples=30, deadline=None)
+def test_verdicts_of_random_programs_are_those_of_numeric_ranks(made: tuple[str, Any, Any]) -> None:
+    text, F, H = made
+    point = {"p": sp.Rational(13, 10), "q": sp.Rational(-7, 10)}
+    F, H = (np.array([[float(sp.sympify(c, point)) for c in row] for row in m]) for m in (F, H))
+    rank = np.linalg.matrix_rank(np.vstack([H @ np.linalg.matrix_power(F, k) for k in range(len(F))]), tol=1e-9)
+    found = observability.check(context_of(text))
+    assert ({f.verdict for f in found} == {"proved"}) == (rank == len(F)), (found, rank)
+
+
 def similar(rng: np.random.Generator, n: int) -> tuple[sp.Matrix, sp.Matrix]:
     """A matrix of integers with determinant one, and its inverse."""
     lower = sp.Matrix(n, n, lambda i, j: 1 if i == j else int(rng.integers(-1, 2)) if i > j else 0)

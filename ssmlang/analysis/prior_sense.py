@@ -81,24 +81,42 @@ def _arguments(context: Context) -> Iterator[Finding]:
             except Unreadable:
                 continue
             outside = ~(values > 0) if wanted == "positive" else ~((values >= 0) & (values <= 1))
-            share = float(outside.reshape(len(draws), -1).any(axis=1).mean())
+            share = _exactly(context, node, wanted)
+            about = "" if share is not None else "about "
+            share = float(outside.reshape(len(draws), -1).any(axis=1).mean()) if share is None else share
             names = sorted(expr.parameters([node]) - told)
             if share > OUTSIDE and names:
                 told |= set(names)
-                yield _outside(context, owner, one, argument, wanted, share, names)
+                yield _outside(context, owner, one, argument, wanted, f"{about}{share:.0%}", names)
 
 
 def _declared_positive(context: Context, node: expr.Node) -> bool:
     """Whether an expression is a parameter that its support keeps positive, and nothing else."""
-    while node.op in ("broadcast", "reshape", "index", "transpose"):
-        node = node.args[0]
-    if node.op != "param":
+    name = _alone(node)
+    if name is None:
         return False
-    low = context.model.parameters[node.attrs[0]].support.lower
+    low = context.model.parameters[name].support.lower
     return low is not None and low.value is not None and bool((np.asarray(low.value) >= 0).all())
 
 
-def _outside(context: Context, owner: str, one: Dist, argument: str, wanted: str, share: float, names: list[str]
+def _alone(node: expr.Node) -> str | None:
+    """The parameter that an expression is, its entries rearranged at most."""
+    while node.op in ("broadcast", "reshape", "index", "transpose"):
+        node = node.args[0]
+    return node.attrs[0] if node.op == "param" else None
+
+
+def _exactly(context: Context, node: expr.Node, wanted: str) -> float | None:
+    """The share of the prior outside, where the expression is a parameter that is one number, with a known CDF."""
+    p = context.model.parameters.get(_alone(node) or "")
+    if p is None or p.size != 1:
+        return None
+    inside = _between(p, 0.0, np.inf if wanted == "positive" else 1.0)
+    own = _mass(p) if p.support.declared else 1.0
+    return None if inside is None or not own else max(1 - inside / own, 0.0)
+
+
+def _outside(context: Context, owner: str, one: Dist, argument: str, wanted: str, share: str, names: list[str]
              ) -> Finding:  # fmt: skip
     what = "positive" if wanted == "positive" else "between 0 and 1"
     interval = "(0, inf)" if wanted == "positive" else "(0, 1)"
@@ -111,7 +129,7 @@ def _outside(context: Context, owner: str, one: Dist, argument: str, wanted: str
             f"make the {argument} of {owner} lie between 0 and 1, as by sigmoid(...)")  # fmt: skip
     return Finding(
         f"prior support: {listed(names)}", "refuted",
-        f"the {argument} of {owner} must be {what}; about {share:.0%} of the prior is not",
+        f"the {argument} of {owner} must be {what}; {share} of the prior is not",
         context.line_of(names[0]), fix=fix, code="W632", span_of=names[0],
         headline=f"the prior of {listed(names)} has mass where {one.name} does not exist",
         label=f"{argument} of {owner}",
@@ -132,18 +150,25 @@ def _tails(context: Context) -> Iterator[Finding]:
 
 
 def _mass(p: Parameter) -> float | None:
-    if p.prior is None or not p.support.declared or not DISTRIBUTIONS[p.prior.name].has_cdf:
+    """The least share of a prior that lies in its declared interval; None where that is not known."""
+    return _between(p, -np.inf, np.inf) if p.support.declared else None
+
+
+def _between(p: Parameter, least: float, most: float) -> float | None:
+    """The least share of a prior, as it is written, between two numbers and within the declared interval."""
+    if p.prior is None or not DISTRIBUTIONS[p.prior.name].has_cdf:
         return None
     try:
         args = {k: np.asarray(evaluate(v, {}), float) for k, v in p.prior.args.items()}
-        ends = [evaluate(n, {}) if n is not None else other
-                for n, other in ((p.support.lower, -np.inf), (p.support.upper, np.inf))]  # fmt: skip
+        lower, upper = (np.asarray(evaluate(n, {}) if n is not None else other, float)
+                        for n, other in ((p.support.lower, -np.inf), (p.support.upper, np.inf)))  # fmt: skip
     except (Unreadable, KeyError):
         return None
+    ends = np.maximum(lower, least), np.minimum(upper, most)
     cdf = law(p.prior.name, args)[0]
     with np.errstate(all="ignore"):
         below, above = (np.asarray(np.where(np.isinf(x), far, cdf(np.where(np.isinf(x), 0.0, x))), float)
-                        for x, far in zip(map(np.asarray, ends), (0.0, 1.0)))  # fmt: skip
+                        for x, far in zip(ends, (0.0, 1.0)))  # fmt: skip
         return float(np.min(above - below))
 
 

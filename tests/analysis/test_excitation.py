@@ -29,9 +29,9 @@ def found(**data: Any) -> Finding:
 
 
 def test_alpha_and_beta_are_the_extreme_eigenvalues_over_windows() -> None:
-    rng = np.random.default_rng(0)
-    T, n = 30, 3
-    F = [rng.normal(size=(n, n)) / 2 for _ in range(T)]
+    rng = np.random.default_rng(3)
+    T, n = 300, 3  # every window counts, of long data too
+    F = [np.linalg.qr(rng.normal(size=(n, n)))[0] for _ in range(T)]
     L = [rng.normal(size=(1, n)) for _ in range(T)]
     e = excited(F, L)
     smallest, largest = np.inf, 0.0
@@ -49,7 +49,9 @@ def test_alpha_and_beta_are_the_extreme_eigenvalues_over_windows() -> None:
 def test_inputs_that_move_excite_every_direction() -> None:
     finding = found(y=[0.0] * 40, X=[1.0, 2.0, 4.0, 3.0] * 10)
     assert finding.verdict == "proved" and "N = 2" in finding.reason
-    assert finding.details[0].startswith("least excited: (level, beta) = ")
+    assert finding.details[0].startswith("least excited: (level, beta) = ") and len(finding.details) == 1
+    long = found(y=[0.0] * 500, X=[1.0, 2.0, 4.0, 3.0] * 125)
+    assert long.details[1] == "of windows within the first 400 of 500 rows"
 
 
 def test_an_input_that_stands_still_leaves_a_direction_out() -> None:

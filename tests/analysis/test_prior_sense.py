@@ -91,9 +91,13 @@ def test_faulty(name: str) -> None:
 
 def test_share_of_the_prior_outside() -> None:
     [f] = findings(FAULTY["scale below zero"][1])
-    share = int(f.reason.split("about ")[1].split("%")[0])
-    assert abs(share - 100 * stats.norm.cdf(-1)) < 8
+    assert f"; {stats.norm.cdf(-1):.0%} of the prior is not" in f.reason
     assert f.fix is not None and "in (0, inf)" in f.fix
+    truncated = FAULTY["scale below zero"][1].replace("param sd ~", "param sd in (-1, 3) ~")
+    inside = (stats.norm.cdf(2) - stats.norm.cdf(-1)) / (stats.norm.cdf(2) - stats.norm.cdf(-2))
+    assert f"; {1 - inside:.0%} of the prior is not" in findings(truncated)[0].reason
+    [f] = findings(FAULTY["difference of scales"][1])
+    assert abs(int(f.reason.split("about ")[1].split("%")[0]) - 50) < 12
 
 
 def test_mass_of_a_tail_is_said() -> None:

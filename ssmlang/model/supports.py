@@ -40,6 +40,7 @@ _OPEN: Mapping[str, Support] = dict.fromkeys(
 _ENDS: Mapping[str, tuple[float, float]] = {
     "nonnegative_integer": (0.0, np.inf),
     "bounded_integer": (0.0, np.inf),
+    "multinomial": (0.0, np.inf),
     "boolean": (0.0, 1.0),
     "positive": (0.0, np.inf),
     "unit": (0.0, 1.0),
@@ -51,12 +52,9 @@ def ends_of(law: Dist) -> tuple[float, float]:
     return _ENDS.get(DISTRIBUTIONS[law.name].support, (-np.inf, np.inf))
 
 
-_WHOLE = ("nonnegative_integer", "bounded_integer", "boolean")
-
-
 def whole_numbers(model: Model) -> frozenset[str]:
     """Names of the observations that are whole numbers, for all their laws give nothing else."""
     emissions = [e for e in model.equations if e.role == "emission"]
-    whole = lambda law: law is not None and DISTRIBUTIONS[law.name].support in _WHOLE
+    whole = lambda law: law is not None and DISTRIBUTIONS[law.name].discrete
     some = {t.name for e in emissions if whole(e.law) for t in e.targets}
     return frozenset(some - {t.name for e in emissions if not whole(e.law) for t in e.targets})

@@ -230,7 +230,8 @@ def _latent(name: str, engine: str, model: Model) -> Diagnostic:
     return Diagnostic(
         "E413", f"`{name}` is read at a later row, and engine '{engine}' needs it as a number there",
         model.observations[name].span, "is missing in a row, or still to come",
-        help=('engine="ekf" or engine="particle" takes it as part of the state',),
+        help=('engine="ekf" or engine="particle" takes it as part of the state',
+              'a fit by another engine is forecast so: `model.forecast(fit.data, fit.params, steps, "particle")`'),
     )  # fmt: skip
 
 

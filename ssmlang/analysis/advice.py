@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from ssmlang.analysis import chains, general
+from ssmlang.analysis import chains, general, general_choice
 from ssmlang.analysis.choice import Task, preferred, rule
 from ssmlang.analysis.costs import rounded, seconds, sizes_of
 from ssmlang.analysis.engines import AVAILABLE, PURPOSE, REQUIRES
@@ -113,7 +113,7 @@ def _notes(model: Model, form: Form) -> tuple[str, ...]:
 
         said = spoken(lift)
     own = lift.form if lift is not None and lift.lift.mode == "exact" else form
-    rules = (*rule(own), *_routes(own)) if isinstance(own, LinearForm) else general.rule(model)
+    rules = (*rule(own), *_routes(own)) if isinstance(own, LinearForm) else general_choice.rule(model)
     return (*said, *rules)
 
 
@@ -185,7 +185,7 @@ def _order(model: Model, form: Form, task: Task) -> list[str]:
     """Engines of this version as `auto` tries them."""
     lift = _lift(model, form)
     own = lift.form if lift is not None and lift.lift.mode == "exact" else form
-    names = preferred(own, task) if isinstance(own, LinearForm) else general.preferred(model)
+    names = preferred(own, task) if isinstance(own, LinearForm) else general_choice.preferred(model)
     names = in_order(names, task.method) if task.verb == "fit" else names
     return [n for n in dict.fromkeys([*names, *AVAILABLE]) if n in AVAILABLE]
 

@@ -18,8 +18,8 @@ from ssmlang.model.told_noises import scaled_by_states, told_noises
 WITHOUT_MOMENTS = ("Cauchy", "HalfCauchy")
 EXACT = ("Normal", "MvNormal", "LogNormal")
 """Laws that are maps of standard normal numbers."""
-MANY = 50
-"""From so many augmented numbers on, a filter of their own that moves none of them costs far less than a joint one."""
+HEAVY = ("StudentT", "Laplace", "Cauchy")
+STRAIGHT = ("Laplace", "Uniform")
 LINEARISING = ("ekf", "iekf", "ukf", "cubature", "gauss_hermite", "ipls", "dual_ekf")
 """Engines that learn from the mean of an observation alone."""
 
@@ -62,6 +62,11 @@ def lacking(model: Model, requires: Requirements, able: Iterable[str] = ()) -> l
         parts = parts_of(model)
         if isinstance(parts, Obstacle):
             found.append(parts)
+    if requires.curved:
+        for law in kinked(model):
+            bar("needs observations whose log-density bends with the state", law.span,
+                f"that of {law.name} is flat or straight on either side",
+                "a StudentT has tails too")  # fmt: skip
     if requires.emission_density:
         for e in model.equations:
             if e.role == "emission" and _exact(e, model, () if requires.part_linear else told_noises(model)):
@@ -202,36 +207,33 @@ def moves_linearly(model: Model) -> bool:
     return normal and all(is_linear(e, moving) for e in moved) and not stepped(model)[0].differentials
 
 
-def preferred(model: Model) -> tuple[str, ...]:
-    """Engines of nonlinear programs in the order in which `auto` takes the first that the program fits."""
-    augmented = any(p.augment for p in model.parameters.values())
-    if all(s.values is not None for s in model.states.values()) and not augmented:
-        return ("discrete", "imm", "particle")
-    if any(s.values is not None for s in model.states.values()):
-        return ("imm", "rao_blackwell", "particle")
-    if sum(p.size for p in model.parameters.values() if p.augment) >= MANY:
-        return ("dual_ekf", "ekf")
-    if gaussian_emission(model):
-        return ("ukf", "ekf", "particle")
-    if moves_linearly(model):
-        return ("laplace", "particle", "ukf", "ekf")
-    if blind(model):
-        return ("particle", "laplace", "ukf", "ekf")
-    return ("ukf", "laplace", "particle", "ekf")
+def heavy_tailed(model: Model) -> tuple[Dist, ...]:
+    """Laws of observations about a state with tails that the curvature at their middle does not tell of."""
+    return tuple(law for law in _about_states(model) if law.name in HEAVY)
 
 
-def rule(model: Model) -> tuple[str, ...]:
-    """`preferred` in words."""
-    order = ", then ".join(preferred(model))
-    names = dict.fromkeys(d.target.name for d in stepped(model)[0].differentials)
-    steps = (f"in continuous time and not linear: {', '.join(names)}; moved in short steps, as many as the data need",)
-    told = ", ".join(told_noises(model))
-    shared = (f"observations tell of {told}, which states of the next row read: their law is that given what was seen",)
-    return (f"auto takes the first that can run it of: {order}", *(shared if told else ()), *(steps if names else ()))
+def kinked(model: Model) -> tuple[Dist, ...]:
+    """Laws of observations whose log-density does not bend with the state that they lie about."""
+    return tuple(law for law in _about_states(model) if law.name in STRAIGHT)
+
+
+def _about_states(model: Model) -> Iterator[Dist]:
+    moving = {("state", n) for n in model.states}
+    moving |= {("augment", p.name) for p in model.parameters.values() if p.augment}
+    for e in model.equations:
+        if e.role == "emission" and e.law is not None:
+            centre = [v for k, v in e.law.args.items() if k in ("loc", "low", "high")]
+            if any((s, n) in moving for s, n, _ in expr.references(centre)):
+                yield e.law
 
 
 def said(name: str, model: Model, purpose: str) -> str:
     """What an engine is to a model that it can run."""
     if name in LINEARISING and blind(model):
         return f"{purpose}; does not see what moves the scale of an observation alone"
+    heavy = ", ".join(dict.fromkeys(law.name for law in heavy_tailed(model)))
+    if heavy and name == "laplace":
+        return f"{purpose}; too sure of the states and low in its likelihood under the tails of {heavy}"
+    if heavy and name in LINEARISING:
+        return f"{purpose}; takes {heavy} by its variance, and rates narrow ones too high"
     return purpose

@@ -41,11 +41,18 @@ def objection(name: str, requires: Requirements, method: str) -> str | None:
 def in_order(names: Sequence[str], method: str) -> tuple[str, ...]:
     """Engines as `auto` tries them for a method, from the order in which it tries them for a likelihood."""
     if method in OF_WEIGHTS:
-        # An estimate without bias before an approximation that has one.
-        return (*[n for n in names if n not in _APPROXIMATE], *_SAMPLING)
-    if method == "nuts" and "laplace" in names:
-        return (*names[: names.index("laplace") + 1], "latent", *names[names.index("laplace") + 1 :])
-    return (*names, "latent") if method in JOINT else tuple(names)
+        # An estimate without bias before an approximation that has one; the mode about which `importance` draws is not
+        # always found where draws come first.
+        unbiased = ("rao_blackwell", "particle", "importance") if names[:1] == ("particle",) else _SAMPLING
+        return (*[n for n in names if n not in (*_APPROXIMATE, *unbiased)], *unbiased)
+    if method not in JOINT:
+        return tuple(names)
+    # Gradients through draws come last: they are biased, or noisy.
+    kept, drawn = ([n for n in names if (n in _SAMPLING) == last] for last in (False, True))
+    if "importance" in names:  # to mend what Laplace's formula gets wrong: states and parameters together are right
+        return ("latent", *kept, *drawn)
+    at = kept.index("laplace") + 1 if method == "nuts" and "laplace" in kept else len(kept)
+    return (*kept[:at], "latent", *kept[at:], *drawn)
 
 
 _APPROXIMATE = ("ekf", "iekf", "ukf", "cubature", "gauss_hermite", "ipls", "laplace", "imm", "dual_ekf", "particle")

@@ -27,6 +27,8 @@ from ssmlang.engines.resampling import parents
 
 AT_ONCE = 1000
 """Particles whose proposals are worked out at once"""
+SMALL = 8
+"""Up to so many noises a row is the mode of a particle's quickly found"""
 LEAST = 30.0
 """First-stage weights are at least exp(-30) of the largest one, so that no particle is out of reach."""
 
@@ -46,9 +48,11 @@ def plan_of(facts: Facts, proposal: str) -> Plan:
     """What a proposal is to a program."""
     linear = facts.gaussian_emission and facts.steady_emission
     best = facts.gaussian_step and facts.noises > 0 and linear
+    # Large counts leave few of the particles that the transition alone has moved; the law at their mode is near.
+    near = facts.gaussian_step and 0 < facts.noises <= SMALL and facts.counts
     if proposal == "auto":
         # Where the noises do not enter additively the law at the mode is a guess, and dear: a mode for each particle.
-        proposal = "guided" if best and facts.additive else "bootstrap"
+        proposal = "guided" if (best or near) and facts.additive else "bootstrap"
     return Plan(proposal == "guided" or (proposal == "auxiliary" and best), linear, proposal == "auxiliary")
 
 

@@ -34,7 +34,8 @@ def draw(world: World, numbers: Numbers, at: Fit, key: Key[Array, ""], draws: in
     u = normals(key, r0 + (T - 1) * r, draws, balance)
     groups, k, _ = u.shape
     u0, rest = u[..., :r0], jnp.moveaxis(u[..., r0:].reshape(groups, k, T - 1, r), 2, 0)
-    lower = lambda root, u: solve_triangular(root, u.reshape(-1, u.shape[-1]).T, lower=True, trans=1).T.reshape(u.shape)
+    flat = lambda u: u.reshape(groups * k, u.shape[-1])  # u may have no noises
+    lower = lambda root, u: solve_triangular(root, flat(u).T, lower=True, trans=1).T.reshape(u.shape)
     e0, e = lower(at.f.root0, u0), jax.vmap(lower)(at.f.root, rest)
     found = _linear if world.facts.linear else _general
     return found(world, numbers, at, (e0, e), (u0, rest))

@@ -47,7 +47,7 @@ class Laplace(EngineBase):
     name: ClassVar[str] = "laplace"
     requires: ClassVar[Requirements] = Requirements(
         linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True,
-        emission_density=True,
+        emission_density=True, curved=True,
     )  # fmt: skip
 
     def for_data(self, known: Known, *, adjoint: bool = False) -> Self:

@@ -60,6 +60,8 @@ class Facts(NamedTuple):
     counted: tuple[int, ...] = ()
     """entries of y_t whose law given s_t is not Gaussian; all of them where some is and observations of a row read each
     other"""
+    counts: bool = False
+    """every entry of y_t is a count or a category"""
     steady_emission: bool = False
     """the covariance of the statistic of y_t given s_t does not depend on s_t"""
     linear_emission: bool = False

@@ -37,6 +37,8 @@ class Requirements(NamedTuple):
     """Of a nonlinear program: every law has a mean and a variance."""
     emission_density: bool = False
     """Of a nonlinear program: the observations have a density given the state."""
+    curved: bool = False
+    """Of a nonlinear program: the log-densities of its observations bend with the state, as Newton's method needs."""
     random: bool = False
     """Whether the engine draws: its methods take a key beside the program and the data."""
     part_linear: bool = False

@@ -30,6 +30,7 @@ from ssmlang.lowering.stationary_start import GaussianStart
 from ssmlang.lowering.told_noises import ToldNoises
 from ssmlang.lowering.window import Series, cleaned, marked
 from ssmlang.model import expr
+from ssmlang.model.counts import counts_alone
 from ssmlang.model.linear_steps import is_linear, is_steady
 from ssmlang.model.model import Definition, Equation, InitialEquation, Model, Values, nodes_of
 from ssmlang.model.stationary_chain import started
@@ -126,6 +127,7 @@ class NonlinearLowering:
             and all(is_steady(v.law, self._moving) for v in self.noises if v.law is not None),
             gaussian_transition=exact, gaussian_emission=self.emissions.gaussian,
             counted=self.emissions.counted,
+            counts=counts_alone(self.model) and not self.latent,
             gaussian_step=all(law.name in EXACT for law in laws) and not self.memory.whole,
             steady_emission=self._steady(), linear_emission=self._steady() and self._affine_emission(),
             density=self._density(),

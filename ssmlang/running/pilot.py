@@ -13,7 +13,7 @@ from jax import Array
 
 from ssmlang.analysis.advice import obstacles
 from ssmlang.analysis.engines import AVAILABLE, REQUIRES
-from ssmlang.analysis.general import preferred
+from ssmlang.analysis.general_choice import preferred
 from ssmlang.data import Bound
 from ssmlang.inference.noisy import Target
 from ssmlang.inference.optimise import Optimum

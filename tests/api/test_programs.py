@@ -14,9 +14,9 @@ import ssmlang
 
 MODELS = Path(__file__).resolve().parent.parent.parent / "stdlib" / "models"
 TAKEN = {
-    "stochastic_volatility": "laplace", "lorenz63": "ukf", "lorenz96": "ukf", "sir": "ukf", "koopman": "kalman",
+    "stochastic_volatility": "laplace", "lorenz63": "ukf", "lorenz96": "ukf", "sir": "particle", "koopman": "kalman",
     "pendulum": "ukf", "switching": "discrete", "elman": "ukf", "ou": "kalman", "digits": "dual_ekf",
-    "radar": "ukf", "feedback": "laplace", "capture": "discrete", "garch": "laplace", "leverage": "laplace",
+    "radar": "ipls", "feedback": "laplace", "capture": "discrete", "garch": "laplace", "leverage": "laplace",
 }  # fmt: skip
 """What `auto` takes for a smoother where it is not `kalman`."""
 SMALLER: dict[str, dict[str, Any]] = {

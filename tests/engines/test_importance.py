@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+import ssmlang
 from ssmlang.engines import Importance
 from ssmlang.engines._antithetic import flipped, normals
 from tests.engines.grid_oracle import PARAMS, text
@@ -110,6 +111,16 @@ def test_nonlinear_states_are_unbiased_too() -> None:
     engine = Importance(samples=2000)
     found = jit(lambda: engine.log_likelihood_terms(program, y, jax.random.key(KEY)))()
     assert abs(np.exp(float(found.sum())) - mean) < 4 * error + 0.01 * mean and error < 0.02 * mean
+
+
+def test_a_state_that_only_its_first_row_moves() -> None:
+    """Rows without noise: an error in a reshape, before."""
+    model = ssmlang.compile("state x\nobs y\ninit x ~ Normal(1, 0.5)\nx[t] = 0.9 * x[t-1]\ny[t] ~ Poisson(exp(x[t]))\n")
+    y, z = np.array([3.0, 2.0, 1.0]), np.linspace(-8, 8, 2001)
+    rate = np.exp(np.outer(0.9 ** np.arange(3), 1 + 0.5 * z))
+    joint = scipy.stats.poisson.logpmf(y[:, None], rate).sum(axis=0) + scipy.stats.norm.logpdf(z)
+    found = model.log_likelihood({"y": y}, {}, engine=Importance(samples=400))
+    assert abs(found - np.log(np.trapezoid(np.exp(joint), z))) < 0.005
 
 
 def test_the_correction_takes_off_the_bias_of_the_logarithm() -> None:

@@ -1,0 +1,71 @@
+"""Which engine `auto` takes for programs that are not linear and Gaussian."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import ssmlang
+from ssmlang.analysis.choice import Task
+from ssmlang.engines._particle_filter import plan_of
+from ssmlang.language.diagnostics import SsmError
+
+GROWN = "state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(x[t-1] - exp(x[t-1]), 0.3)\ny[t] ~ {}\n"
+LEVEL = GROWN.replace("x[t-1] - exp(x[t-1])", "0.5 * x[t-1]")
+STILL = GROWN.replace("x[t] ~ Normal(x[t-1] - exp(x[t-1]), 0.3)", "x[t] = x[t-1] - exp(x[t-1])")
+WIDE = GROWN.replace("state x", "state x[9]").replace("exp(x[t])", "sum(exp(x[t]))")
+COUNTS, HEAVY = "Poisson(exp(x[t]))", "StudentT(4, x[t], 0.2)"
+VALUE, MAP = Task(), Task("fit", method="map")
+
+
+@pytest.mark.parametrize(
+    ("text", "task", "engine"),
+    [
+        (GROWN.format(COUNTS), VALUE, "particle"),
+        (GROWN.format(COUNTS), Task("fit"), "ipls"),
+        (GROWN.format(COUNTS), MAP, "ipls"),
+        (GROWN.format(COUNTS), Task("fit", method="svi"), "ipls"),
+        (GROWN.format(COUNTS), Task("fit", method="pmmh"), "particle"),
+        (WIDE.format("Poisson(sum(exp(x[t])))"), VALUE, "ipls"),
+        (STILL.format(COUNTS), VALUE, "ipls"),
+        (STILL.replace("init x ~ Normal(0, 1)", "init x = 0").format(COUNTS), VALUE, "ukf"),
+        (GROWN.format("Gamma(2, exp(x[t]))"), VALUE, "ipls"),
+        (GROWN.format("Normal(x[t], 1)"), VALUE, "ukf"),
+        (LEVEL.format(COUNTS), VALUE, "laplace"),
+        (LEVEL.format(COUNTS), Task("fit", method="pmmh"), "importance"),
+        (LEVEL.format(HEAVY), Task("smooth"), "particle"),
+        (LEVEL.format(HEAVY), MAP, "importance"),
+        (LEVEL.format(HEAVY), Task("fit"), "latent"),
+        (LEVEL.format(HEAVY), Task("fit", method="svi"), "latent"),
+        (LEVEL.format("StudentT(4, 0, exp(x[t]))"), VALUE, "laplace"),
+        (LEVEL.format("Laplace(x[t], 1)"), VALUE, "particle"),
+        (LEVEL.format("Laplace(x[t], 1)"), MAP, "ukf"),
+    ],
+)  # fmt: skip
+def test_what_auto_takes(text: str, task: Task, engine: str) -> None:
+    assert ssmlang.compile(text).execution("auto", task).engine.name == engine
+
+
+def test_the_reason_is_told() -> None:
+    assert "one Gaussian fits neither" in str(ssmlang.compile(GROWN.format(COUNTS)).why())
+    said = str(ssmlang.compile(LEVEL.format(HEAVY)).why())
+    assert "a Gaussian takes a StudentT" in said and "too sure of the states" in said and "by its variance" in said
+
+
+@pytest.mark.parametrize("law", ["Laplace(x[t], 1)", "Uniform(x[t] - 1, x[t] + 1)"])
+def test_a_log_density_that_does_not_bend_has_no_mode_by_newton(law: str) -> None:
+    """Before, `auto` took `laplace`, which found no mode."""
+    model = ssmlang.compile(LEVEL.format(law))
+    for engine in ("laplace", "importance"):
+        with pytest.raises(SsmError) as caught:
+            model.execution(engine)
+        assert caught.value.diagnostics[0].code == "E306" and "bends with the state" in str(caught.value)
+
+
+def test_particles_are_sent_to_where_counts_put_the_state() -> None:
+    made: Any = ssmlang.compile(GROWN.format(COUNTS)).execution("particle")
+    facts = made.general().facts
+    assert plan_of(facts, "auto").guided and not plan_of(facts._replace(noises=20), "auto").guided
+    made = ssmlang.compile(LEVEL.format(HEAVY)).execution("particle")
+    assert not plan_of(made.general().facts, "auto").guided

@@ -14,6 +14,14 @@ _FORMS = {
     "month": (r"(?P<year>\d{4})[-: ]?M(?P<part>0?[1-9]|1[0-2])", r"(?P<year>\d{4}):(?P<part>0[1-9]|1[0-2])"),
     "week": (r"(?P<year>\d{4})-?W(?P<part>0[1-9]|[1-4]\d|5[0-3])",),
 }  # fmt: skip
+_MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
+           "november", "december")  # fmt: skip
+_NAME = r"(?P<name>[a-z]{3,9})\.?"
+_NAMED = (
+    rf"{_NAME}[-/ ]?(?P<year>\d{{4}})", rf"(?P<year>\d{{4}})[-/: ]?{_NAME}",
+    rf"(?P<day>\d{{1,2}})[-/. ]{{1,2}}{_NAME}[-/, ]{{1,2}}(?P<year>\d{{4}})",
+    rf"{_NAME} (?P<day>\d{{1,2}}),? (?P<year>\d{{4}})",
+)  # fmt: skip
 _SPAN = re.compile(r"(\d{4}-\d{2}-\d{2}[T \d:.]*)/\d{4}-\d{2}-\d{2}[T \d:.]*")
 
 
@@ -21,8 +29,9 @@ def read_periods(texts: Iterable[object]) -> list[str] | None:
     """The first day of each period as an ISO date, or None where not all are periods of one form.
 
     Quarters: `1959Q1`, `1959-Q1`, `1959:Q1`, `Q1 1959`, `1959:1`; months: `1959M01`, `1959m1`, `1959:01` (`1959-01` is
-    a date of ISO 8601 already); weeks: `2020-W01`, `2020W01`, from their Monday; any period as pandas writes those that
-    are no calendar unit, by its first and last day: `2020-01-06/2020-01-12`. Quarters are those of the calendar year.
+    a date of ISO 8601 already); weeks: `2020-W01`, `2020W01`, from their Monday; months and days by an
+    English name: `Jan 2020`, `2020 JAN`, `5-Jan-2020`; any period as pandas writes those that are no calendar unit, by
+    its first and last day: `2020-01-06/2020-01-12`. Quarters are those of the calendar year.
     """
     given = [text.strip() if isinstance(text, str) else "" for text in texts]
     if not given or "" in given:
@@ -38,7 +47,19 @@ def read_periods(texts: Iterable[object]) -> list[str] | None:
                     return [_first_day(unit, int(m["year"]), int(m["part"])) for m in found if m]
                 except ValueError:  # a week 53 of a year that has 52
                     return None
+    for form in _NAMED:
+        found = [re.fullmatch(form, text, re.IGNORECASE) for text in given]
+        if all(found):
+            dates = [_of_named(m.groupdict()) for m in found if m]
+            return None if None in dates else [d for d in dates if d is not None]
     return None
+
+
+def _of_named(parts: dict[str, str]) -> str | None:
+    """The ISO date of a year, the name of a month, or its beginning, and a day, the first if there is none."""
+    name = parts["name"].casefold()
+    month = next((i for i, full in enumerate(_MONTHS, 1) if full.startswith(name)), None)
+    return None if month is None else f"{parts['year']}-{month:02d}-{int(parts.get('day') or 1):02d}"
 
 
 def read_calendar_numbers(numbers: np.ndarray) -> pd.DatetimeIndex | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -213,7 +214,18 @@ def _dates_of(index: pd.Index, name: str) -> pd.DatetimeIndex:
     return both
 
 
+_EITHER_WAY = re.compile(r"`\d{1,2}[./-]\d{1,2}[./-]\d{2,4}\b.*")
+
+
 def _unreadable(name: str, row: int, what: str) -> SsmError:
+    if _EITHER_WAY.fullmatch(what):
+        mends: tuple[str, ...] = (
+            "write dates as 2024-03-01, which says what is the day and what the month",
+            "in Python, `pandas.to_datetime(column, dayfirst=True)` reads days before months",
+        )
+        return SsmError(
+            Diagnostic("E411", f"the times in `{name}` cannot be read", why=(f"row {row} is {what}",), help=mends)
+        )
     return SsmError(
         Diagnostic(
             "E411",

@@ -48,7 +48,14 @@ def test_every_period_of_pandas_is_the_same_time_in_memory_and_in_a_file(
         (["1959m9", "1959m10"], ["1959-09-01", "1959-10-01"]),
         (["2020-W53", "2021-W01"], ["2020-12-28", "2021-01-04"]),
         (["2020-01-06/2020-01-12"], ["2020-01-06"]),
+        (["Dec 2019", "Jan 2020"], ["2019-12-01", "2020-01-01"]),
+        (["2019 DEC", "2020 JAN"], ["2019-12-01", "2020-01-01"]),
+        (["SEPT-2019", "October-2019"], ["2019-09-01", "2019-10-01"]),
+        (["5-Jan-2020", "12-Feb-2020"], ["2020-01-05", "2020-02-12"]),
+        (["May 31, 2020", "June 1, 2020"], ["2020-05-31", "2020-06-01"]),
         (["2021-W53"], None),
+        (["Mai 2020"], None),
+        (["Room 2020", "Jan 2020"], None),
         (["1959Q4", "1960"], None),
         (["1959Q5"], None),
         ([], None),
@@ -82,4 +89,6 @@ def test_a_table_of_another_library_has_its_first_column_too() -> None:
 
 def test_what_can_be_read_is_said_where_a_time_cannot() -> None:
     with pytest.raises(SsmError, match="2024Q1"):
-        bind(model(LEVEL), {"y": [1.0, 2.0], "date": ["Jan 2020", "Feb 2020"]})
+        bind(model(LEVEL), {"y": [1.0, 2.0], "date": ["1st week", "2nd week"]})
+    with pytest.raises(SsmError, match="dayfirst"):  # nothing says which number is the day
+        bind(model(LEVEL), {"y": [1.0, 2.0], "date": ["01/02/2020", "01/03/2020"]})

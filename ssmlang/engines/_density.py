@@ -2,8 +2,7 @@
 
 Rows are taken in blocks. Backwards, a block is worked out again from the moments it began with, so that memory grows
 with the number of blocks, and its rows are then taken back one by one (Parellier, Barrau & Bonnabel 2023 for the idea;
-the formulas are in `_row_update`). The moments of every row are kept where the memory is big, and the data are short
-enough for that.
+the formulas are in `_row_update`). The moments of every row are kept where the data are short enough for that.
 """
 
 from __future__ import annotations
@@ -30,8 +29,9 @@ SETTLED = 2.0**-46
 """A covariance counts as settled when a block of rows changes it by less than this, relative to its scale."""
 
 
-KEPT_NUMBERS = 2**23
-"""Up to so many entries of covariances in all are kept for the derivative where working them out again is slow."""
+KEPT_NUMBERS, KEPT_NEAR = 2**23, 2**15
+"""Up to so many entries of covariances in all are kept for the derivative, where working them out again takes long, and
+where one kernel does so: as many as stay in a cache."""
 
 
 class Plan(NamedTuple):
@@ -247,7 +247,7 @@ def with_begun(layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m"], s
 
 def _all_kept(layout: Layout, rows: Rows) -> bool:
     """Whether the derivative finds the moments of every row kept."""
-    return not layout.fused and rows.steps * layout.size**2 <= KEPT_NUMBERS
+    return rows.steps * layout.size**2 <= (KEPT_NEAR if layout.fused else KEPT_NUMBERS)
 
 
 def in_blocks(

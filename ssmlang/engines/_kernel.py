@@ -47,6 +47,12 @@ def one_kernel(function: Callable[..., Any], wanted: bool = True) -> Callable[..
     return called
 
 
+def on_cpu() -> bool:
+    """Whether what is compiled now is compiled for a CPU."""
+    device: Any = jax.config.jax_default_device  # type: ignore[attr-defined]
+    return (jax.default_backend() if device is None else getattr(device, "platform", device)) == "cpu"
+
+
 def kernel(function: Callable[..., Any], wanted: bool = True) -> Callable[..., Any]:
     """`one_kernel` whose derivative in reverse mode is one kernel too: `function` is worked out again in it.
 

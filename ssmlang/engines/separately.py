@@ -17,6 +17,7 @@ import numpy as np
 from jax.custom_derivatives import CustomVJPPrimal
 from jaxtyping import Array, Bool, Float
 
+from ssmlang.engines._kernel import on_cpu
 from ssmlang.engines.base import Engine
 from ssmlang.engines.members import Members
 from ssmlang.engines.program import LinearGaussian
@@ -135,8 +136,7 @@ def side_by_side(engine: Engine, members: Members) -> int:
     start the kernels of a row, ten times the arithmetic of a small filter, is shared by them. One alone where an engine
     calls a library for each of them, or where it decides by numbers how to go on, which would be done both ways.
     """
-    device: Any = jax.config.jax_default_device  # type: ignore[attr-defined]
-    if (jax.default_backend() if device is None else getattr(device, "platform", device)) != "cpu":
+    if not on_cpu():
         return members.count
     head, arrays = getattr(engine, "diffuse", None), {**members.own, **members.shared}
     decides = arrays["diffuse"].shape[-1] > 0 and not (head is not None and head.certain)

@@ -10,6 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from ssmlang.engines._kernel import on_cpu
+
 Options = dict[str, Any]
 _OLD_EMITTERS: Options = {"xla_cpu_use_fusion_emitters": False}
 _HASTY: Options = {"xla_backend_optimization_level": 0, **_OLD_EMITTERS}
@@ -64,7 +66,7 @@ class _InTwoSteps:
 
     def __call__(self, *args: Any) -> Any:
         leaves, form = jax.tree.flatten(args)
-        if not self._known or not _on_cpu(leaves):
+        if not self._known or not _compiled_now(leaves):
             return self._well(*args)
         key = (form, jax.config.jax_enable_x64, *(  # type: ignore[attr-defined]
             (np.shape(a), getattr(a, "dtype", type(a))) for a in leaves
@@ -90,9 +92,6 @@ class _InTwoSteps:
         return found
 
 
-def _on_cpu(leaves: list[Any]) -> bool:
+def _compiled_now(leaves: list[Any]) -> bool:
     """Whether a program of these arguments is compiled now, and for a CPU; what is traced is part of another."""
-    if any(isinstance(a, jax.core.Tracer) for a in leaves):
-        return False
-    device: Any = jax.config.jax_default_device  # type: ignore[attr-defined]
-    return (jax.default_backend() if device is None else getattr(device, "platform", device)) == "cpu"
+    return on_cpu() and not any(isinstance(a, jax.core.Tracer) for a in leaves)

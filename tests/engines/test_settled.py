@@ -15,18 +15,18 @@ from tests.engines.programs import Kind, jit, random_data, random_program
 from tests.engines.test_routes import STEPS, agree, by_row_smoothed, smoothed
 
 
-@pytest.mark.parametrize("settles", [True, False])
-def test_a_big_memory_keeps_the_moments_of_every_row(settles, monkeypatch):
-    """Where that takes too much room a block is worked out again, as it is for small ones."""
+@pytest.mark.parametrize("size, settles", [(FUSED_LIMIT + 2, True), (FUSED_LIMIT + 2, False), (2, False)])
+def test_the_moments_of_every_row_are_kept_where_there_is_room(size, settles, monkeypatch):
+    """Where there is not a block is worked out again."""
     steps = STEPS if settles else 45
-    kind = Kind(n=FUSED_LIMIT + 2, m=2, noise="own", seed=61)
+    kind = Kind(n=size, m=2, noise="own", seed=61)
     program, y = random_program(kind, steps), random_data(kind, steps)
     if not settles:
         y[7], y[20, 1] = np.nan, np.nan
     value = lambda G: Kalman(complete=settles).log_likelihood(replace(program, G=G), y)
     slopes = lambda: jit(jax.value_and_grad(lambda G: value(G)))(jnp.asarray(program.G))
     kept = slopes()
-    monkeypatch.setattr(_density, "KEPT_NUMBERS", 0)
+    monkeypatch.setattr(_density, "KEPT_NUMBERS" if size > FUSED_LIMIT else "KEPT_NEAR", 0)
     agree(kept, slopes())
 
 

@@ -249,7 +249,7 @@ def check_order(index: pd.Index) -> None:
                 why=(_offenders(index, repeated),),
                 help=(
                     "keep one row a time (`frame[~frame.index.duplicated()]`), or average them; several series are "
-                    "given as a list, one data set each",
+                    'given as a list, one data set each: `[g for _, g in frame.groupby("id")]`',
                 ),
             )
         )

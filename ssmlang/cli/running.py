@@ -25,8 +25,19 @@ def simulate(args: argparse.Namespace) -> int:
         steps=args.steps, params=given or None, draws=args.draws, future=future, **run_options(args),
         **time_option(args),
     )  # fmt: skip
-    tables.deliver(result, args.out)
+    tables.deliver(_with_integers(result, model.spec), args.out)
     return 0
+
+
+def _with_integers(drawn: Any, spec: Any) -> Any:
+    """Counts as integers, where a row has one: a table shows 3, and not 3.0000."""
+    import numpy as np
+
+    from ssmlang.model.supports import whole_numbers
+
+    counted = whole_numbers(spec) | {n for n, v in spec.states.items() if v.values is not None}
+    whole = [n for n in counted if drawn[n].dtype.kind == "f" and bool(np.isfinite(drawn[n].values).all())]
+    return drawn.assign({n: drawn[n].astype(np.int64) for n in whole})
 
 
 def filter(args: argparse.Namespace) -> int:

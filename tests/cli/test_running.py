@@ -69,6 +69,14 @@ def test_several_draws_from_the_prior(nile: str) -> None:
     assert list(table["draw"]) == np.repeat([0, 1, 2], 5).tolist() and {"level", "flow"} <= set(table)
 
 
+def test_counts_are_written_as_counts(capsys: Capture) -> None:
+    Path("counts.ssm").write_text("axis m = {low, high}\nstate N in 0..9\nobs y\nobs k in m\ninit N = 2\nN[t] = N[t-1]\n"
+                                  "y[t] ~ Poisson(50 + N[t])\nk[t] ~ Categorical([0.5, 0.5])\n")  # fmt: skip
+    assert main(["simulate", "counts.ssm", "--steps", "3"]) == 0
+    first = capsys.readouterr().out.splitlines()[2].split()
+    assert first[1].isdigit() and first[2].isdigit() and first[3] in ("low", "high")
+
+
 def test_inputs_stand_beside_what_was_simulated_with_them() -> None:
     Path("driven.ssm").write_text(
         "param b ~ Normal(0, 1)\ninput u, w[2]\nstate x\nobs y\ninit x ~ Normal(0, 1)\n"

@@ -37,7 +37,7 @@ class Held:
     """
 
     def __init__(self, path: Path, hidden: Sequence[Coordinate]) -> None:
-        if path.model.differentials:
+        if path.flows_noisily:
             raise Unsupported("noise in continuous time is not held")
         equations = [n for e in path.model.equations for n in _all(e)]
         switches = [n for n in expr.walk(equations) if n.op in COMPARED | AT_ZERO]

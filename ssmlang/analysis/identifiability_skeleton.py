@@ -100,7 +100,13 @@ class Path:
         noisy = {n.name for n in self.model.noises.values()}
         reads = {n for s, n, _ in expr.references(self.middles.values()) if s == "noise"}
         return not (any(e.law is not None for e in self.steps_of) or reads & noisy or self.augmented
-                    or self.model.differentials)  # fmt: skip
+                    or self.flows_noisily)  # fmt: skip
+
+    @cached_property
+    def flows_noisily(self) -> bool:
+        """Whether a differential equation has noise."""
+        flows = [d.value for d in self.model.differentials]
+        return any(n for s, n, _ in expr.references(flows) if s == "increment" and n != "dt")
 
     @cached_property
     def coords(self) -> list[Coordinate]:
@@ -309,7 +315,11 @@ class Rows:
                              if n.op == "ref" and n.attrs[:2] == ("increment", name))  # fmt: skip
                 return self.c.zeros(shape), np.zeros(shape)
             if "dt" in model.constants:
-                return self.c.constant(model.constants["dt"]), np.asarray(model.constants["dt"], float)
+                # Exactly, a step of any length: what no step shows, the flow does not.
+                key, step = (sort, name, 0), np.asarray(model.constants["dt"], float)
+                if self.ring.exact and key not in self.outside:
+                    self.outside[key] = Dual(np.asarray(self.random.integers(2, 2**31 - 3), np.int64)), step
+                return self.outside[key] if self.ring.exact else (self.c.constant(model.constants["dt"]), step)
             return self._outside("input", "dt", row)
         variable = (model.noises if sort == "noise" else model.observations if sort == "obs" else model.inputs)[name]
         if sort == "noise" and not self.shaken:

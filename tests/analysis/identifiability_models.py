@@ -242,6 +242,12 @@ KNOWN: dict[str, Known] = {
         "init i = i0\ns[t] = s[t-1] - beta * s[t-1] * i[t-1]\ni[t] = i[t-1] + beta * s[t-1] * i[t-1] - rec * i[t-1]\n"
         "y[t] ~ Poisson(k * i[t])\n"
     ),
+    # Of predators that nobody sees the scale is free.
+    "Lotka and Volterra through the prey": Known(
+        "const dt = 0.1\nparam a, b, c, d, x0, v0 ~ LogNormal(0, 0.5)\nparam s ~ HalfNormal(1)\nstate x, v\nobs y\n"
+        "init x = x0\ninit v = v0\nd(x) = x * (a - b * v) * dt\nd(v) = v * (c * x - d) * dt\ny[t] ~ Normal(x[t], s)\n",
+        _lost("b v0"), ("b * v0",),
+    ),
     "logistic growth, scaled": Known(
         "param r, K, k, x0 ~ HalfNormal(1)\nstate x\nobs y\ninit x = x0\n"
         "x[t] = x[t-1] + r * x[t-1] * (1 - x[t-1] / K)\n"

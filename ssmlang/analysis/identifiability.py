@@ -147,6 +147,9 @@ class _Answer:
             self._turns(i, x)
         if any(s.kind == "sign" for s in found):
             self.notes.append("fix such a sign by an interval, as in `in (0, inf)`, or expect several modes")
+        order = next((s.order for s in found if s.order), None)
+        if order is not None:
+            self.notes.append(f"put what can be exchanged in order, as by `{order}`, or expect several modes")
 
     def _turns(self, i: int, x: Loss) -> None:
         """Signs that can be turned although they change what is said to be identified: only its size is."""

@@ -5,8 +5,10 @@ Each is tried at a random point of a prime field, where two laws are the same ex
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations, islice
 
 import numpy as np
 
@@ -21,15 +23,21 @@ from ssmlang.model.model import Parameter
 Array = np.ndarray
 Change = Callable[[dict[str, Array]], dict[str, Array]]
 MOST_SIGNS = 40
+MOST_PAIRS = 60
+SECONDS = 0.15
+"""Processor time after which no more exchanges of whole parameters are tried."""
 
 
 @dataclass(frozen=True)
 class Symmetry:
-    """`kind`: "sign" of the entries (parameter, position), or "labels" i and j of an axis exchanged in all `names`."""
+    """`kind`: "sign" of the entries (parameter, position), "labels" i and j of an axis exchanged in all parameters that
+    have it, or "pairs" of parameters exchanged."""
 
     kind: str
     entries: frozenset[tuple[str, int]]
     text: str
+    order: str = ""
+    """Of pairs: an interval that leaves one of the two orders"""
 
 
 def symmetries(
@@ -43,8 +51,11 @@ def symmetries(
         before = _prints(study, steps, point)
     except NoRoot:
         return []
-    for candidate, change in [*_signs(study, skip), *_labels(study, skip)]:
+    until = time.process_time() + SECONDS
+    for candidate, change in [*_signs(study, skip), *_labels(study, skip), *_pairs(study, skip)]:
         study.budget.check()
+        if candidate.kind == "pairs" and time.process_time() > until:
+            break
         if within is not None and not candidate.entries <= within:
             continue
         if any(s.entries <= candidate.entries and s.kind == candidate.kind for s in found):
@@ -164,6 +175,43 @@ def _exchanged(where: Sequence[tuple[Parameter, int]], j: int) -> Change:
             order = np.arange(p.shape[d])
             order[[0, j]] = order[[j, 0]]
             found[p.name] = np.take(found[p.name], order, axis=d)
+        return found
+
+    return change
+
+
+# ------------------------------------------------------------------------------------------------ whole parameters
+
+
+def _pairs(study: Study, skip: frozenset[tuple[str, int]]) -> Iterator[tuple[Symmetry, Change]]:
+    """Two numbers of one support exchanged: rates of a chain of compartments; then two such pairs at once: coefficients
+    and noises of two processes that are added up."""
+    model = study.model
+    numbers = [p for p in model.parameters.values() if p.name in study.read and p.size == 1 and (p.name, 0) not in skip]
+    alike = [(a, b) for a, b in combinations(numbers, 2) if _support(a) == _support(b) is not None]
+    groups: list[tuple[tuple[Parameter, Parameter], ...]] = [(pair,) for pair in alike]
+    groups += [(v, w) for v, w in combinations(alike, 2) if not {p.name for p in v} & {p.name for p in w}]
+    for group in islice(groups, MOST_PAIRS):
+        said = ", ".join(f"{a.name} and {b.name}" for a, b in group)
+        entries = frozenset((p.name, 0) for pair in group for p in pair)
+        (a, b), end = group[0], (_support(group[0][0]) or ())[-1]
+        upper = "inf" if end is None else f"{end:g}"
+        yield Symmetry("pairs", entries, f"{said} exchanged", f"{b.name} in ({a.name}, {upper})"), _swapped(group)
+
+
+def _support(p: Parameter) -> tuple[object, ...] | None:
+    """What a number may be, as far as that can be compared; None where it depends on other parameters."""
+    ends = (p.support.lower, p.support.upper)
+    if any(e is not None and e.value is None for e in ends):
+        return None
+    return (p.support.kind, *(None if e is None else float(np.asarray(e.value).reshape(-1)[0]) for e in ends))
+
+
+def _swapped(group: Sequence[tuple[Parameter, Parameter]]) -> Change:
+    def change(values: dict[str, Array]) -> dict[str, Array]:
+        found = dict(values)
+        for a, b in group:
+            found[a.name], found[b.name] = values[b.name].reshape(a.shape), values[a.name].reshape(b.shape)
         return found
 
     return change

@@ -135,6 +135,20 @@ KNOWN: dict[str, Known] = {
         "init x = 0\ninit z = 0\nx[t] = x[t-1] + 0.1 * (k12 * z[t-1] - (k01 + k21) * x[t-1]) + u[t]\n"
         "z[t] = z[t-1] + 0.1 * (k21 * x[t-1] - k12 * z[t-1])\ny[t] ~ Normal(x[t], sd)\n"
     ),
+    # Godfrey (1983): the rates of a chain are told but for their order, where only its end is seen.
+    "chain of compartments seen at its end": Known(
+        "param k1, k2, k3 in (0, 1) ~ Uniform(0, 1)\nparam s ~ HalfNormal(1)\nstate a, b, c\nobs y\ninit a = 1\n"
+        "init b = 0\ninit c = 0\na[t] = (1 - k1) * a[t-1]\nb[t] = k1 * a[t-1] + (1 - k2) * b[t-1]\n"
+        "c[t] = k2 * b[t-1] + (1 - k3) * c[t-1]\ny[t] ~ Normal(c[t], s)\n",
+        notes=("up to k1 and k2 exchanged", "`k2 in (k1, 1)`"),
+    ),
+    "two autoregressions of their own names": Known(
+        "param p, q in (-1, 1) ~ Uniform(-1, 1)\nparam s1, s2 ~ HalfNormal(1)\nstate a, b\nobs y\n"
+        "init a, b ~ Stationary()\na[t] ~ Normal(p * a[t-1], s1)\nb[t] ~ Normal(q * b[t-1], s2)\n"
+        "y[t] = a[t] + b[t]\n",
+        unless=("q = p, where only p and s1^2 + s2^2 are identified",),
+        notes=("up to p and q, s1 and s2 exchanged", "`q in (p, 1)`"),
+    ),
     "volume and dose": Known(
         "param k, v, dose ~ HalfNormal(1)\nparam sd ~ HalfNormal(1)\nstate x\nobs y\ninit x = dose\n"
         "x[t] = x[t-1] - 0.1 * k * x[t-1]\ny[t] ~ Normal(x[t] / v, sd)\n",

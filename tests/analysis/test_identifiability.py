@@ -56,7 +56,7 @@ def test_known(name: str) -> None:
         assert set(known.unless) == set(proved[0].unless)
         said = " ".join(d for f in found for d in f.details)
         assert all(note in said for note in known.notes), said
-        assert ("up to " in said) == any("sign" in note or "labels" in note for note in known.notes), said
+        assert ("up to " in said) == any("sign" in n or "exchanged" in n for n in known.notes), said
     for f in [*lost, *early]:
         assert f.code in ("W620", "W621") and f.fix
 

@@ -70,8 +70,9 @@ def test_several_draws_from_the_prior(nile: str) -> None:
 
 
 def test_counts_are_written_as_counts(capsys: Capture) -> None:
-    Path("counts.ssm").write_text("axis m = {low, high}\nstate N in 0..9\nobs y\nobs k in m\ninit N = 2\n"
-                                  "N[t] = N[t-1]\ny[t] ~ Poisson(50 + N[t])\nk[t] ~ Categorical([0.5, 0.5])\n")  # fmt: skip
+    laws = "y[t] ~ Poisson(50 + N[t])\nk[t] ~ Categorical([0.5, 0.5])\n"
+    states = "axis m = {low, high}\nstate N in 0..9\nobs y\nobs k in m\ninit N = 2\nN[t] = N[t-1]\n"
+    Path("counts.ssm").write_text(states + laws)
     assert main(["simulate", "counts.ssm", "--steps", "3"]) == 0
     first = capsys.readouterr().out.splitlines()[2].split()
     assert first[1].isdigit() and first[2].isdigit() and first[3] in ("low", "high")

@@ -12,6 +12,8 @@ from ssmlang.language.resources import list_resources, read_resource
 
 # The commented starters come first; every other ready model can be started from too.
 FOLDERS = ("stdlib/starters", "stdlib/models")
+SHOWN = 6
+"""Columns that are named."""
 
 
 def new(args: argparse.Namespace) -> int:
@@ -20,10 +22,24 @@ def new(args: argparse.Namespace) -> int:
     if trouble := _trouble(path, args):
         print(f"ssmlang new: {trouble}", file=sys.stderr)
         return 2
-    write_text(path, starter(args.like, path.stem))
+    text = starter(args.like, path.stem)
+    write_text(path, text)
     print(f"{path} is the model {args.like!r} under your name. Next:")
     print(f"  ssmlang check {path}\n  ssmlang fit {path} --data {path.with_suffix('.csv')}")
+    if names := _columns(text):
+        has = f"{path.with_suffix('.csv').name} has the column{'s' if len(names) > 1 else ''}"
+        print(f"{has} {', '.join(names)}; times, if any, as time or date")
     return 0
+
+
+def _columns(text: str) -> list[str]:
+    """The columns that a model reads, the first few."""
+    from ssmlang.frontend import check_text
+
+    model = check_text(text).model
+    variables = () if model is None else (*model.observations.values(), *model.inputs.values())
+    names = [n for v in variables for n in v.entry_names()]
+    return names[:SHOWN] + (["..."] if len(names) > SHOWN else [])
 
 
 def starter(like: str, name: str) -> str:

@@ -93,6 +93,7 @@ def test_new_writes_a_model_under_the_name_given(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["new", "sales"]) == 0
+    assert "sales.csv has the column flow; times, if any, as time or date" in capsys.readouterr().out
     text = Path("sales.ssm").read_text()
     assert "model sales\n" in text and "#" in text
     assert main(["check", "sales.ssm"]) == 0

@@ -161,7 +161,7 @@ class _Answer:
         for s in symmetries(self.study, within=frozenset(places)):
             turned = values.copy()
             turned[[places[e] for e in s.entries]] *= -1
-            if s.kind == "sign" and any(not np.isclose(k(turned), k(values)) for k in x.kept):
+            if any(not np.isclose(k(turned), k(values)) for k in x.kept):
                 found.append(s.text)
         if found:
             self.turned[i] = "up to " + "; ".join(found[: words.MOST_NAMED])

@@ -43,8 +43,16 @@ class Symmetry:
 def symmetries(
     study: Study, skip: frozenset[tuple[str, int]] = frozenset(), within: frozenset[tuple[str, int]] | None = None
 ) -> list[Symmetry]:
-    """Those found, each not made of those before it; entries in `skip`, and any outside of `within`, are left alone."""
+    """Those found, each not made of those before it; entries in `skip` are left alone. `within`: signs of these
+    alone."""
     found: list[Symmetry] = []
+    if within is None:
+        candidates = [*_signs(study, skip), *_labels(study, skip), *_pairs(study, skip)]
+    else:
+        candidates = [(s, change) for s, change in _signs(study, skip) if s.entries <= within]
+    if not candidates:
+        return []
+    began = time.process_time()
     steps = study.lengths[-1] if study.turns_late else study.lengths[0]
     try:
         point, ring, _ = study.exact_point(study.rooted_seed, [], steps=steps)
@@ -52,12 +60,12 @@ def symmetries(
     except NoRoot:
         return []
     until = time.process_time() + SECONDS
-    for candidate, change in [*_signs(study, skip), *_labels(study, skip), *_pairs(study, skip)]:
+    if time.process_time() - began > SECONDS / 3:  # of a large model one law takes as long as all else that is asked
+        candidates = [c for c in candidates if c[0].kind != "pairs"]
+    for candidate, change in candidates:
         study.budget.check()
         if candidate.kind == "pairs" and time.process_time() > until:
             break
-        if within is not None and not candidate.entries <= within:
-            continue
         if any(s.entries <= candidate.entries and s.kind == candidate.kind for s in found):
             continue
         try:

@@ -5,6 +5,7 @@
     python -m benchmarks.exact --append                 the rows that are not measured yet
     python -m benchmarks.exact --append --row nuts      one row measured anew, the others kept
     python -m benchmarks.exact --page                   the page alone, from the numbers on disk
+    python -m benchmarks.exact --results benchmarks/results/exact-NAME.json      all rows, on another machine
     python -m benchmarks.exact --quick                  ssmlang and statsmodels, four rows, nothing written
 
 Every contestant is a process in an environment of its own. They take turns by bursts of calls of some 30 ms, so that a
@@ -51,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     path = args.results or (None if args.quick else store.DEFAULT)
     if args.page:
-        return write_page(store.load(path or store.DEFAULT), store.DEFAULT)
+        return write_page()
     kept = store.load(path) if args.append and path else store.empty()
     names = wanted(args.row, QUICK if args.quick else NAMES)
     if args.append and not args.row:
@@ -63,8 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         for child in children.values():
             child.close()
-    if path == store.DEFAULT:
-        write_page(kept, path)
+    if path is not None and path.resolve().parent == store.DEFAULT.parent:
+        write_page()
     return int(wrong)
 
 
@@ -123,9 +124,9 @@ def summary(record: dict) -> str:
     return head + ", ".join(parts)
 
 
-def write_page(results: store.Results, path: Path) -> int:
-    PAGE.write_text(page(results), encoding="utf-8")
-    print(f"{PAGE} written from {path}")
+def write_page() -> int:
+    PAGE.write_text(page(store.load(store.DEFAULT), store.elsewhere()), encoding="utf-8")
+    print(f"{PAGE} written")
     return 0
 
 

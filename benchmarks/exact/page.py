@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from benchmarks.environments import ROOT
@@ -21,41 +21,69 @@ PAGE = ROOT / "docs" / "performance.md"
 Record = dict[str, Any]
 
 
-def page(results: Record) -> str:
-    """The whole page, in Markdown."""
-    rows = results["rows"]
-    timed = {name: one for name, one in rows.items() if "kind" in one}
+def page(results: Record, others: Sequence[Record] = ()) -> str:
+    """The whole page, in Markdown; `others`: what was measured on other machines."""
     parts = [
         "# Performance",
         "",
-        "Written by `python -m benchmarks.exact` from `benchmarks/results/exact.json`; do not edit by hand.",
+        "Written by `python -m benchmarks.exact` from `benchmarks/results/exact*.json`; do not edit by hand.",
         "",
         *head(results),
         "## Against the fastest peer",
         "",
-        *summary(timed),
-        *sampling(rows.get("nuts")),
-        *compiling(rows.get("compile")),
-        *memory(rows.get("large-panel")),
-        *singular(rows.get("singular")),
+        *summary(timed(results)),
+        *(line for other in others for line in elsewhere(other)),
+    ]
+    for name, section in SECTIONS.items():
+        found = next((one for one in (results, *others) if name in one["rows"]), None)
+        if found is not None:
+            title, *lines = section(found["rows"][name])
+            parts += [title, *([] if found is results else ["", f"On {on(found)}."]), *lines]
+    parts += [
         "## All contestants",
         "",
-        *details(timed),
-        *unmeasured(rows),
+        *details(timed(results)),
+        *unmeasured({name for one in (results, *others) for name in one["rows"]}),
         *method(results),
     ]
     return "\n".join(parts).rstrip() + "\n"
 
 
+def timed(results: Record) -> dict[str, Record]:
+    """The rows that are timed by turns."""
+    return {name: one for name, one in results["rows"].items() if "kind" in one}
+
+
+def on(results: Record) -> str:
+    machine = results["machine"]
+    return f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gib']:g} GiB, {machine['system']}"
+
+
+def when(results: Record) -> str:
+    dates = sorted({one["date"] for one in results["rows"].values()})
+    return f"Measured {' to '.join(dict.fromkeys([dates[0], dates[-1]]))}" if dates else "Nothing measured yet"
+
+
+def elsewhere(results: Record) -> list[str]:
+    """The summary of another machine, where ratios are others."""
+    lines = []
+    for record in timed(results).values():
+        own, peer, times = record["contestants"].get(SUBJECT, {}), fastest_peer(record), ratio(record)
+        lines.append([
+            title(record),
+            milliseconds(own.get("median")) if own.get("agrees") else trouble(own),
+            "" if peer is None else f"{peer.replace('_', ' ')} {milliseconds(record['contestants'][peer]['median'])}",
+            "" if times is None else f"{times:.1f}x",
+            f"{record['goal']:g}x",
+            met(times is not None and times >= record["goal"]),
+        ])  # fmt: skip
+    header = ("work", "ssmlang, ms", "fastest peer, ms", "times faster", "goal", "met")
+    return ["### On another machine", "", f"{when(results)} on {on(results)}.", "", *table(header, lines)]
+
+
 def head(results: Record) -> list[str]:
     machine = results["machine"]
-    dates = sorted({one["date"] for one in results["rows"].values()})
-    span = f"Measured {' to '.join(dict.fromkeys([dates[0], dates[-1]]))}" if dates else "Nothing measured yet"
-    parts = [
-        f"{span} on {machine['cores']} cores of {machine['processor']}, {machine['memory_gib']:g} GiB, "
-        f"{machine['system']}, without an accelerator; double precision.",
-        "",
-    ]
+    parts = [f"{when(results)} on {on(results)}, without an accelerator; double precision.", ""]
     busy = {name: one["load"] for name, one in results["rows"].items() if one["load"] > machine["cores"] + 1.5}
     if busy:
         parts += [
@@ -130,9 +158,7 @@ def trouble(one: Record) -> str:
     return one.get("error") or one.get("lacking") or one.get("left_out") or "not run"
 
 
-def sampling(record: Record | None) -> list[str]:
-    if record is None:
-        return []
+def sampling(record: Record) -> list[str]:
     ran = {name: one for name, one in record["contestants"].items() if "cold" in one}
     own, peers = ran.get(SUBJECT), {k: v for k, v in ran.items() if k != SUBJECT}
     lines = [[name, one["form"], f"{one['cold']:.1f}", f"{one['warm']:.2f}", f"{one['min_ess']:.0f}",
@@ -161,9 +187,7 @@ def sampling(record: Record | None) -> list[str]:
     return parts + (["Not run: " + "; ".join(reasons) + ".", ""] if reasons else [])
 
 
-def compiling(record: Record | None) -> list[str]:
-    if record is None:
-        return []
+def compiling(record: Record) -> list[str]:
     lines = []
     for one in record["sizes"]:
         took = [seconds(one["seconds"]), seconds(one["text_to_model"])] if "seconds" in one else [one["error"], ""]
@@ -173,15 +197,14 @@ def compiling(record: Record | None) -> list[str]:
         "## Compile times of ssmlang",
         "",
         f"The first call beyond a warm one, T = {record['steps']:,}: data bound, traced, lowered and compiled by XLA, "
-        "in a fresh process with an empty cache of compiled code. The text is read and analysed before.",
+        "in a fresh process with an empty cache of compiled code, whose modules another model has loaded. The text is "
+        "read and analysed before.",
         "",
         *table(("(n, m)", "first call, s", "text to model, s", "goal, s", "met"), lines),
     ]
 
 
-def memory(record: Record | None) -> list[str]:
-    if record is None:
-        return []
+def memory(record: Record) -> list[str]:
     lines = []
     for task, what in (("large_panel", "value"), ("large_panel_gradient", "value and gradient")):
         one = record["tasks"][task]
@@ -202,9 +225,7 @@ def memory(record: Record | None) -> list[str]:
     ]
 
 
-def singular(record: Record | None) -> list[str]:
-    if record is None:
-        return []
+def singular(record: Record) -> list[str]:
     lines = []
     for name, ways in record["contestants"].items():
         if any(key in ways for key in ("error", "lacking")):
@@ -246,6 +267,9 @@ def details(rows: dict[str, Record]) -> list[str]:
     return parts
 
 
-def unmeasured(rows: dict[str, Record]) -> list[str]:
+SECTIONS = {"nuts": sampling, "compile": compiling, "large-panel": memory, "singular": singular}
+
+
+def unmeasured(rows: Collection[str]) -> list[str]:
     lacking = [name for name in NAMES if name not in rows]
     return [f"Rows not measured yet: {', '.join(f'`{n}`' for n in lacking)}.", ""] if lacking else []

@@ -27,6 +27,11 @@ def load(path: Path) -> Results:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else empty()
 
 
+def elsewhere() -> list[Results]:
+    """What was measured on other machines: `exact-NAME.json` beside the first."""
+    return [load(path) for path in sorted(DEFAULT.parent.glob("exact-*.json"))]
+
+
 def save(results: Results, path: Path) -> None:
     """Rows in the order of the table; replaced at once, so that a run that is cut leaves whole rows."""
     ordered = {name: results["rows"][name] for name in NAMES if name in results["rows"]}

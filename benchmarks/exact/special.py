@@ -67,7 +67,8 @@ def once(child: Child, task: str, given: problems.Arrays) -> dict[str, np.ndarra
 
 
 def compile_times(children: Mapping[str, Child], repeats: int) -> Record:
-    """Seconds of ssmlang's first call beyond a warm one, in fresh processes with nothing kept from another."""
+    """Seconds of ssmlang's first call beyond a warm one, in fresh processes that have loaded their modules with another
+    model before, and keep nothing else of it."""
     found = []
     for n, m in COMPILE_SIZES:
         for kind in ("loglik", "gradient"):
@@ -101,6 +102,9 @@ def first_call(child: Child, kind: str, given: problems.Arrays) -> tuple[float, 
     """Seconds of the first call, of the text before it and of a warm call, and the value."""
     with tempfile.TemporaryDirectory() as folder:
         path, answer = Path(folder) / "problem.npz", Path(folder) / "answer.npz"
+        np.savez(path, **problems.problem(Row(kind, 2, 1, 100, goal=0.0)))
+        child.ask(PATIENCE, "prepare", task=kind, problem=str(path))
+        drop(child)
         np.savez(path, **given)
         said = child.ask(PATIENCE, "prepare", task=kind, problem=str(path))
         warm = statistics.median(child.ask(PATIENCE, "time", calls=5)["seconds"])

@@ -27,7 +27,9 @@ def fit(args: argparse.Namespace) -> int:
     model = model_of(args.file, constants(args))
     time = {} if args.time is None else {"time": args.time}
     data, future = data_of(args.data), _future(args, model)
-    model.bind(data, **time)
+    bounds = model.bind(data, **time)
+    if args.steps is not None and future is None:
+        bounds[0].time.future(args.steps)  # E409 where the data do not say which times are to come
     if not args.json:
         print(model.check(), end="\n\n", flush=True)
     found = model.fit(

@@ -61,7 +61,8 @@ def _header(path: Path) -> tuple[list[str], str]:
         raise _not_unicode(path) from None
     usual = "\t" if path.name.lower().endswith(".tsv") else ","
     marks = (usual, ";", "\t")
-    found = {mark: [name.strip() for name in next(csv.reader([line], delimiter=mark), [])] for mark in marks}
+    split = lambda mark: next(csv.reader([line], delimiter=mark, skipinitialspace=True), [])
+    found = {mark: [name.strip() for name in split(mark)] for mark in marks}
     if len(found[usual]) > 1:
         return found[usual], usual
     mark = max(found, key=lambda each: len(found[each]))  # the usual one where all give one name

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ssmlang.data.binding import Bound, bind
-from ssmlang.data.steps import check_steps
+from ssmlang.data.steps import bad_step, check_steps
 from ssmlang.data.time import TimeBase, format_time
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.model.model import Model
@@ -90,17 +90,17 @@ def _times_of(history: Bound, bound: Bound, rows: np.ndarray, steps: int) -> Tim
     if history.time.step is None and _has_times(bound):
         return TimeBase(bound.time.index[rows], None)
     measured = history.time.step is None or history.derived_dt  # times that say more than which row it is
-    if measured and "dt" in bound.inputs and not bound.derived_dt and not _has_times(bound):
-        times = _after(history.time.index, bound.inputs["dt"][rows])
-        if times is not None:
-            return TimeBase(times, None)
+    given = "dt" in bound.inputs and not bound.derived_dt and bound.inputs["dt"].ndim == 1
+    if measured and given and not _has_times(bound):
+        return TimeBase(_after(history.time.index, bound.inputs["dt"][rows]), None)
     return history.time.future(steps)
 
 
-def _after(index: pd.Index, dt: np.ndarray) -> pd.Index | None:
-    """The times that follow the last one by the steps `dt`, (steps,): days where times are dates."""
-    if dt.ndim != 1 or not len(index) or not (np.isfinite(dt) & (dt >= 0)).all():
-        return None
+def _after(index: pd.Index, dt: np.ndarray) -> pd.Index:
+    """The times that follow the last one by the steps `dt`, (steps,): days where times are dates. Raises E416."""
+    bad = np.flatnonzero(~(dt >= 0))
+    if len(bad):
+        raise SsmError(bad_step(float(dt[bad[0]]), f"in row {bad[0]} of `future=`", len(bad)))
     later = np.cumsum(dt)
     if isinstance(index, pd.DatetimeIndex):
         return index[-1] + pd.to_timedelta(later, unit="D")

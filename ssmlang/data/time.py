@@ -90,7 +90,10 @@ class TimeBase:
                         if len(self) == 1
                         else "the times of the data are irregular",
                     ),
-                    help=("give `future=` a table whose times are those of the rows to forecast",),
+                    help=(
+                        "give `future=` (on the command line `--future`) a table with the times of the rows to "
+                        "forecast, or with the steps `dt` between them where the model has such an input",
+                    ),
                 )
             )
         if isinstance(self.index, pd.RangeIndex) and self.index.step == 1:

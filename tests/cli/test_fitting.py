@@ -99,6 +99,11 @@ def test_a_forecast_without_its_inputs_is_refused_before_the_fit(tmp_path: Path,
     assert main(["fit", str(tmp_path / "m.ssm"), "--data", str(tmp_path / "m.csv"), "--steps", "2"]) == 1
     captured = capsys.readouterr()
     assert "--future" in captured.err and captured.out == ""
+    (tmp_path / "d.ssm").write_text("param b ~ Normal(0, 1)\ninput dt\nobs y\ny[t] ~ Normal(b * dt[t], 1)\n")
+    (tmp_path / "d.csv").write_text("time,y\n1,1\n2.5,2\n8,1\n")
+    assert main(["fit", str(tmp_path / "d.ssm"), "--data", str(tmp_path / "d.csv"), "--steps", "2"]) == 1
+    captured = capsys.readouterr()
+    assert "E409" in captured.err and captured.out == ""
 
 
 def test_a_file_that_is_no_fit(capsys: Capture) -> None:

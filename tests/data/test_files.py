@@ -38,6 +38,7 @@ def refused(tmp_path: Path, text: str) -> Diagnostic:
         ("y.csv", "date\ty\n2020-01-01\t1.5\n2020-01-02\t2.5\n"),
         ("y.tsv", "date\ty, in m\ty\n2020-01-01\t0\t1.5\n2020-01-02\t0\t2.5\n"),
         ("y.csv", '\ufeff"date", "y"\n2020-01-01, 1.5\n2020-01-02, 2.5\n'),
+        ("y.csv", '"date", "x, m", "y"\n2020-01-01, 3, 1.5\n2020-01-02, 4, 2.5\n'),
         ("y.csv", "\n\ndate,y\n2020-01-01,1.5\n2020-01-02,2.5\n"),
         ("y.csv", "date,y\n20200101,1.5\n20200102,2.5\n"),
         ("y.csv.gz", "date;y\n2020-01-01;1,5\n2020-01-02;2,5\n"),

@@ -185,6 +185,8 @@ def test_steps_given_for_the_coming_rows_are_their_times() -> None:
     assert list(future_rows(program, history, 2, {"dt": [0.5, 2]}).time.index) == list(
         pd.to_datetime(["2020-01-07 12:00", "2020-01-09 12:00"])
     )
+    with pytest.raises(SsmError, match="E416"):
+        future_rows(program, history, 2, {"dt": [1.0, -1.0]})
     (seconds,) = bind(program, series([0.0, 0.1, 0.25]))
     np.testing.assert_allclose(future_rows(program, seconds, 2, {"dt": [0.5, 2]}).time.index, [0.75, 2.75])
     (even,) = bind(program, series([0, 1, 2]))

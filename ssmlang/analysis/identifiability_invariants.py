@@ -68,9 +68,13 @@ class Invariant:
         return found
 
     def text(self, names: list[str]) -> str:
-        """As the user would write it."""
+        """As the user would write it: `mu + nu - mu * phi`, what is added first, of short products the shortest."""
+        turn = -1 if 2 * sum(c < 0 for c, _ in self.terms) > len(self.terms) else 1
+        terms = [(turn * c, powers) for c, powers in self.terms]
+        if any(c < 0 for c, _ in terms) and len(terms) > 2:
+            terms.sort(key=lambda one: (one[0] < 0, sum(abs(e) for _, e in one[1])))
         parts = []
-        for n, (coefficient, powers) in enumerate(self.terms):
+        for n, (coefficient, powers) in enumerate(terms):
             body = _product(powers, names)
             size = abs(coefficient)
             written = body if size == 1 else f"{size} * {body}" if size.denominator == 1 else f"({size}) * {body}"

@@ -181,12 +181,13 @@ class Claims:
             code=NO_UNIT_ROOT if verdict == "refuted" else None,
             headline=f"`{text}` does not hold", label=_short(reason),
         )  # fmt: skip
-        with_root = [j for j in found if j.unity]
+        with_root = [j for j in found if j.unity or any(f.place == "circle" for f in j.factors or ())]
         blown = [j for j in found if any(f.place in ("outside", "not inside") for f in j.factors or ())]
         if blown:
             return finding("refuted", f"{self.named(blown)}: {self.why_never(blown[0])}", fix=GROWS)
         if with_root:
-            reason = "; ".join(f"{self.named([j])}: {unit_roots(j, self.analysis)}" for j in with_root[:4])
+            reason = "; ".join(f"{self.named([j])}: {self.why_never(j)}" for j in with_root[:4])
+            reason = _timed(found, reason)
             rest = region(found, self.domain)
             details = [f"its other roots lie inside the unit circle iff {', '.join(rest)}"] if rest else []
             verdict, more = self._none_outside(found)
@@ -241,7 +242,7 @@ class Claims:
             reason = _timed(own, likewise + self.why_never(first))
             explosive = any(f.place == "outside" or ((f.place == "not inside" and f.modes) and any(
                 m.kind == "explosive" for m in f.modes)) for f in first.factors or ())  # fmt: skip
-            only_unity = not explosive and all(f.place in ("unity", "inside") for f in first.factors or ())
+            only_unity = not explosive and all(f.place in ("unity", "circle", "inside") for f in first.factors or ())
             if first.factors is not None and only_unity:
                 return Finding(f"unit_root({name})", "proved", reason, line)
             code = MOSTLY_EXPLOSIVE if explosive else None

@@ -51,7 +51,7 @@ def fix_never(found: Sequence[Judged], arguments: Sequence[str] = ()) -> str:
         damped = "multiply what it reads of its own past by a damping, `param damping in (0, 1)`"
     else:
         damped = "let it fall back: `param back in (0, 1)` times what it reads of its own past"
-    if not all(j.unity and all(f.place in ("unity", "inside") for f in j.factors or ()) for j in found):
+    if any(f.place not in ("unity", "circle", "inside") for f in factors):
         return damped
     return f"if that is meant, assert `unit_root({', '.join(arguments)})` in place of this; else {damped}"
 

@@ -244,13 +244,21 @@ CASES: dict[str, Case] = {
         "stable(c)", "refuted", ("stable iff |d| < 1", "turns once in 40 rows"),
     ),
     "undamped cycle of a whole period": Case(
-        vector(f"{TURN.format('2 * pi / 20')} @ x[t-1]"), "stable(x)", "refuted", ("turning once in 20 rows",),
+        vector(f"{TURN.format('2 * pi / 20')} @ x[t-1]"), "unit_root(x)", "proved", ("turning once in 20 rows",),
+    ),
+    "undamped cycle, said to be stable": Case(
+        vector(f"{TURN.format('2 * pi / 20')} @ x[t-1]", 2, "", "stable(x)"), "stable(x)", "refuted",
+        ("turning once in 20 rows", "assert `unit_root(x)` in place of this", "`param damping in (0, 1)`"),
+    ),
+    "undamped cycle, said to have a unit root": Case(
+        vector(f"{TURN.format('w')} @ x[t-1]", 2, "param w in (0, pi) ~ Uniform(0, pi)\n", "unit_root(x)"),
+        "unit_root(x)", "proved", ("undamped", "once in 2*pi/w rows"),
     ),
     "undamped cycle of no whole period": Case(
-        vector(f"{TURN.format('0.3')} @ x[t-1]"), "stable(x)", "refuted", ("undamped", "turning once in 20.9 rows"),
+        vector(f"{TURN.format('0.3')} @ x[t-1]"), "unit_root(x)", "proved", ("undamped", "turning once in 20.9 rows"),
     ),
     "undamped cycle of an unknown frequency": Case(
-        vector(f"{TURN.format('w')} @ x[t-1]", 2, "param w in (0, pi) ~ Uniform(0, pi)\n"), "stable(x)", "refuted",
+        vector(f"{TURN.format('w')} @ x[t-1]", 2, "param w in (0, pi) ~ Uniform(0, pi)\n"), "unit_root(x)", "proved",
         ("undamped", "once in 2*pi/w rows"),
     ),
     "damped cycle of an unknown frequency": Case(

@@ -154,7 +154,7 @@ def _over(transitions: Sequence[np.ndarray], looks: Sequence[np.ndarray], rows: 
     least, beta = int(np.argmin(values[:, 0])), float(values[:, -1].max())
     alpha = float(values[least, 0])
     full = bool(alpha > NOTHING * beta)
-    return Excited(max(alpha, 0.0), beta, rows, vectors[least, :, 0], int(starts[least]), full, every)
+    return Excited(alpha if full else 0.0, beta, rows, vectors[least, :, 0], int(starts[least]), full, every)
 
 
 def names(system: System, block: System, context: Context) -> list[str]:

@@ -114,7 +114,7 @@ def test_mixtures_without_memory_are_told_where_their_laws_are() -> None:
     assert found(text + MEANS)[0]["parameters identified"].verdict == "proved"
     findings, context = found(text + COINS)
     lost = findings["identified: w and p"]
-    assert lost.verdict == "refuted" and lost.reason == "at most w * p[up] - w * p[down] + p[down] is identified"
+    assert lost.verdict == "refuted" and lost.reason == "at most p[down] + w * p[up] - w * p[down] is identified"
     chain = Chain(context.model)
     one = law_of_words(chain, {"w": np.array(0.5), "p": np.array([0.2, 0.6])}, 3)
     other = law_of_words(chain, {"w": np.array(0.25), "p": np.array([0.1, 0.5])}, 3)

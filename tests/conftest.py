@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib.metadata
 import os
@@ -53,6 +54,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         file = line.partition("::")[0]
         if file in files or not (config.rootpath / file).exists():
             raise pytest.UsageError(f"{_THOROUGH.name} lists what is no test: {line}")
+
+
+ROOM = 3 * 2**30
+"""Bytes of a process from which on compiled programs are forgotten between the files of tests."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def room() -> Iterator[None]:
+    """JAX keeps every program that it has compiled: some gigabytes over all tests."""
+    import sys
+
+    yield
+    pages = Path("/proc/self/statm")
+    held = int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if pages.exists() else 0
+    if "jax" in sys.modules and held > ROOM:
+        import jax
+
+        jax.clear_caches()
+        gc.collect()
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 @pytest.fixture(autouse=True)

@@ -40,16 +40,16 @@ def tasks(ways: Mapping[str, LogLikelihood]) -> dict[str, Task]:
 
     def value(way: LogLikelihood) -> Task:
         def make(problem: Problem) -> Job:
-            function = jax.jit(way)
-            run = lambda: jax.block_until_ready(function(jnp.asarray(THETA), jnp.asarray(problem["y"])))
+            function, given = jax.jit(way), (jnp.asarray(THETA), jnp.asarray(problem["y"]))
+            run = lambda: jax.block_until_ready(function(*given))
             return Job(run, lambda found: {"value": np.asarray(found)})
 
         return make
 
     def gradient(way: LogLikelihood) -> Task:
         def make(problem: Problem) -> Job:
-            function = jax.jit(jax.value_and_grad(way))
-            run = lambda: jax.block_until_ready(function(jnp.asarray(THETA), jnp.asarray(problem["y"])))
+            function, given = jax.jit(jax.value_and_grad(way)), (jnp.asarray(THETA), jnp.asarray(problem["y"]))
+            run = lambda: jax.block_until_ready(function(*given))
             return Job(run, lambda found: {"value": np.asarray(found[0]), "slope": np.asarray(found[1])})
 
         return make

@@ -31,10 +31,10 @@ def fix_for(factors: Sequence[Factor], context: Context, domain: Domain) -> str 
         places = [owner[s][1] % p.shape[-1] for s in whole] if p.shape else []
         if places == list(range(len(group))) and p.shape[-1] == len(group) and state_of(context.model, p) is not None:
             return f"declare them stationary: `param {_declared(p)} in stationary ~ ...`"
-    if f.degree == 1 and len(f.symbols) == 1:
+    if len(f.symbols) == 1:
         (s,) = f.symbols
         if s in owner:
-            found = _interval(f, s, domain)
+            found = _interval(f, s, domain) if f.degree == 1 else _by_conditions(f, s, domain)
             if found is not None:
                 name = _declared(context.model.parameters[owner[s][0]])
                 return f"give it an interval: `param {name} in {found} ~ ...`"
@@ -65,6 +65,19 @@ def _declared(p: object) -> str:
     from ssmlang.analysis.report import _sized
 
     return _sized(p)
+
+
+def _by_conditions(f: Factor, s: sp.Symbol, domain: Domain) -> str | None:
+    """The values of one parameter for which all conditions hold, where each is linear in it."""
+    low, high = domain.intervals.get(s, (-sp.oo, sp.oo))
+    if not (low.is_number and high.is_number):
+        return None
+    for g in informative(f):
+        if not g.is_polynomial(s) or sp.degree(g, s) != 1:
+            return None
+        slope, root = g.coeff(s, 1), -g.coeff(s, 0) / g.coeff(s, 1)
+        low, high = (max(low, root), high) if slope > 0 else (low, min(high, root))
+    return f"({written(low)}, {written(high)})" if low < high else None
 
 
 def _interval(f: Factor, s: sp.Symbol, domain: Domain) -> str | None:

@@ -106,6 +106,10 @@ def _inequality(g: sp.Expr) -> str:
             return f"{written(sp.Add(*up))} > 0"
         return f"{written(sp.Add(*down))} < {written(sp.Add(*up))}"
     terms = sp.Add.make_args(rest)
+    if len(terms) == 1:  # 100 a < 99 as a < 99/100
+        share = abs(rest.as_coeff_Mul()[0])
+        rest, constant = rest / share, constant / share
+        terms = (rest,)
     minus = sum(bool(t.as_coeff_Mul()[0] < 0) for t in terms)
     if 2 * minus >= len(terms):
         return f"{written(sp.expand(-rest))} < {written(constant)}"

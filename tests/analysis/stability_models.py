@@ -291,6 +291,14 @@ CASES: dict[str, Case] = {
         ("explodes with prior probability 0.9",),
     ),
     # ---------------------------------------------------------------- vectors
+    "two states, one coefficient": Case(
+        two("a[t-1] + 0.1 * b[t-1]", "phi * b[t-1] - 0.1 * a[t-1]", PHI.format(" in (0, 1)"), "stable(a)"),
+        "stable(a)", "refuted", ("stable iff phi < 99/100", "`param phi in (0, 99/100) ~ ...`"),
+    ),
+    "two states, the mended coefficient": Case(
+        two("a[t-1] + 0.1 * b[t-1]", "phi * b[t-1] - 0.1 * a[t-1]", PHI.format(" in (0, 99/100)"), "stable(a)"),
+        "stable(a)", "proved",
+    ),
     "companion that is no list of lags": Case(
         vector("[phi[0] * x[t-1, 0] + x[t-1, 1], phi[1] * x[t-1, 0]]", 2, PHI.format("[2]"), "stable(x)"),
         "stable(x)", "refuted", ("give the parameters supports in which |phi[1]| < 1",), ("in stationary",),

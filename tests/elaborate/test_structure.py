@@ -68,6 +68,11 @@ def test_a_state_that_reads_no_lag_needs_no_init() -> None:
             [("E213", "Normal(0, 1)")],
         ),
         (
+            "axis size = {low, high}\nstate x\nobs y in size\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(x[t-1], 1)\n"
+            "y[t] ~ Poisson(exp(x[t]))\n",
+            [("E213", "Poisson(exp(x[t]))")],
+        ),
+        (
             "param a ~ Normal(b, 1)\nparam b ~ Normal(a, 1)\n" + WALK + "y[t] ~ Normal(x[t], a^2 + b^2)\n",
             [("E206", "b")],
         ),

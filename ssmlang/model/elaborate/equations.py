@@ -205,7 +205,8 @@ class Equations(Declarations):
 
     def _check_kind(self, symbol: Symbol, law: laws.Law, e: syn.Expr) -> None:
         """Discrete laws for discrete states, continuous for real ones; observations may have either."""
-        discrete = self.discrete_values(symbol) is not None
+        known = self.discrete_values(symbol)
+        discrete = known is not None
         if symbol.sort == "state" and discrete != law.signature.discrete:
             kind, other = ("discrete", "continuous") if discrete else ("real", "discrete")
             hint = () if discrete else f"declare its values: `state {symbol.name} in 0..K`"
@@ -216,6 +217,9 @@ class Equations(Declarations):
             raise self.scope.error(
                 "E213", f"observation `{symbol.name}` is discrete", e.span, f"`{law.signature.name}` is continuous"
             )
+        if known is not None and known.axis is not None and law.signature.support == "nonnegative_integer":
+            raise self.scope.error("E213", f"the values of `{symbol.name}` are labels of `{known.axis.name}`", e.span,
+                                   f"`{law.signature.name}` gives counts without end")  # fmt: skip
 
     def _check_categories(self, symbol: Symbol, law: laws.Law) -> None:
         """A Categorical over labels has a probability for each."""

@@ -60,7 +60,8 @@ def fit(args: argparse.Namespace) -> int:
         ahead = "" if args.steps is None else ", forecast"
         drawn = "" if args.posterior_predictive is None else f" and {args.posterior_predictive} series like the data"
         seen = "" if picture is None else f"\n{picture}: data, fitted signal{ahead} and components"
-        print(f"\n{out}: the fit{drawn}{seen}")
+        by = "" if found.engine == model.why().chosen else f" by engine {found.engine}"
+        print(f"\n{out}: the fit{by}{drawn}{seen}")
     return 0
 
 

@@ -113,8 +113,8 @@ def test_a_file_that_is_no_fit(capsys: Capture) -> None:
 
 
 def test_series_like_the_data_are_stored_with_the_fit(nile: str, capsys: Capture) -> None:
-    drawn = ["--posterior-predictive", "7", "--no-plot"]
+    drawn = ["--posterior-predictive", "7", "--no-plot", "--engine", "batch"]
     assert main(["fit", nile, "--data", "nile", "--method", "mle", *drawn, "--out", "f.nc"]) == 0
-    assert "f.nc: the fit and 7 series like the data" in capsys.readouterr().out
+    assert "f.nc: the fit by engine batch and 7 series like the data" in capsys.readouterr().out
     found = containers.group(containers.load("f.nc"), "posterior_predictive")["flow"]
     assert found.sizes == {"chain": 1, "draw": 7, "time": 100} and 600 < float(found.mean()) < 1300

@@ -257,14 +257,19 @@ def choose(model: Model, engine: str, form: Form, task: Task = Task()) -> str:  
     for name in AVAILABLE:
         verdict = _verdict(name, model, form, task.steps)
         against.setdefault((verdict.usable and unfit(name, task, model)) or verdict.reason, []).append(name)
+    # What asks least of a program is what it lacks least for: its place and mend.
+    lacks = obstacles("particle", model, form, task.steps)
+    first = next((o for o in lacks if o.span is not None), None)
+    mends = dict.fromkeys(o.help for o in lacks if o.help)
     head = Diagnostic(
         "E303",
         f"no engine of this version can run model '{model.name}'",
+        first.span if first is not None else None,
+        first.label if first is not None else "",
         why=tuple(f"{', '.join(names)}: {reason}" for reason, names in against.items()),
-        help=("it parses, checks and simulates; ssmlang info shows what it is made of",),
+        help=(*mends, "it parses, checks and simulates; ssmlang info shows what it is made of"),
     )
-    stand = form if not isinstance(form, LinearForm) else ()
-    raise SsmError((head, *(replace(o.diagnostic(), help=()) for o in stand)))
+    raise SsmError((head, *(o.diagnostic() for o in lacks if o.code == "E307")))
 
 
 def refuse(model: Model, engine: str, form: Form, task: Task = Task()) -> None:  # noqa: B008

@@ -53,6 +53,16 @@ def test_the_reason_is_told() -> None:
     assert "a Gaussian takes a StudentT" in said and "too sure of the states" in said and "by its variance" in said
 
 
+def test_what_no_engine_runs_is_one_error_at_the_line_that_bars_them() -> None:
+    """Before, two more errors followed, of the engine `kalman` alone."""
+    model = ssmlang.compile(GROWN.format(COUNTS).replace("init x ~ Normal(0, 1)", "init x ~ Diffuse()"))
+    with pytest.raises(SsmError) as caught:
+        model.execution("auto", MAP)
+    (found,) = caught.value.diagnostics
+    assert found.code == "E303" and found.label == "a diffuse start has infinite variance" and found.span is not None
+    assert found.help[0].startswith("give a law") and any("kalman" in w and "line 4: exp of x" in w for w in found.why)
+
+
 @pytest.mark.parametrize("law", ["Laplace(x[t], 1)", "Uniform(x[t] - 1, x[t] + 1)"])
 def test_a_log_density_that_does_not_bend_has_no_mode_by_newton(law: str) -> None:
     """Before, `auto` took `laplace`, which found no mode."""

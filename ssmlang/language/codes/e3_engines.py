@@ -45,8 +45,9 @@ CODES: tuple[Code, ...] = (
         "E303",
         "no-engine",
         "no engine of this version can run the model",
-        "The model is sound: it parses, checks and simulates. What stands in the way of each engine is listed after "
-        "this error, at its line. Most often it is a `Diffuse()` start, that of a part of the standard library too, in "
+        "The model is sound: it parses, checks and simulates. What stands in the way of each engine is listed "
+        "with its line; the place shown is that of `particle`, which asks least. Most often "
+        "it is a `Diffuse()` start, that of a part of the standard library too, in "
         "a model that is not linear and Gaussian: give the state a law there, as `init level ~ Normal(0, 10)`; "
         "`ssmlang expand` writes parts out, so that theirs can be changed.",
         _ask("y[t] ~ Normal(sum(tanh(x[t-k]) for k in 1..t), 1)", "auto"),

@@ -143,6 +143,9 @@ Read = Callable[[str, str, int], tuple[Dual, Array]]
 """A series at a lag, in the ring and as floats."""
 
 
+THRESHOLDS, KINKS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"}), frozenset({"maximum", "minimum", "relu"})
+
+
 @dataclass
 class Expressions:
     """Values of expressions at a point: `params` in the ring, `floats` beside them for what needs an order
@@ -159,6 +162,14 @@ class Expressions:
         self._fixed_floats: dict[int, Array] = {}
         self.beside: list[Array] = []
         """The floats of the values last asked for."""
+        self._thresholds: list[Dual] = []
+        self._kinks: dict[int, tuple[set[bool], list[Dual]]] = {}
+
+    @property
+    def margins(self) -> list[Dual]:
+        """By how much the sides of comparisons differ, and those of a `max` or `relu` of which one side alone was met:
+        what moves them may move the law, though no derivative of a path shows it."""
+        return self._thresholds + [m for sides, own in self._kinks.values() if len(sides) < 2 for m in own]
 
     def __call__(self, nodes: Sequence[Node], t: int, read: Read | None = None, bound: int = 0) -> list[Dual]:
         """The values in row t; `read` gives series, `bound` is the index of a sum over the past."""
@@ -226,6 +237,13 @@ class Expressions:
         c, op = self.calculus, node.op
         if node.value is not None:
             return c.constant(node.value)
+        if op in THRESHOLDS:
+            self._thresholds.append(c.sub(*args))
+        elif op in KINKS:
+            sides, margins = self._kinks.setdefault(id(node), (set(), []))
+            own = [floats[id(a)] for a in node.args]
+            sides |= set(np.unique(own[0] >= (own[1] if len(own) > 1 else 0)).tolist())
+            margins.append(c.sub(*args) if len(args) > 1 else args[0])
         if node.kind == "bool" or (node.kind == "int" and op != "ref"):
             return c.constant(np.asarray(floats[id(node)], np.int64))
         shape = node.shape

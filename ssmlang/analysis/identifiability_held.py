@@ -110,7 +110,7 @@ class Held:
         for t in range(steps):
             self.path.budget.check()
             found += rows.observed(t)
-        found += rows.unchanged
+        found += rows.unchanged + expressions.margins
         parts = [d.tangent.reshape(directions, -1) for d in found if d.tangent is not None]
         return np.concatenate(parts, axis=1).T if parts else np.zeros((0, directions), np.int64)
 

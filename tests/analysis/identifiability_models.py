@@ -256,6 +256,17 @@ KNOWN: dict[str, Known] = {
         "init i = i0\ns[t] = s[t-1] - beta * s[t-1] * i[t-1]\ni[t] = i[t-1] + beta * s[t-1] * i[t-1] - rec * i[t-1]\n"
         "y[t] ~ Poisson(k * i[t])\n"
     ),
+    # A threshold moves the law, though the derivative of no path shows it.
+    "threshold": Known(
+        "param a, b in (-1, 1) ~ Uniform(-1, 1)\nparam c ~ Normal(0, 1)\nstate x\nobs y\ninit x ~ Normal(0, 1)\n"
+        "x[t] ~ Normal(if x[t-1] > c then a * x[t-1] else b * x[t-1], 1)\ny[t] ~ Normal(x[t], 1)\n",
+        open=frozenset("bc"),
+    ),
+    "floor that few paths meet": Known(
+        "param a in (0, 1) ~ Uniform(0, 1)\nparam c ~ Normal(-5, 0.1)\nstate x\nobs y\ninit x ~ Normal(0, 1)\n"
+        "x[t] ~ Normal(max(a * x[t-1], c), 1)\ny[t] ~ Normal(x[t], 1)\n",
+        open=frozenset("c"),
+    ),
     # Of predators that nobody sees the scale is free.
     "Lotka and Volterra through the prey": Known(
         "const dt = 0.1\nparam a, b, c, d, x0, v0 ~ LogNormal(0, 0.5)\nparam s ~ HalfNormal(1)\nstate x, v\nobs y\n"

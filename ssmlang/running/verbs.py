@@ -34,6 +34,8 @@ def values_of(model: Model, params: Mapping[str, Any]) -> dict[str, Any]:
             raise SsmError(Diagnostic("E443", f"the value of '{name}' has shape {value.shape}, not {known[name].shape}",
                                       known[name].span, "declared here"))  # fmt: skip
     rest = {n: v for n, v in params.items() if n not in traced or n not in known}
+    if not rest and len(traced) == len(known):  # nothing is left to be checked
+        return {n: traced[n] for n in known}
     with jax.ensure_compile_time_eval():
         stand_ins = {n: model.typical[n] for n in known if n in traced}
         checked = validate(model.spec, model.priors, {**stand_ins, **rest})

@@ -15,7 +15,7 @@ from math import gcd, lcm
 import numpy as np
 
 from ssmlang.analysis.identifiability_rank import null_space, rational
-from ssmlang.analysis.identifiability_rings import P, power
+from ssmlang.analysis.identifiability_rings import P, Unsupported, power
 from ssmlang.analysis.identifiability_study import Sample
 from ssmlang.analysis.residues import rank
 
@@ -96,13 +96,20 @@ def invariants(sample: Callable[[int], Sample], size: int, dimension: int) -> li
     where they are simple enough, else as many as were found.
 
     `sample(k)` is the k-th random point with its unseen directions. Its first `size` coordinates are those that the
-    directions move; the functions may read the others too, where they are few.
+    directions move; the functions may read the others too, where they are few. Raises Unsupported where other points
+    have more or fewer directions.
     """
     wanted = size - dimension
     found = _Found(sample(0).values, size, wanted)
     if not wanted:
         return []
-    own = lambda k: Sample(sample(k).values[:size], sample(k).null[:size])
+
+    def own(k: int) -> Sample:
+        s = sample(k)
+        if not dimension or s.null.shape[1] != dimension:
+            raise Unsupported("what is lost differs from one side of a condition (`if`, `max`, ...) to the other")
+        return Sample(s.values[:size], s.null[:size])
+
     for candidates in (_sums, _products, _polynomials):
         for invariant in candidates(own, size):
             found.offer(invariant)

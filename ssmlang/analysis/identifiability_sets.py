@@ -121,7 +121,10 @@ def _kept(study: Study, steps: int, tie: Tie, lost: tuple[int, ...]) -> tuple[tu
     coords = [study.coords[i] for i in own]
     sample = study.within(coords, steps, ties=[tie])
     dimension = sample(0).null.shape[1]
-    kept = tuple(invariants(sample, len(own), dimension)) if dimension else ()
+    try:
+        kept = tuple(invariants(sample, len(own), dimension)) if dimension else ()
+    except Unsupported:
+        kept = ()
     return kept, len(kept) == len(own) - dimension
 
 

@@ -86,6 +86,13 @@ def test_witness_has_one_law(name: str) -> None:
         assert same_law(*laws, 1e-6)
 
 
+def test_the_larger_of_two_is_unknown_and_no_fault() -> None:
+    """At some values one of them is lost, at others the other one."""
+    text = "param a, b ~ HalfNormal(1)\nparam s ~ HalfNormal(1)\ninput u\nobs y\ny[t] ~ Normal(max(a, b) * u[t], s)\n"
+    found, _ = findings(text)
+    assert [f.verdict for f in found] == ["unknown"] and "one side of a condition" in found[0].reason
+
+
 def test_assertion_refuted_fails_compilation() -> None:
     text = KNOWN["scale of a factor"].text + "assert identifiable(a, phi)\n"
     with pytest.raises(SsmError) as failed:

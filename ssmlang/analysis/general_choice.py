@@ -45,6 +45,9 @@ def _order(model: Model) -> tuple[tuple[str, ...], str]:
         return ("imm", "rao_blackwell", "particle"), ""
     if sum(p.size for p in model.parameters.values() if p.augment) >= MANY:
         return ("dual_ekf", "ekf"), ""
+    if augmented and not model.states and _layered(model):
+        why = "weights multiply weights: at means of zero a Gaussian learns nothing of them, and dual_ekf draws them"
+        return ("dual_ekf", "ekf", "particle"), why
     if gaussian_emission(model):
         return ("ukf", "ekf", "particle"), ""
     heavy = ", ".join(dict.fromkeys(law.name for law in heavy_tailed(model)))
@@ -70,6 +73,13 @@ def _order(model: Model) -> tuple[tuple[str, ...], str]:
         return ("particle", "ipls", "laplace", "ukf", "ekf"), why
     why = "linearising about the prediction misses where an observation that is not Gaussian puts a curved state"
     return ("ipls", "laplace", "ukf", "particle", "ekf"), why
+
+
+def _layered(model: Model) -> bool:
+    """Whether an observation reads a product of augmented parameters, as that of a network with a hidden layer does."""
+    reads = lambda node: any(sort == "augment" for sort, *_ in expr.references([node]))
+    products = (n for e in model.equations for n in expr.walk(nodes_of(e)) if n.op in ("mul", "matmul"))
+    return any(sum(map(reads, n.args)) > 1 for n in products)
 
 
 def _entries(model: Model) -> int:

@@ -15,6 +15,7 @@ GROWN = "state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(x[t-1] - exp(x[t-1
 LEVEL = GROWN.replace("x[t-1] - exp(x[t-1])", "0.5 * x[t-1]")
 STILL = GROWN.replace("x[t] ~ Normal(x[t-1] - exp(x[t-1]), 0.3)", "x[t] = x[t-1] - exp(x[t-1])")
 WIDE = GROWN.replace("state x", "state x[9]").replace("exp(x[t])", "sum(exp(x[t]))")
+LAYERS = "augment param w, v ~ Normal(0, 1) walk 0.01\ninput u\nobs y\ny[t] ~ Bernoulli(logits = w * tanh(v * u[t]))\n"
 COUNTS, HEAVY = "Poisson(exp(x[t]))", "StudentT(4, x[t], 0.2)"
 VALUE, MAP = Task(), Task("fit", method="map")
 
@@ -39,6 +40,8 @@ VALUE, MAP = Task(), Task("fit", method="map")
         (LEVEL.format(HEAVY), Task("fit"), "latent"),
         (LEVEL.format(HEAVY), Task("fit", method="svi"), "latent"),
         (LEVEL.format("StudentT(4, 0, exp(x[t]))"), VALUE, "laplace"),
+        (LAYERS, VALUE, "dual_ekf"),
+        (LAYERS.replace("* tanh(v * u[t])", "* u[t] + v"), VALUE, "laplace"),
         (LEVEL.format("Laplace(x[t], 1)"), VALUE, "particle"),
         (LEVEL.format("Laplace(x[t], 1)"), MAP, "ukf"),
     ],

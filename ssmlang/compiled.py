@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -215,16 +216,18 @@ class Model:
         """The log-density of the data given the parameters: no prior, no Jacobian, all constants included.
 
         A scalar in the precision of `dtype`: JAX's, or NumPy's where JAX itself computes in single precision. jit, grad
-        and vmap over `params` go through it. Of a list of data sets, the sum. Under `Diffuse()`
-        the exact diffuse log-likelihood of Durbin & Koopman (2012, section 7.2.2), with 2 pi counted for the
-        observations that are not spent on the diffuse part.
+        and vmap over `params` go through it: there `auto` takes the engine that a maximum is found by, which has a
+        gradient. Of a list of data sets, the sum. Under `Diffuse()` the exact diffuse log-likelihood of Durbin &
+        Koopman (2012, section 7.2.2), with 2 pi counted for the observations not spent on the diffuse part.
         """
-        from ssmlang.running.verbs import log_likelihood
+        from ssmlang.running.verbs import log_likelihood, traced
 
-        seed = seed_of(seed)
-        bounds = self.bind(data, time=time)
-        execution = self.execution(engine, self._task("likelihood", bounds, dtype, device))
-        return log_likelihood(self, execution, bounds, params_dict(params), dtype, device, seed)
+        params, bounds = params_dict(params), self.bind(data, time=time)
+        task = self._task("likelihood", bounds, dtype, device)
+        if engine == "auto" and traced(params):  # it may be differentiated, and an estimate by particles is not to be
+            with suppress(SsmError):  # where no engine has a gradient
+                engine = self._choice(engine, replace(task, verb="fit", method="map"))
+        return log_likelihood(self, self.execution(engine, task), bounds, params, dtype, device, seed_of(seed))
 
     def filter(
         self,

@@ -42,6 +42,11 @@ def values_of(model: Model, params: Mapping[str, Any]) -> dict[str, Any]:
     return {**checked, **{n: v for n, v in traced.items() if n in known}}
 
 
+def traced(params: Mapping[str, Any]) -> bool:
+    """Whether some value is that of a function that JAX transforms."""
+    return any(isinstance(v, jax.core.Tracer) for v in params.values())
+
+
 class Likelihood:
     """log p(data | params) of some series, made ready for any parameters."""
 
@@ -86,7 +91,7 @@ def log_likelihood(
     """
     make = lambda: Likelihood(execution, bounds)
     values = values_of(model, params)
-    if any(isinstance(v, jax.core.Tracer) for v in values.values()):
+    if traced(values):
         return make().traced(seed)(values)
     with running(dtype, device):
         key = ("likelihood", tuple(bounds), dtype, device)

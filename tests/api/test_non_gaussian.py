@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 import pytest
 
@@ -62,6 +63,16 @@ def test_the_methods_of_fit_agree(model: ssmlang.Model, data: dict[str, np.ndarr
     sds = {name: float(drawn.posterior[name].std()) for name in best}
     for name, value in best.items():
         assert abs(float(value) - float(drawn.posterior[name].mean())) < 2 * sds[name]
+
+
+def test_a_likelihood_that_is_differentiated_is_no_estimate_by_particles() -> None:
+    """`auto` takes particles for its value, and for its gradient what `map` takes."""
+    model = ssmlang.compile("param q ~ HalfNormal(1)\nstate x\nobs y\ninit x = 0\nx[t] ~ Normal(sin(x[t-1]), q)\n"
+                            "y[t] ~ Poisson(exp(x[t]))\n")  # fmt: skip
+    data = {"y": np.array([1.0, 2.0])}
+    assert model.why().chosen == "particle"
+    jax.make_jaxpr(jax.grad(lambda q: model.log_likelihood(data, {"q": q})))(0.5)
+    assert [engine.name for engine in model._executions] == ["ipls"]
 
 
 def test_what_has_no_density_is_refused() -> None:

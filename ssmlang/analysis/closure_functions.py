@@ -15,6 +15,8 @@ from ssmlang.analysis.scalars import PLAIN, Unsupported
 
 _EXTREMES = {"maximum": max, "minimum": min}
 PI = "pi"
+MOST_WRITTEN = 2_000
+"""Symbols of one function that is written out."""
 
 
 class Exact:
@@ -172,24 +174,31 @@ def cleared(elements: Sequence[Element], moving: bool = False) -> list[Element]:
 # ------------------------------------------------------------------------------------------------- for reading
 
 
-def to_sympy(element: Element, name: Callable[[Hashable], sp.Expr]) -> sp.Expr:
-    """The element as a sympy expression; `name` gives that of a state's entry or a known number."""
+def to_sympy(element: Element, name: Callable[[Hashable], sp.Expr], left: list[int] | None = None) -> sp.Expr:
+    """The element as a sympy expression; `name` gives that of a state's entry or a known number.
+
+    Raises Unsupported where functions within functions make it too long to be written; `left`: how many more may come.
+    """
     algebra = element.algebra
+    left = [MOST_WRITTEN] if left is None else left
     functions: dict[str, Any] = {"abs": sp.Abs, "maximum": sp.Max, "minimum": sp.Min, "asin": sp.asin, "acos": sp.acos,
                                  "atan": sp.atan, "atan2": sp.atan2, "pow": sp.Pow}  # fmt: skip
 
     def of(s: int) -> sp.Expr:
         symbol = algebra.symbols[s]
+        left[0] -= 1
+        if left[0] < 0:
+            raise Unsupported("functions within functions are too deep to be written")
         if symbol.kind in ("state", "known"):
             return sp.pi if symbol.key == PI else name(symbol.key)
         if symbol.kind == "divisor":
             assert symbol.of is not None
-            return to_sympy(symbol.of, name)
+            return to_sympy(symbol.of, name, left)
         if symbol.kind == "log":
             return sp.log(sp.Integer(symbol.number)) if symbol.number else sp.log(of(symbol.base))
         if symbol.kind == "size":
             return sp.Abs(of(symbol.base))
-        args = [to_sympy(a, name) for a in symbol.args]
+        args = [to_sympy(a, name, left) for a in symbol.args]
         return args[0] if symbol.op == "itself" else functions.get(symbol.op, sp.Function(symbol.op))(*args)
 
     def product_of(mono: Iterable[tuple[int, int]]) -> sp.Expr:

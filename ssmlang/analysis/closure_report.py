@@ -216,7 +216,10 @@ def nothing_closes(found: Search, words: Words, limit: int, endless: Sequence[st
 
 
 def _short(words: Words, e: Element) -> str:
-    shown = words.function(e)
+    try:
+        shown = words.function(e)
+    except Unsupported:
+        return "a function within itself, again and again"
     return shown if len(shown) < 70 else shown[:67] + "..."
 
 

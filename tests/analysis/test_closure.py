@@ -121,6 +121,16 @@ def test_what_is_refuted_of_a_lift_says_what_to_write() -> None:
         assert all(c.fix for c in claims if c.verdict == "refuted"), claims
 
 
+def test_functions_within_functions_are_not_written_out_for_ever() -> None:
+    """The image of x holds a logarithm twice, its own image four, and so on."""
+    text = HEAD + (
+        "state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(log(1 + (b + x[t-1])^2), 0.3)\n"
+        "y[t] ~ Normal(x[t], s)\nlift z[t] = [x[t], x[t]^2] fitted\n"
+    )
+    lift, *_ = found(text)
+    assert lift.verdict == "refuted" and any("again and again" in d for d in lift.details)
+
+
 def test_fitted_lifts_claim_nothing() -> None:
     text = next(c for c in CASES if c.name == "one function short").text
     lift, *_ = found(text.replace("exact", "fitted"))

@@ -93,8 +93,9 @@ def diagnostic_of(context: Context, f: Finding) -> Diagnostic | None:
 
 
 def _whys(f: Finding) -> tuple[str, ...]:
-    """Reason and details; what stands beside the carets is not said again below them."""
-    return tuple(w for w in dict.fromkeys((f.reason, *f.details)) if w != f.label)
+    """Reason and details, of an assertion the witness too; what stands beside the carets is not said again."""
+    shown = (f.witness.told,) if f.asserted and f.witness is not None else ()
+    return tuple(w for w in dict.fromkeys((f.reason, *f.details, *shown)) if w != f.label)
 
 
 def _span(context: Context, f: Finding) -> Span | None:

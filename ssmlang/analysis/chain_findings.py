@@ -26,6 +26,7 @@ from ssmlang.analysis.identifiability_rings import P
 from ssmlang.analysis.identifiability_study import Sample
 from ssmlang.analysis.identifiability_witness import scaled
 from ssmlang.analysis.residues import rank, reduced
+from ssmlang.analysis.sides import in_conditions
 from ssmlang.model.model import Model
 
 MOST_SOLVED = 7
@@ -118,6 +119,12 @@ def _at(values: Mapping[str, np.ndarray], coords: Sequence[Coordinate]) -> np.nd
 def lost(context: Context, model: Model, own: Sequence[Coordinate], group: Sequence[int],
          drawn: Callable[[int], Sample]) -> Finding:  # fmt: skip
     """The finding on coordinates of `own` that unseen directions move together; `drawn`: such directions, by seed."""
+    compared = in_conditions(model)
+    jumping = [own[i] for i in group if own[i].parameter in compared]
+    if jumping:
+        names, jumpy = (words.listed(words.names(model, k)) for k in ([own[i] for i in group], jumping))
+        line = context.line_of(jumping[0].parameter)
+        return Finding(f"identified: {names}", "unknown", words.JUMPS.format(jumpy), line)
     known: dict[int, Sample] = {}
 
     def sample(k: int) -> Sample:
@@ -241,5 +248,3 @@ def _uneven(chain: Chain, name: str, axis: object) -> bool:
     if prior is None:
         return False
     return any(n.value is not None and n.size > 1 and len(np.unique(n.value)) > 1 for n in prior.args.values())
-
-

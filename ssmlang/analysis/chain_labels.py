@@ -19,6 +19,7 @@ from ssmlang.analysis.findings import Outcome
 from ssmlang.analysis.identifiability_rings import P
 from ssmlang.analysis.residues import reduced
 from ssmlang.analysis.scalars import Unsupported
+from ssmlang.analysis.sides import in_conditions
 from ssmlang.model import expr
 from ssmlang.model.model import Model, nodes_of
 
@@ -34,6 +35,10 @@ def labels_of(model: Model) -> tuple[str, tuple[Outcome, str, str | None]]:
     Raises Unsupported of another model.
     """
     chain = chain_of(model)
+    compared = sorted(in_conditions(model))
+    if compared:
+        reason = f"a condition reads {words.listed(compared)}: what holds on one side of it need not on the other"
+        return chain.state.name, ("unknown", reason, None)
     return chain.state.name, told_apart(chain) if isinstance(chain, Chain) else told_apart_each(chain)
 
 

@@ -75,7 +75,15 @@ class _Answer:
         self.unless: list[str] = []
         self.turned: dict[int, str] = {}
         self.steps, self.usual = study.unseen()
-        self.losses = [loss(study, c, self.steps, "given") for c in self._groups(self.usual, study.coords)]
+        sure = self.usual
+        if study.in_conditions and self.usual.null.any():
+            sure = min((study.sample(k, self.steps, jumps=True) for k in (1, 2)), key=lambda s: s.null.shape[1])
+        self.losses = [loss(study, c, self.steps, "given") for c in self._groups(sure, study.coords)]
+        self.hidden = self._moved(self.usual) - {k for x in self.losses for k in x.coords}
+        """Moved by unseen directions, with a threshold each of them"""
+
+    def _moved(self, sample: Sample) -> set[Coordinate]:
+        return {k for group in self._groups(sample, self.study.coords) for k in group}
 
     def _groups(self, sample: Sample, coords: Sequence[Coordinate]) -> list[list[Coordinate]]:
         return [[coords[i] for i in c] for c in self.study.components(sample.null)]
@@ -83,9 +91,9 @@ class _Answer:
     def findings(self) -> list[Finding]:
         if not self._agrees():
             return _unknown(self.context, self.study, "the exact and the numerical rank differ")
-        if self.losses and not self.study.complete:
+        if self.usual.null.any() and not self.study.complete:
             return _unknown(self.context, self.study, f"not settled by {self.steps} rows, the most this check looks at")
-        if self.losses and (condition := self.study.one_sided()) is not None:
+        if self.usual.null.any() and (condition := self.study.one_sided()) is not None:
             return _unknown(self.context, self.study, _unseen_side(condition))
         early: list[Loss] = []
         try:
@@ -97,6 +105,7 @@ class _Answer:
             self.notes.append("sets where less is identified, signs and labels: not all looked at for want of time")
         made = [self._lost(x, self.turned.get(i)) for i, x in enumerate(self.losses)]
         made += [self._early(x) for x in early]
+        made += [self._open()] if self.hidden else []
         summary = self._summary()
         return [*self._asserted(made, summary), *([summary] if summary is not None else []), *made]
 
@@ -128,10 +137,10 @@ class _Answer:
         told = words.names(self.model, [k for k in study.coords if k.parameter not in study.read_after_start])
         if told:
             self.notes.append(f"{words.listed(told)}: of the first row alone, one draw a series")
-        blind = {k for x in self.losses for k in x.coords}
+        blind = self._moved(self.usual)
         steps = study.lengths[-1]
         for steps in study.lengths:
-            free = study.sample(1, steps, coords, "free")
+            free = study.sample(1, steps, coords, "free", jumps=True)
             if free.null.shape[1] <= sum(x.dimension for x in self.losses):
                 return []
         groups = [g for g in self._groups(free, coords) if not set(g) & blind]
@@ -194,7 +203,7 @@ class _Answer:
     # ------------------------------------------------------------------------------------------------- findings
 
     def _summary(self) -> Finding | None:
-        blind = {k for x in self.losses for k in x.coords}
+        blind = self._moved(self.usual)
         seen = [k for k in self.study.coords if k not in blind]
         if not seen:
             return None
@@ -219,6 +228,12 @@ class _Answer:
             label=_beside(who), details=(turned,) if turned else (),
         )  # fmt: skip
 
+    def _open(self) -> Finding:
+        coords = [k for k in self.study.coords if k in self.hidden]
+        who, name = words.listed(words.names(self.model, coords)), coords[0].parameter
+        reason = words.JUMPS.format(who)
+        return Finding(f"identified: {who}", "unknown", reason, self.context.line_of(name), span_of=name)
+
     def _early(self, x: Loss) -> Finding:
         who = words.names(self.model, x.coords)
         reason = x.rotation or words.reason(who, x.said, x.complete)
@@ -234,6 +249,8 @@ class _Answer:
         )  # fmt: skip
 
     def _witness(self, x: Loss) -> Witness | None:
+        if not x.complete and self.study.in_conditions:
+            return None  # a direction that is followed by the law's derivatives alone may cross a threshold
         steps = self.steps if self.study.turns_late else min(self.steps, 12)
         try:
             found = pair(self.study, x.coords, x.kept, x.dimension, steps, x.start, x.rotation is not None)
@@ -261,6 +278,9 @@ class _Answer:
                 f = lost[hit]
                 made.append(Finding(text, "refuted", f.reason, line, witness=f.witness, fix=f.fix, code="E620",
                                     details=f.details, headline=f.headline, asserted=True))  # fmt: skip
+                continue
+            if any(mine(k) for k in self.hidden):
+                made.append(Finding(text, "unknown", self._open().reason, line, asserted=True))
                 continue
             unread = [a for a in wanted if not any(k.name == a or k.parameter == a for k in self.study.coords)]
             if unread:

@@ -66,12 +66,18 @@ def laws(
     start: Start = "given",
     only: Sequence[Part] | None = None,
     kept: frozenset[int] | None = None,
+    margins: list[Dual] | None = None,
 ) -> list[Law]:
-    """The law of rows 0..steps-1 (those in `kept`) of each block (or of those named), with the point's directions."""
+    """The law of rows 0..steps-1 (those in `kept`) of each block (or of those named), with the point's directions;
+    `margins` takes those of conditions (`Expressions.margins`)."""
     calculus = Calculus(point.ring, point.directions)
-    values = _Values(model, form, point, calculus, Expressions(calculus, point.params, point.floats))
+    expressions = Expressions(calculus, point.params, point.floats)
+    values = _Values(model, form, point, calculus, expressions)
     blocks = parts(form) if only is None else only
-    return [_Block(form, values, part, steps, start).law(kept) for part in blocks]
+    found = [_Block(form, values, part, steps, start).law(kept) for part in blocks]
+    if margins is not None:
+        margins += expressions.margins
+    return found
 
 
 class _Values:

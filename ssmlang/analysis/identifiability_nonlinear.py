@@ -26,6 +26,7 @@ from ssmlang.analysis.identifiability_rings import NoRoot, P, Unsupported
 from ssmlang.analysis.identifiability_skeleton import Path
 from ssmlang.analysis.identifiability_study import Sample
 from ssmlang.analysis.residues import rank, reduced
+from ssmlang.analysis.sides import in_conditions
 
 PROPERTY = "parameters identified"
 MOST_SOLVED = 7
@@ -238,7 +239,11 @@ def _open(context: Context, path: Path, coords: Sequence[Coordinate], still: Seq
     kept, _, complete = _kept(coords, sample)
     who = words.names(context.model, still)
     reason = words.reason(words.names(context.model, coords), words.kept_text(kept, coords), complete)
-    if path.exact:
+    compared = in_conditions(context.model)
+    jumping = [k for k in still if k.parameter in compared]
+    if jumping:
+        told = words.JUMPS.format(words.listed(words.names(context.model, jumping)))
+    elif path.exact:
         told = (f"were the first values any numbers, {reason.replace('is identified', 'would be identified')}; whether "
                 "their laws tell more is not followed, and if so it is one draw a series")  # fmt: skip
     elif len(coords) == 1:

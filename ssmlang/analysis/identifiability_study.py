@@ -10,7 +10,7 @@ import numpy as np
 
 from ssmlang.analysis.budget import Budget
 from ssmlang.analysis.identifiability_blocks import parts
-from ssmlang.analysis.identifiability_dual import Calculus
+from ssmlang.analysis.identifiability_dual import Calculus, Dual
 from ssmlang.analysis.identifiability_law import Law, Point, Start, laws
 from ssmlang.analysis.identifiability_point import Coordinate, coordinates, duals, plausible, residues
 from ssmlang.analysis.identifiability_rank import jacobian, null_space, orthogonal, random_field
@@ -251,16 +251,21 @@ class Study:
         return point, ring, values
 
     def sample(self, seed: int, steps: int, coords: Sequence[Coordinate] | None = None, start: Start = "given",
-               ties: Sequence[Tie] = (), said: Sequence[Coordinate] | None = None) -> Sample:  # fmt: skip
-        """The unseen directions among `coords` at a random point, with the values of `said` (those of `coords`)."""
+               ties: Sequence[Tie] = (), said: Sequence[Coordinate] | None = None, jumps: bool = False
+               ) -> Sample:  # fmt: skip
+        """The unseen directions among `coords` at a random point, with the values of `said` (those of `coords`).
+        `jumps`: those alone that move no threshold either, for at one the law jumps."""
         coords = self.coords if coords is None else coords
         singular = True
         for attempt in range(MOST_TRIES):
             self.budget.check()
             try:
                 point, ring, values = self.exact_point(seed + 1000 * attempt, coords, ties, steps)
-                found = laws(self.model, self.form, point, steps, start, self.blocks, self.kept(steps))
-                null = null_space(jacobian(found, ring, len(coords), seed))
+                margins: list[Dual] | None = [] if jumps else None
+                found = laws(self.model, self.form, point, steps, start, self.blocks, self.kept(steps), margins)
+                slopes = [jacobian(found, ring, len(coords), seed), *(
+                    m.tangent.reshape(len(coords), -1).T for m in margins or () if m.tangent is not None)]  # fmt: skip
+                null = null_space(np.concatenate(slopes))
             except NoRoot as trouble:
                 singular &= isinstance(trouble, Singular)
                 if singular and attempt == MOST_SINGULAR:
@@ -311,16 +316,18 @@ class Study:
         return self._around.get(tuple(coords), list(coords))
 
     def _look_around(self, coords: Sequence[Coordinate], steps: int, start: Start) -> None:
-        usual = self.sample(50, steps, coords, start).null
+        usual = self.sample(50, steps, coords, start, jumps=True).null
         few = self.coords if len(self.coords) <= MOST_COORDINATES_TRIED else []
-        moves = lambda i: not np.array_equal(self.sample(50, steps, coords, start, [Tie(i, value=12345)]).null, usual)
+        tied = lambda i: self.sample(50, steps, coords, start, [Tie(i, value=12345)], jumps=True).null
+        moves = lambda i: not np.array_equal(tied(i), usual)
         found = [other for i, other in enumerate(few) if other not in set(coords) and moves(i)]
         if len(found) + len(coords) <= MOST_AROUND:
             self._around[tuple(coords)] = [*coords, *found]
 
     def within(self, coords: Sequence[Coordinate], steps: int, start: Start = "given", ties: Sequence[Tie] = ()
                ) -> Callable[[int], Sample]:  # fmt: skip
-        """Random points with the unseen directions that move `coords` alone; the values are those of `around`."""
+        """Random points with the unseen directions that move `coords` alone, and without `ties` no threshold; the
+        values are those of `around`."""
         known: dict[int, Sample] = {}
         if not ties and tuple(coords) not in self._around:
             self._around[tuple(coords)] = list(coords)
@@ -329,7 +336,7 @@ class Study:
 
         def sample(k: int) -> Sample:
             if k not in known:
-                s = self.sample(50 + k, steps, coords, start, ties, around)
+                s = self.sample(50 + k, steps, coords, start, ties, around, jumps=not ties)
                 still = np.zeros((len(around) - len(coords), s.null.shape[1]), np.int64)
                 known[k] = Sample(s.values, np.concatenate([s.null, still]))
             return known[k]

@@ -50,6 +50,8 @@ def symmetries(
         candidates = [*_signs(study, skip), *_labels(study, skip), *_pairs(study, skip)]
     else:
         candidates = [(s, change) for s, change in _signs(study, skip) if s.entries <= within]
+    # What a condition reads stands beside the point as a number that is not changed.
+    candidates = [c for c in candidates if not {name for name, _ in c[0].entries} & study.in_conditions]
     if not candidates:
         return []
     began = time.process_time()

@@ -13,6 +13,7 @@ from ssmlang.model.model import Model
 MOST_NAMED = 6
 MOST_KEPT = 6
 OTHERWISE = "add an observation that tells them apart"
+JUMPS = "a condition reads {}: the law jumps there, and has no derivative"
 
 
 def names(model: Model, coords: Sequence[Coordinate]) -> list[str]:

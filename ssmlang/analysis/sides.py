@@ -13,6 +13,7 @@ import numpy as np
 from ssmlang.analysis.values import Read, Unreadable, evaluate_all, one
 from ssmlang.model import expr
 from ssmlang.model.expr import Node
+from ssmlang.model.model import Model, nodes_of
 
 Array = np.ndarray
 HORIZON = 1000
@@ -102,6 +103,11 @@ def compared(nodes: Sequence[Node]) -> set[tuple[str, str]]:
 def parameters_compared(nodes: Sequence[Node]) -> set[str]:
     """Parameters that conditions read: what they do is not seen in derivatives."""
     return expr.parameters([n for n in expr.walk(nodes) if n.op in COMPARED | AT_ZERO])
+
+
+def in_conditions(model: Model) -> set[str]:
+    """Parameters that conditions of the equations and first laws read."""
+    return parameters_compared([n for each in (model.equations, model.initials) for e in each for n in nodes_of(e)])
 
 
 def _side(op: str, args: Sequence[Array]) -> Array:

@@ -262,6 +262,24 @@ KNOWN: dict[str, Known] = {
         "x[t] ~ Normal(if x[t-1] > c then a * x[t-1] else b * x[t-1], 1)\ny[t] ~ Normal(x[t], 1)\n",
         open=frozenset("bc"),
     ),
+    "threshold of what is seen": Known(
+        "param a, b in (-1, 1) ~ Uniform(-1, 1)\nparam c ~ Normal(0, 1)\nobs y\ninit y ~ Normal(0, 1)\n"
+        "y[t] ~ Normal(if y[t-1] > c then a * y[t-1] else b * y[t-1], 1)\n",
+        open=frozenset("c"),
+    ),
+    "threshold of an input": Known(
+        "param a, b, c ~ Normal(0, 1)\ninput u\nobs y\ny[t] ~ Normal(if u[t] > c then a else b, 1)\n",
+        open=frozenset("c"),
+    ),
+    "threshold that is a sum": Known(
+        "param a, b, c, d ~ Normal(0, 1)\ninput u\nobs y\ny[t] ~ Normal(if u[t] > c + d then a else b, 1)\n",
+        _lost("c d"), ("c + d",),
+    ),
+    "threshold of a noise-free path": Known(
+        "param a in (0, 1) ~ Uniform(0, 1)\nparam c ~ Normal(0, 1)\ninput u\nstate x\nobs y\ninit x = 1\n"
+        "x[t] = a * x[t-1]^2 + (if u[t] > c then 0.1 else 0.3)\ny[t] ~ Normal(x[t], 1)\n",
+        open=frozenset("c"),
+    ),
     "floor that few paths meet": Known(
         "param a in (0, 1) ~ Uniform(0, 1)\nparam c ~ Normal(-5, 0.1)\nstate x\nobs y\ninit x ~ Normal(0, 1)\n"
         "x[t] ~ Normal(max(a * x[t-1], c), 1)\ny[t] ~ Normal(x[t], 1)\n",

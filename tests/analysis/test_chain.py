@@ -254,3 +254,16 @@ def test_what_is_not_followed_of_arrays_is_said(old: str, new: str, reason: str)
     findings, _ = found(BIRDS.replace(old, new))
     for name in ("observable", "parameters identified"):
         assert findings[name].verdict == "unknown" and reason in findings[name].reason, findings[name]
+
+
+def test_what_a_condition_reads_is_unknown_not_lost() -> None:
+    """Its law jumps, which no derivative says; and labels that are alike at one number may differ at another."""
+    text = (
+        TWO
+        + "param c in (0, 1) ~ Beta(1, 1)\nparam m ~ Normal(0, 1)\n"
+        + CHAIN.replace("P[s[t-1]]", "[0.3, 0.7]")
+        + "obs y\ny[t] ~ Normal(if s[t] == up and c > 0.5 then m else 2, 1)\n"
+    )
+    findings, _ = found(text.replace("Stationary()", "Categorical([0.5, 0.5])"))
+    assert "a condition reads c" in findings["identified: c"].reason
+    assert findings["identified: c"].verdict == findings["observable"].verdict == "unknown"

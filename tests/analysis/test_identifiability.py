@@ -90,7 +90,7 @@ def test_the_larger_of_two_is_unknown_and_no_fault() -> None:
     """At some values one of them is lost, at others the other one."""
     text = "param a, b ~ HalfNormal(1)\nparam s ~ HalfNormal(1)\ninput u\nobs y\ny[t] ~ Normal(max(a, b) * u[t], s)\n"
     found, _ = findings(text)
-    assert [f.verdict for f in found] == ["unknown"] and "one side of a condition" in found[0].reason
+    assert [f.verdict for f in found] == ["unknown"] and "show one side alone" in found[0].reason
 
 
 def test_assertion_refuted_fails_compilation() -> None:

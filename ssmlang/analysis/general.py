@@ -12,6 +12,7 @@ from ssmlang.model.differentials import stepped
 from ssmlang.model.linear_steps import is_linear
 from ssmlang.model.model import Dist, Equation, Model, nodes_of
 from ssmlang.model.obstacles import Obstacle
+from ssmlang.model.shared_noises import Shared, shared_noises
 from ssmlang.model.stationary_chain import unstarted
 from ssmlang.model.told_noises import scaled_by_states, told_noises
 
@@ -68,8 +69,9 @@ def lacking(model: Model, requires: Requirements, able: Iterable[str] = ()) -> l
                 f"that of {law.name} is flat or straight on either side",
                 "a StudentT has tails too")  # fmt: skip
     if requires.emission_density:
+        told, shared = (told_noises(model), shared_noises(model)) if not requires.part_linear else ((), None)
         for e in model.equations:
-            if e.role == "emission" and _exact(e, model, () if requires.part_linear else told_noises(model)):
+            if e.role == "emission" and _exact(e, model, told, shared):
                 bar("needs observations that have a density given the state", e.span, *_without_density(e))
     return found
 
@@ -137,12 +139,14 @@ def _span_of(e: Equation, sort: str, name: str, lag: int) -> Span | None:
     return next((s for s in found if s is not None), e.span)
 
 
-def _exact(e: Equation, model: Model, told: Iterable[str]) -> bool:
+def _exact(e: Equation, model: Model, told: Iterable[str], shared: Shared | None) -> bool:
     """Whether an emission has no law and no noise that observations alone read, nor one that they tell of."""
     if e.law is not None:
         return False
     moved = {n for q in model.equations if q.role == "transition" for s, n, _ in expr.references(nodes_of(q))
              if s == "noise"}  # fmt: skip
+    if shared is not None and any(e is d for d in shared.dense):
+        return False
     own = {n for s, n, lag in expr.references(nodes_of(e)) if s == "noise" and lag == 0}
     return not own - (moved - set(told))
 

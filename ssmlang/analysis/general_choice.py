@@ -12,6 +12,7 @@ from ssmlang.model import expr
 from ssmlang.model.counts import counts_alone
 from ssmlang.model.differentials import stepped
 from ssmlang.model.model import Model, nodes_of
+from ssmlang.model.shared_noises import shared_noises
 from ssmlang.model.told_noises import told_noises
 
 MANY = 50
@@ -31,9 +32,12 @@ def rule(model: Model) -> tuple[str, ...]:
     moved = dict.fromkeys(d.target.name for d in stepped(model)[0].differentials)
     steps = (f"in continuous time and not linear: {', '.join(moved)}; moved in short steps, as many as the data need",)
     told = ", ".join(told_noises(model))
-    shared = (f"observations tell of {told}, which states of the next row read: their law is that given what was seen",)
+    tells = (f"observations tell of {told}, which states of the next row read: their law is that given what was seen",)
+    parted = shared_noises(model)
+    both = ", ".join(parted.names) if parted else ""
+    shares = (f"observations share {both} with the states of their row: what is left of it, given these, is theirs",)
     return (f"auto takes the first that can run it of: {', then '.join(names)}", *((why,) if why else ()),
-            *(shared if told else ()), *(steps if moved else ()))  # fmt: skip
+            *(tells if told else ()), *(shares if both else ()), *(steps if moved else ()))  # fmt: skip
 
 
 def _order(model: Model) -> tuple[tuple[str, ...], str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -24,13 +24,18 @@ from ssmlang.lowering.densities import (
 )  # fmt: skip
 from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.lowering.memory import Memory
+from ssmlang.lowering.shared_noises import SharedNoises
 from ssmlang.lowering.sources import Draws, Normals, Source
 from ssmlang.lowering.window import marked
 from ssmlang.model import expr, sparse
 from ssmlang.model.affine import Affine, Interpreter
 from ssmlang.model.expr import Node
+from ssmlang.model.linear_steps import is_linear
 from ssmlang.model.model import Dist, Equation, Model, Values, nodes_of
 from ssmlang.model.truncation import truncation
+
+Moving = Callable[[str, str, int | str], bool]
+"""Whether a series (sort, name, lag) is part of the memory."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +56,14 @@ class Emissions:
 
     `latent` observations are in the memory: they are seen there exactly; or, where they are `drawn`, the memory holds
     what was seen, and a draw of what was not, and they are scored by their laws like others. A named noise that no
-    state of its row reads is integrated out, where they are affine in it.
+    state of its row reads is integrated out, where they are affine in it; of one that states `shared` with them what is
+    left given the memory.
     """
 
     def __init__(self, model: Model, memory: Memory, own_noises: Sequence[str], latent: Sequence[str],
-                 drawn: bool = False) -> None:  # fmt: skip
+                 drawn: bool = False, shared: SharedNoises | None = None) -> None:  # fmt: skip
+        self.shared = shared
+        self.own = frozenset(own_noises) | frozenset(shared.held if shared else ())
         self.model, self.memory, self.latent, self.drawn = model, memory, tuple(latent), drawn
         self.noises = [model.noises[n] for n in own_noises]
         offsets, at = {}, 0
@@ -98,7 +106,7 @@ class Emissions:
         """Equations that have no density: exact given the memory."""
         found = []
         for s in self.seen:
-            own = {n.name for n in self.noises}
+            own = self.own
             read = {name for sort, name, lag in expr.references(nodes_of(s.equation)) if sort == "noise" and lag == 0}
             if s.equation.law is None and not read & own:
                 found.append(s.equation)
@@ -107,7 +115,7 @@ class Emissions:
     @cached_property
     def bent(self) -> list[Equation]:
         """Equations that are not affine in a noise of their own."""
-        own = {n.name for n in self.noises}
+        own = self.own
         is_own = lambda sort, name, lag: sort == "noise" and name in own
         found = []
         for s in self.seen:
@@ -119,6 +127,24 @@ class Emissions:
                     Interpreter(is_own)(centre), Affine):  # fmt: skip
                     found.append(s.equation)
         return found
+
+    def steady(self, moving: Moving) -> bool:
+        """Whether observations are Gaussian, of scales that do not move with the memory or others of their row."""
+        if not self.gaussian or self.bent or (self.own and self.chained):
+            return False
+        own = Interpreter(lambda sort, name, lag: sort == "noise" and lag == 0 and name in self.own)
+        nodes: list[Node] = []
+        for law, value in ((s.equation.law, s.equation.value) for s in self.seen):
+            nodes += [v for k, v in law.args.items() if k != "loc"] if law is not None else []
+            centre = value if law is None else law.args.get("loc")
+            form = own(centre) if centre is not None and self.own else None
+            nodes += [m.values for m in form.terms.values()] if isinstance(form, Affine) else []
+        return not any(moving(*r) or (r[0] == "obs" and r[2] == 0) for r in expr.references(nodes))
+
+    def affine(self, moving: Moving) -> bool:
+        """Whether the means of observations are affine in the memory and others of their row."""
+        both = lambda sort, name, lag: moving(sort, name, lag) or (sort == "obs" and lag == 0)
+        return all(is_linear(s.equation, both) for s in self.seen)
 
     @cached_property
     def conditioned(self) -> np.ndarray:
@@ -150,7 +176,7 @@ class Emissions:
     def moments(self, env: Environment, y: Array) -> Law:
         """Mean and covariance of the statistic; what equations read of their own row is taken from y where seen."""
         mean, cov = self.given(env, y, self._still(env))
-        if self.noises:
+        if self.own:
             J = jax.jacfwd(lambda w: self.given(env, y, self._drawn(env, Normals(w)))[0])(jnp.zeros(self.width))
             cov = cov + J @ J.T
         return Law(mean, cov)
@@ -214,7 +240,7 @@ class Emissions:
             return mean, cov
 
         mean, cov = means(noises)
-        if self.noises:
+        if self.own:
             J = jax.jacfwd(lambda w: means(self._drawn(env, Normals(w)))[0])(jnp.zeros(self.width))
             cov = cov + J @ J.T
         return Law(mean, cov)
@@ -268,7 +294,7 @@ class Emissions:
         return any(t.name in self.latent for t in s.equation.targets)
 
     def _loaded(self, s: _Seen) -> bool:
-        own = {n.name for n in self.noises}
+        own = self.own
         return any(sort == "noise" and name in own for sort, name, _ in expr.references(nodes_of(s.equation)))
 
     def sample(self, env: Environment, source: Draws) -> Array:
@@ -292,7 +318,8 @@ class Emissions:
     @property
     def width(self) -> int:
         """How many standard normal numbers the own noises take."""
-        return sum(int(np.prod(n.law.shape)) for n in self.noises if n.law is not None)
+        own = sum(int(np.prod(n.law.shape)) for n in self.noises if n.law is not None)
+        return own + (self.shared.width if self.shared else 0)
 
     def _still(self, env: Environment) -> dict[str, Array]:
         """The own noises at their means."""
@@ -304,7 +331,8 @@ class Emissions:
 
     def _drawn(self, env: Environment, source: Source) -> dict[str, Array]:
         laws = {n.name: n.law for n in self.noises if n.law is not None}
-        return {name: source.law(law, _arguments(law, env)).reshape(law.shape) for name, law in laws.items()}
+        own = {name: source.law(law, _arguments(law, env)).reshape(law.shape) for name, law in laws.items()}
+        return own | self.shared.completed(env, source) if self.shared else own
 
     def _reading(self, env: Environment, y: Array, noises: Mapping[str, Array]) -> Environment:
         def read(sort: str, name: str, lag: int) -> Array:

@@ -25,6 +25,7 @@ from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.lowering.first_density import has_first_density, log_first
 from ssmlang.lowering.memory import Key, memory_of, whole
 from ssmlang.lowering.nonlinear_parts import Augmented, Counter, additive, in_order
+from ssmlang.lowering.shared_noises import SharedNoises
 from ssmlang.lowering.sources import EXACT, Draws, Normals, Source
 from ssmlang.lowering.stationary_start import GaussianStart
 from ssmlang.lowering.told_noises import ToldNoises
@@ -32,7 +33,8 @@ from ssmlang.lowering.window import Series, cleaned, marked
 from ssmlang.model import expr
 from ssmlang.model.counts import counts_alone
 from ssmlang.model.linear_steps import is_linear, is_steady
-from ssmlang.model.model import Definition, Equation, InitialEquation, Model, Values, nodes_of
+from ssmlang.model.model import Definition, Equation, InitialEquation, Model, Noise, Values, nodes_of
+from ssmlang.model.shared_noises import shared_noises
 from ssmlang.model.stationary_chain import started
 from ssmlang.model.told_noises import told_noises
 from ssmlang.model.truncation import truncation
@@ -72,7 +74,9 @@ class NonlinearLowering:
         shared = told_noises(model) if told else ()
         self.memory, self.own_noises = memory_of(model, sizes, self.latent, scored=drawn, told=shared)
         self.moved = tuple(e for e in model.equations if e.role == "transition" or self._is_latent(e))
-        self.emissions = Emissions(model, self.memory, self.own_noises, self.latent, drawn)
+        parted = shared_noises(model) if told else None
+        self.shared = SharedNoises(model, parted, self.memory) if parted else None
+        self.emissions = Emissions(model, self.memory, self.own_noises, self.latent, drawn, self.shared)
         self.told = ToldNoises(self.emissions, shared) if shared else None
         read = {n for e in self.moved for sort, n, lag in expr.references(nodes_of(e)) if sort == "noise" and lag == 0}
         self.noises = [v for v in model.noises.values() if v.name in read or ("noise", v.name) in self.memory.places]
@@ -117,6 +121,7 @@ class NonlinearLowering:
         exact = all(law.name in EXACT for law in (*laws, *first)) and not self.memory.whole and not self.walks
         noises = sum(int(np.prod(law.shape)) for law in laws) + sum(w.size for w in self.walks.values() if w.step)
         noises += self.told.count if self.told else 0
+        steady = self.emissions.steady(self._moving)
         return Facts(
             n=self.memory.n, N=self.memory.size, first_noises=self._count_first(), noises=noises,
             m=self.emissions.m, k=self.emissions.k,
@@ -129,25 +134,13 @@ class NonlinearLowering:
             counted=self.emissions.counted,
             counts=counts_alone(self.model) and not self.latent,
             gaussian_step=all(law.name in EXACT for law in laws) and not self.memory.whole,
-            steady_emission=self._steady(), linear_emission=self._steady() and self._affine_emission(),
+            steady_emission=steady, linear_emission=steady and self.emissions.affine(self._moving),
             density=self._density(),
             apart=apart(self),
             discrete=self.memory.whole,
             augmented=tuple(self.memory.starts["augment", n, 0] + i for n, w in self.walks.items()
                             for i in range(w.size)),
         )  # fmt: skip
-
-    def _steady(self) -> bool:
-        """Whether observations are Gaussian, of scales that do not move with the memory or others of their row."""
-        if self.emissions.noises or not self.emissions.gaussian:
-            return False
-        reads = [r for s in self.emissions.seen if s.equation.law is not None
-                 for r in expr.references([v for k, v in s.equation.law.args.items() if k != "loc"])]  # fmt: skip
-        return not any(self._moving(*r) or (r[0] == "obs" and r[2] == 0) for r in reads)
-
-    def _affine_emission(self) -> bool:
-        moving = lambda sort, name, lag: self._moving(sort, name, lag) or (sort == "obs" and lag == 0)
-        return all(is_linear(s.equation, moving) for s in self.emissions.seen)
 
     def _density(self) -> bool:
         core, _ = memory_of(self.model, {n: w.size for n, w in self.walks.items()}, self.latent, definitions=False,
@@ -277,8 +270,9 @@ class NonlinearLowering:
             now["augment", name] = before if walk.step is None else before + walk.step(params) * source.normals(
                 walk.size)  # fmt: skip
         self._noises(env, source, now)
+        held = self._shared(env, source, now)
         self._row(env, source, now, told=self._told(data, t))
-        return self.memory.pushed(s, now)
+        return self.memory.pushed(s, now | held)
 
     def _told(self, data: Data, t: Any) -> Callable[[str], Array]:
         """What is known of an observation's row beforehand, flat, NaN where nothing is: all that was seen where
@@ -294,9 +288,21 @@ class NonlinearLowering:
         return told
 
     def _noises(self, env: Environment, source: Source, now: dict[Key, Array]) -> None:
-        for v in self.noises:
+        for v in self._others():
             assert v.law is not None
             now["noise", v.name] = source.law(v.law, _arguments(v.law.args, env))
+
+    def _others(self) -> list[Noise]:
+        """The noises of a row but those that its observations share with its states."""
+        return [v for v in self.noises if self.shared is None or v.name not in self.shared.names]
+
+    def _shared(self, env: Environment, source: Source, now: dict[Key, Array]) -> dict[Key, Array]:
+        """Writes the shared noises of a row into `now`, and gives what the memory is to hold of them."""
+        if self.shared is None:
+            return {}
+        whole, held = self.shared.drawn(env, source)
+        now |= {("noise", n): v for n, v in whole.items()}
+        return {("noise", n): v for n, v in held.items()}
 
     def _row(self, env: Environment, source: Source, now: dict[Key, Array],
              given: Mapping[Key, np.ndarray] | None = None, told: Callable[[str], Array] | None = None) -> None:
@@ -391,7 +397,10 @@ class NonlinearLowering:
             return rows.get((*key, lag), blank)
 
         env = self._environment(params, data, jnp.asarray(0), series)
-        for v in self.noises:
+        mine: dict[Key, Array] = {}
+        held = self._shared(env, source, mine)
+        rows |= {(*key, 0): v for key, v in mine.items()}
+        for v in self._others():
             depth = self.memory.places["noise", v.name].depth if ("noise", v.name) in self.memory.places else 1
             for lag in range(depth):
                 if ("noise", v.name, lag) not in rows:
@@ -418,7 +427,7 @@ class NonlinearLowering:
         moving = lambda sort, name, lag: now[sort, name] if lag == 0 else series(sort, name, lag)
         told = self._told(data, jnp.asarray(0))
         self._row(self._environment(params, data, jnp.asarray(0), moving), source, now, given, told)
-        rows |= {(*key, 0): v for key, v in now.items()}
+        rows |= {(*key, 0): v for key, v in (now | held).items()}
         return self.memory.made(rows), exists
 
     def _noise_size(self, name: str) -> int:

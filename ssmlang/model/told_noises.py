@@ -35,7 +35,8 @@ def told_noises(model: Model) -> tuple[str, ...]:
             found.append(v.name)
     told = set(found)
     for e in emissions:
-        if _reads(nodes_of(e), told) and (any(t.name in fed_back for t in e.targets) or not _affine(e, model)):
+        fed = any(t.name in fed_back for t in e.targets)
+        if _reads(nodes_of(e), told) and (fed or not gaussian_in_noises(e, model)):
             return ()
     return tuple(found) if not any(_chained(e) for e in emissions) else ()
 
@@ -45,8 +46,7 @@ def scaled_by_states(e: Equation, model: Model) -> bool:
     if e.law is not None or e.value is None:
         return False
     form = Interpreter(lambda sort, name, lag: sort == "noise" and lag == 0)(e.value)
-    both = Interpreter(lambda sort, name, lag: sort == "state" or (sort == "noise" and lag == 0))(e.value)
-    return bool(_reads([e.value], set(model.noises))) and isinstance(form, Affine) and not isinstance(both, Affine)
+    return isinstance(form, Affine) and any(_nodes_read(v.values, "state") for v in form.terms.values())
 
 
 def _values(law: object) -> list[Node]:
@@ -61,7 +61,7 @@ def _reads(nodes: list[Node], names: set[str]) -> bool:
     return any(s == "noise" and n in names for s, n, _ in expr.references(nodes))
 
 
-def _affine(e: Equation, model: Model) -> bool:
+def gaussian_in_noises(e: Equation, model: Model) -> bool:
     """Whether an emission is Gaussian and affine in all noises that it reads."""
     if e.law is not None and e.law.name not in GAUSSIAN:
         return False

@@ -21,7 +21,11 @@ from ssmlang.model.model import Dist, Equation, InitialEquation, Model
 
 Array = np.ndarray
 SUBSTEPS = 4
-"""Steps of a differential equation from row to row."""
+"""Steps of a differential equation from row to row, where these are not too long for it."""
+SHORTEST = 64
+"""Into so many a row is cut at most."""
+STIFF = 0.5
+"""How far the slopes within a step may bend: half of a step times the rate at which the drift answers its state."""
 WARM = 60
 """Rows of their own transition that stationary states have before row 0."""
 
@@ -174,9 +178,13 @@ class _Draw:
         return float(np.asarray(self.model.constants["dt"]))
 
     def _flow(self, t: int, time: float) -> None:
-        """Differential equations over one row, in short steps: Runge and Kutta's of the drift, Euler's of the noise."""
+        """Differential equations over one row, in short steps: Runge and Kutta's of the drift, Euler's of the noise.
+
+        A step in which the slopes bend too far is halved (Hairer, Norsett & Wanner 1993, section II.4): what would
+        explode then is the rule, not the model.
+        """
         equations, states = self.model.differentials, self.model.states
-        base, h = self._read(t), time / SUBSTEPS
+        base, h, left = self._read(t), time / SUBSTEPS, time
         within = {d.target.name: self.known["state", d.target.name, t - 1].copy() for d in equations}
         shapes = [{n.attrs[1]: n.shape for n in expr.walk([d.value]) if n.op == "ref" and n.attrs[0] == "increment"
                    and n.attrs[1] != "dt"} for d in equations]  # fmt: skip
@@ -185,26 +193,36 @@ class _Draw:
             """What a step adds to the states."""
             found = {name: np.zeros_like(v) for name, v in at.items()}
             for d, noise in zip(equations, noises):
+
                 def read(sort: str, name: str, lag: int, noise: Mapping[str, Array] = noise) -> Array:
                     if sort == "increment":
                         return np.asarray(h) if name == "dt" else noise[name]
-                    return at[name].reshape(states[name].shape) if sort == "state" and name in at else (
-                        base(sort, name, lag))
+                    return (
+                        at[name].reshape(states[name].shape)
+                        if sort == "state" and name in at
+                        else (base(sort, name, lag))
+                    )
 
                 found[d.target.name][list(d.target.entries)] += self._values([d.value], t, read)[0].reshape(-1)
             return found
 
         ahead = lambda k, by: {name: v + by * k[name] for name, v in within.items()}
         still = [{name: np.zeros(shape) for name, shape in own.items()} for own in shapes]
-        for _ in range(SUBSTEPS):
+        while left > 1e-9 * time:
+            h = min(h, left)
+            k1 = moves(within, still)
+            k2 = moves(ahead(k1, 0.5), still)
+            k3 = moves(ahead(k2, 0.5), still)
+            bent, moved = _apart(k3, k2), _apart(k2, k1)
+            if h > 1.5 * time / SHORTEST and not bent <= STIFF * moved:
+                h /= 2
+                continue
+            left -= h
             # A noise of its own for each equation, but for those that bear a name.
             named = {n: np.sqrt(h) * self.random.standard_normal(shape) for own in shapes for n, shape in own.items()
                      if n != "dW"}  # fmt: skip
             drawn = [{n: named[n] if n in named else np.sqrt(h) * self.random.standard_normal(shape)
                       for n, shape in own.items()} for own in shapes]  # fmt: skip
-            k1 = moves(within, still)
-            k2 = moves(ahead(k1, 0.5), still)
-            k3 = moves(ahead(k2, 0.5), still)
             k4 = moves(ahead(k3, 1.0), still)
             shaken = moves(within, drawn) if any(shapes) else k1
             for name, value in within.items():
@@ -329,6 +347,11 @@ class _Draw:
         return draw_law(law, args, self.random)
 
 
+def _apart(a: Mapping[str, Array], b: Mapping[str, Array]) -> float:
+    """The distance of two slopes."""
+    return float(np.sqrt(sum(np.sum((a[n] - b[n]) ** 2) for n in a)))
+
+
 def _bound(node: Node) -> set[int]:
     """Of the term of a sum over the past, the nodes that depend on its index."""
     (name,), found = node.attrs, set()
@@ -339,6 +362,9 @@ def _bound(node: Node) -> set[int]:
     if not found:  # the same term for each k
         found.add(id(node.args[0]))
     return found
+
+
+_MEANS = frozenset({("Poisson", "rate"), ("NegativeBinomial", "mean")})
 
 
 def draw_law(law: Dist, args: Mapping[str, Array], random: np.random.Generator) -> Array:
@@ -354,7 +380,8 @@ def draw_law(law: Dist, args: Mapping[str, Array], random: np.random.Generator) 
     bad = np.zeros(shape, bool)
     for a in args:
         if signature.event_ndim == 0 and signature.argument_support.get(a) == "positive":
-            bad |= ~(spread(a) > 0)
+            # A count with the mean zero is zero: what a difference of two rows comes to when nothing happens.
+            bad |= ~((spread(a) >= 0) if (name, a) in _MEANS else (spread(a) > 0))
     with np.errstate(all="ignore"):
         match name:
             case "Normal":

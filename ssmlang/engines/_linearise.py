@@ -57,6 +57,8 @@ class Map(NamedTuple):
     spread: Callable[[Array], Array] | None
     noises: int
     """length of e"""
+    both: Callable[[Array], tuple[Array, Array]] | None = None
+    """value(s, ()) and spread(s) in one pass, where there is one; the compiler does not see that two loops are one"""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,11 @@ def points_of(rule: PointRule, f: Map, m: Float[Array, " N"], L: Float[Array, "N
     else:
         s = m[:, None] + product(L, jnp.asarray(at[:N]), fused)
     values = at_points(f.value, s, jnp.asarray(at[N:])) if fused and N <= UNROLLED_COLUMNS else None
-    if values is None:
+    spread = None
+    if values is None and f.both is not None and f.spread is not None and not _constant(f.spread, s):
+        values, spreads = jax.vmap(f.both, -1, -1)(s)
+        spread = jnp.sum(w * spreads, axis=-1)
+    elif values is None:
         values = jax.vmap(f.value, (-1, -1), -1)(s, jnp.asarray(at[N:]))
     mean = jnp.sum(w * values, axis=1)
     off = values - mean[:, None]
@@ -154,7 +160,8 @@ def points_of(rule: PointRule, f: Map, m: Float[Array, " N"], L: Float[Array, "N
         B = c * (values[:, 1 : 1 + N] - values[:, 1 + half : 1 + half + N])
     else:
         B = product(off, (w * at[:N]).T, fused)
-    spread = None if f.spread is None else _mean_spread(f.spread, s, w)
+    if spread is None and f.spread is not None:
+        spread = _mean_spread(f.spread, s, w)
     return Carried(jnp.asarray(at[:N]), mean, off, B, spread, points.cov.astype(m.dtype))
 
 
@@ -240,8 +247,13 @@ def _mean_spread(
     spread: Callable[[Array], Array], s: Float[Array, "N K"], w: Float[np.ndarray, " K"]
 ) -> Float[Array, "k k"]:
     """The weighted mean of a covariance over points; worked out once where it does not depend on them."""
+    return spread(s[:, 0]) if _constant(spread, s) else jnp.sum(w * jax.vmap(spread, -1, -1)(s), axis=-1)
+
+
+def _constant(spread: Callable[[Array], Array], s: Float[Array, "N K"]) -> bool:
+    """Whether a covariance is the same at all points."""
     try:
         jax.eval_shape(jax.vmap(spread, -1, None), s)
     except ValueError:
-        return jnp.sum(w * jax.vmap(spread, -1, -1)(s), axis=-1)
-    return spread(s[:, 0])
+        return False
+    return True

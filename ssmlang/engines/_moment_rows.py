@@ -50,11 +50,11 @@ class Rows:
             return Map(lambda s, e: self._transition(t, s, e), None, facts.noises)
         still = jnp.zeros(facts.noises)
 
-        def spread(s: Array) -> Array:
-            G = value_and_jacobian(lambda e: self._transition(t, s, e), still)[1]
-            return product_transposed(G, G, self.fused)
+        def both(s: Array) -> tuple[Array, Array]:
+            value, G = value_and_jacobian(lambda e: self._transition(t, s, e), still)
+            return value, product_transposed(G, G, self.fused)
 
-        return Map(lambda s, e: self._transition(t, s, still), spread, 0)
+        return Map(lambda s, e: self._transition(t, s, still), lambda s: both(s)[1], 0, both)
 
     def emission(self, t: Array, y: Array) -> Map:
         """From the memory of row t to the statistic of its observations."""

@@ -96,9 +96,7 @@ def _together(node: Node, parts: Alike, memo: Mapping[int, jax.Array], env: Envi
     return jnp.moveaxis(found, 0, axis).reshape(node.shape)
 
 
-def _walk_outside_sums(
-    roots: Sequence[Node], memo: Mapping[int, Any], together: dict[int, Alike]
-) -> Iterator[Node]:
+def _walk_outside_sums(roots: Sequence[Node], memo: Mapping[int, Any], together: dict[int, Alike]) -> Iterator[Node]:
     """Like `expr.walk`, but not into sums over the whole past, whose index has no value outside of them, nor into the
     drift and diffusion of a flow, which are those of each of its steps, nor into parts that are written alike, which
     are noted in `together`."""
@@ -122,7 +120,7 @@ def _flow(node: Node, memo: Mapping[int, jax.Array], env: Environment) -> jax.Ar
     x, h, noise = (memo[id(a)].astype(env.dtype) for a in node.args[:3])
     drift, diffusion, still = fields(node, env)
     if node.op == "flow_law":
-        mean, cov = moments(drift, diffusion, x, h, len(noise))
+        mean, cov = moments(drift, diffusion, x, h, len(noise), still)
         return jnp.concatenate([mean[None], semidefinite_root(0.5 * (cov + cov.T))])
     return flow(drift, diffusion, x, h, noise, still)
 

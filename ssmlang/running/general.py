@@ -71,7 +71,7 @@ class GeneralExecution(PerSeries):
 
     @cached_property
     def _substeps(self) -> Substeps:
-        return Substeps(self._spec, walks_of(self._spec))
+        return Substeps(self._spec, walks_of(self._spec), gaussian=self._gaussian)
 
     def substeps_of_row(self, inputs: Mapping[str, np.ndarray]) -> int:
         """How many of them the row with these inputs needs."""

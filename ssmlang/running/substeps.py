@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ssmlang.analysis.draws import PriorDraws
 from ssmlang.data import Bound
-from ssmlang.engines.flow import increments, joined, step
-from ssmlang.language.diagnostics import SsmError
+from ssmlang.engines.flow import Diffusion, Field, GaussianLaw, Increments, increments, marched, moment_rate, step
+from ssmlang.inference.quick import quickly_compiled
 from ssmlang.lowering.evaluate import evaluate, fields
 from ssmlang.lowering.nonlinear import NonlinearLowering, Walk
 from ssmlang.model.flows import flowing
@@ -23,24 +24,24 @@ _FINE = 64
 """Steps a row of the paths along which errors are looked at."""
 _ROWS = 16
 _DRAWS = 8
-_HALVINGS = 9
-MOST = 2 ** (_HALVINGS - 1)
+MOST = 256
 OF_NOISE = 0.02
-"""The error of a short step that is let pass, in units of the noise of that step,"""
+"""The error over a row that is let pass, in units of the noise of a row,"""
 OF_DRIFT = 1e-3
-"""and in units of the way that the drift goes in it."""
+"""and in units of how far a row goes."""
 
 
 class Substeps:
-    """Finds the number for data: the smallest power of two whose steps have a small error of their own.
+    """Finds the number for data: the smallest power of two of steps with which a row has a small error.
 
-    A step is compared with two of half its length under the same noise, at the states of paths that are drawn from the
-    prior over the first rows of the data: the error, by root mean squares over a path, is to be below `OF_NOISE` of the
-    noise and `OF_DRIFT` of the drift together, for three parameter draws of four.
+    So many steps over a row are compared with twice as many, under the same noise or, for engines that work with
+    moments (`gaussian`), by their means and standard deviations. The rows are those of paths drawn from the prior over
+    the first rows of the data: the error, by root mean squares over a path, is to be below `OF_NOISE` of what noise
+    does in a row and `OF_DRIFT` of the way gone in it together, for three parameter draws of four.
     """
 
-    def __init__(self, model: Model, walks: Mapping[str, Walk]) -> None:
-        self.model = model
+    def __init__(self, model: Model, walks: Mapping[str, Walk], *, gaussian: bool = False) -> None:
+        self.model, self._gaussian = model, gaussian
         self._lowering = NonlinearLowering(flowing(model, _FINE), walks)
         values = (e.value for e in self._lowering.model.equations if e.value is not None)
         (self._node,) = (v for v in values if v.op == "flow")
@@ -71,67 +72,103 @@ class Substeps:
         key = (rows, *(v.tobytes() for v in inputs.values()))
         if key not in self._found:
             with jax.enable_x64(True), jax.ensure_compile_time_eval():
-                found = self._errors(self._params, inputs)
-                self._found[key] = _enough(*(np.asarray(v) for v in found))
+                self._found[key] = self._enough({n: jnp.asarray(v) for n, v in inputs.items()}, rows)
         return self._found[key]
 
     @cached_property
     def _params(self) -> dict[str, Array]:
-        """Draws of the parameters, stacked; the middle of their unconstrained scales where a prior is improper."""
-        from ssmlang.inference.priors import Priors
-
-        priors = Priors(self.model)
+        """Draws of the parameters, stacked."""
+        draws = PriorDraws(self.model).first(_DRAWS)
         with jax.enable_x64(True):
-            try:
-                return dict(priors.sample(jax.random.key(0), _DRAWS))
-            except SsmError:
-                middle = priors.constrain(priors.unravel(jnp.zeros(priors.size)))[0]
-                return {n: jnp.broadcast_to(v, (_DRAWS, *jnp.shape(v))) for n, v in middle.items()}
+            return {n: jnp.asarray(np.stack([d[n] for d in draws])) for n in draws[0]} if draws else {}
+
+    def _enough(self, inputs: Mapping[str, Array], rows: int) -> int:
+        keys = jax.random.split(jax.random.key(1), _DRAWS)
+        start = self._paths(keys, self._params, inputs, np.arange(1, max(rows, 2)))
+        shape = (_DRAWS, max(rows - 1, 1), 2, MOST, *self._node.args[2].shape[1:])
+        noises = jnp.asarray(np.random.default_rng(2).standard_normal(() if self._gaussian else shape))
+        after = lambda steps: _After(*map(np.asarray, self._after(
+            self._params, inputs, start, noises, jnp.asarray(steps))))  # fmt: skip
+        steps, coarse = 1, after(1)
+        while steps < MOST:
+            finer = after(2 * steps)
+            if _near(coarse, finer):
+                break
+            steps, coarse = 2 * steps, finer
+        return steps
 
     @cached_property
-    def _errors(self) -> Any:
-        def one(key: Array, params: Any, inputs: Any) -> tuple[Array, ...]:
-            low = self._lowering
+    def _paths(self) -> Any:
+        """States before each of the rows 1, 2, ..., of one path for each draw of the parameters."""
+
+        def one(key: Array, params: Any, inputs: Any, t: Array) -> Array:
+            program = self._lowering.program(params, self._seen(len(t) + 1), inputs, len(t) + 1)[0]
+            first, later = jax.random.split(key)
+            move = lambda s, t: (program.sample(jax.random.fold_in(later, t), t, s), s)
+            return jax.lax.scan(move, program.sample_first(first), t)[1]
+
+        return quickly_compiled(jax.vmap(one, in_axes=(0, 0, None, None)))
+
+    def _seen(self, rows: int) -> dict[str, Array]:
+        return {n: jnp.full((rows, *o.shape), jnp.nan) for n, o in self.model.observations.items()}
+
+    @cached_property
+    def _after(self) -> Any:
+        """What a row leads to in so many steps, as an `_After`, for all draws (draws, rows, ...)."""
+
+        def one(params: Any, inputs: Any, s: Array, t: Array, noises: Array, steps: Array) -> tuple[Array, ...]:
             rows = next((len(v) for v in inputs.values()), _ROWS)
-            seen = {n: jnp.full((rows, *o.shape), jnp.nan) for n, o in self.model.observations.items()}
-            program, _ = low.program(params, seen, inputs, rows)
-            data = {("input", n): v for n, v in inputs.items()} | {("obs", n): v for n, v in seen.items()}
-            keys = jax.random.split(key, 3)
+            data = {("input", n): v for n, v in inputs.items()} | {("obs", n): v for n, v in self._seen(rows).items()}
+            env = self._lowering.environment(params, data, t, s, {})
+            x, h = evaluate(list(self._node.args[:2]), env)
+            f, G, still = fields(self._node, env)
+            if self._gaussian:
+                known = GaussianLaw(x, jnp.zeros((len(x),) * 2, x.dtype))
+                law = marched(moment_rate(f, G, len(x), still), known, h, steps)
+                sd = jnp.sqrt(jnp.maximum(jnp.diag(law.P), 0.0))
+                return jnp.stack([law.m, sd]), law.m - x, sd
+            ends = jax.vmap(lambda e: _moved(f, G, x, h, e, still, steps))(noises)
+            return ends, ends - x, (ends[0] - ends[1]) / jnp.sqrt(2.0)
 
-            def row(s: Array, t: Array) -> tuple[Array, tuple[Array, ...]]:
-                own = jax.random.fold_in(keys[1], t)
-                return program.sample(own, t, s), self._local(params, data, t, s, jax.random.fold_in(keys[2], t))
+        each = None if self._gaussian else 0
+        of_rows = jax.vmap(one, in_axes=(None, None, 0, 0, each, None))
 
-            return jax.lax.scan(row, program.sample_first(keys[0]), jnp.arange(1, max(rows, 2)))[1]
+        def all_of(params: Any, inputs: Any, s: Array, noises: Array, steps: Array) -> Any:
+            t = jnp.arange(1, s.shape[1] + 1)
+            return jax.vmap(of_rows, in_axes=(0, None, 0, None, each, None))(params, inputs, s, t, noises, steps)
 
-        many = jax.vmap(one, in_axes=(0, 0, None))
-        return jax.jit(lambda params, inputs: many(jax.random.split(jax.random.key(1), _DRAWS), params, inputs))
-
-    def _local(self, params: Any, data: Any, t: Array, s: Array, key: Array) -> tuple[Array, ...]:
-        """Errors (halvings, n) of a step, and the size of the noise and the drift there."""
-        env = self._lowering.environment(params, data, t, s, {})
-        x, h = evaluate(list(self._node.args[:2]), env)
-        f, G, still = fields(self._node, env)
-        e = jax.random.normal(key, (2, *self._node.args[2].shape[1:]))
-
-        def error(halvings: Array) -> Array:
-            half = h * jnp.exp2(-halvings - 1.0)
-            first, second = increments(e[0], half), increments(e[1], half)
-            finer = step(f, G, step(f, G, x, half, first, still), half, second, still)
-            return jnp.abs(step(f, G, x, 2 * half, joined(first, second, half), still) - finer)
-
-        errors = jax.vmap(error)(jnp.arange(_HALVINGS, dtype=float))
-        return errors, jnp.sqrt(jnp.sum(G(x) ** 2, axis=1)), jnp.abs(f(x)), h
+        return quickly_compiled(all_of)
 
 
-def _enough(errors: np.ndarray, noise: np.ndarray, drift: np.ndarray, h: np.ndarray) -> int:
-    """errors (draws, rows, halvings, n), noise and drift (draws, rows, n), h (draws, rows)."""
-    size = lambda v: np.sqrt(np.mean(v**2, axis=1))
+class _After(NamedTuple):
+    """After a row, by (draws, rows, ..., n): what is compared, how far it went, and the size of the noise in it."""
+
+    ends: np.ndarray
+    way: np.ndarray
+    noise: np.ndarray
+
+
+def _moved(f: Field, G: Diffusion, x: Array, h: Array, e: Array, additive: bool, steps: Array) -> Array:
+    """x after a time h in so many steps, a power of two, under the noise that `MOST` steps have by the numbers e."""
+    short = h / len(e)
+    fine = jax.vmap(lambda e: increments(e, short))(e)
+    before = lambda v: jnp.concatenate([jnp.zeros_like(v[:1]), jnp.cumsum(v, axis=0)])
+    W = before(fine.dW)
+    integral = before(fine.dZ + short * W[:-1])
+    each = len(e) // steps
+
+    def move(k: Array, x: Array) -> Array:
+        a, b = k * each, (k + 1) * each
+        dW = W[b] - W[a]
+        return step(f, G, x, each * short, Increments(dW, integral[b] - integral[a] - each * short * W[a]), additive)
+
+    return jax.lax.fori_loop(0, steps, move, x)
+
+
+def _near(coarse: _After, finer: _After) -> bool:
+    size = lambda v: np.sqrt(np.mean(v**2, axis=tuple(range(1, v.ndim - 1))))  # (draws, n)
     with np.errstate(all="ignore"):
-        steps = np.median(h) * 0.5 ** np.arange(_HALVINGS)[:, None]
-        allowed = OF_NOISE * np.sqrt(steps) * size(noise)[:, None] + OF_DRIFT * steps * size(drift)[:, None]
-        worst = np.max(size(errors) / np.maximum(allowed, 1e-300), axis=2, initial=0.0)
+        allowed = OF_NOISE * size(finer.noise) + OF_DRIFT * size(finer.way)
+        worst = np.max(size(coarse.ends - finer.ends) / np.maximum(allowed, 1e-300), axis=1, initial=0.0)
     worst = np.where(np.isnan(worst), np.inf, worst)
-    good = np.flatnonzero(np.quantile(worst, 0.75, axis=0, method="lower") <= 1.0)
-    return 2 ** int(good[0]) if len(good) else MOST
-
+    return bool(np.quantile(worst, 0.75, method="lower") <= 1.0)

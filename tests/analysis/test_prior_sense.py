@@ -226,6 +226,18 @@ def test_what_grows_in_continuous_time_is_said() -> None:
     assert "W630" in codes("0.5") and "W630" not in codes("-0.5")
 
 
+def test_a_stiff_drift_and_a_count_of_nothing_are_no_explosion() -> None:
+    """Twenty times a row the drift forgets its state, which four steps of Runge and Kutta's rule do not stand; what it
+    counts comes to nothing at last, and a mean of zero is a mean."""
+    text = (
+        "const dt = 1\nparam rate ~ LogNormal(3, 0.1)\nstate x, total\nobs y\ninit x ~ Normal(5, 0.1)\n"
+        "init total = 0\nd(x) = -rate * x^2 / (1 + abs(x)) * dt\nd(total) = x * dt\n"
+        "y[t] ~ Poisson(total[t] - total[t-1])\n"
+    )
+    for program in (text, text.replace("x^2 / (1 + abs(x))", "x")):
+        assert "W630" not in {f.code for f in check(context_of(program))}
+
+
 def test_ends_that_are_near_each_other_are_told_apart() -> None:
     assert digits_apart(-8.77, 11.6) == 3 and digits_apart(5.0, 5.0) == 3
     low, high = 100_021.4, 100_066.2

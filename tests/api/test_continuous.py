@@ -189,6 +189,58 @@ def test_stability_is_that_of_the_drift(ou: Any) -> None:
     assert "stable(x)" in str(ou.check()) and "rate > 0" in str(ou.check())
 
 
+GROWTH = """
+const dt = 1
+param s ~ HalfNormal(0.3)
+state b, x, total
+obs y
+init b ~ Normal(0, 0.3)
+init x = 0.05
+init total = 0
+d(b) = s * dW
+d(x) = exp(b) * x * (1 - x) * dt
+d(total) = x * dt
+y[t] ~ Normal(total[t], 0.1)
+"""
+
+
+def test_a_chain_of_states_behind_one_noise_takes_few_steps() -> None:
+    """What noise does to the last of a chain within a short step is next to nothing, and no measure of an error."""
+    from ssmlang import engines
+    from ssmlang.running.general import GeneralExecution
+
+    model = ssmlang.compile(GROWTH)
+    bounds = model.bind({"y": np.zeros(12)})
+    found = {e.name: GeneralExecution(model.spec, e).setting(bounds).substeps
+             for e in (engines.UKF(), engines.Particle())}  # fmt: skip
+    assert found["ukf"] <= 4 and found["particle"] <= 8
+
+
+def test_the_law_of_a_row_in_few_steps_is_that_of_the_moment_equations() -> None:
+    from scipy.integrate import solve_ivp
+
+    s, b, x = 0.3, 0.4, 0.3
+    drift = lambda v: np.array([0.0, np.exp(v[0]) * v[1] * (1 - v[1]), v[1]])
+    jacobian = lambda v: np.array([[0, 0, 0], [np.exp(v[0]) * v[1] * (1 - v[1]), np.exp(v[0]) * (1 - 2 * v[1]), 0],
+                                   [0, 1, 0]])  # fmt: skip
+
+    def rate(_: float, z: np.ndarray) -> np.ndarray:
+        v, P = z[:3], z[3:].reshape(3, 3)
+        e = np.exp(v[0])
+        bend = np.array([[e * v[1] * (1 - v[1]), e * (1 - 2 * v[1])], [e * (1 - 2 * v[1]), -2 * e]])
+        J = jacobian(v)
+        own = drift(v) + np.array([0, 0.5 * np.sum(bend * P[:2, :2]), 0])
+        return np.concatenate([own, (J @ P + P @ J.T + np.diag([s * s, 0, 0])).ravel()])
+
+    exact = solve_ivp(rate, (0, 1), np.concatenate([[b, x, 0], np.zeros(9)]), rtol=1e-10, atol=1e-12).y[:, -1]
+    flat = GROWTH.replace("Normal(0, 0.3)\ninit x = 0.05", f"Normal({b}, 1e-9)\ninit x = {x}")
+    ahead = ssmlang.compile(flat).filter({"y": np.full(2, np.nan)}, {"s": s}, engine="ukf")
+    assert ahead.attrs["substeps"] <= 4
+    sds = np.sqrt(np.diag(ahead["cov"].values[1]))
+    np.testing.assert_allclose(ahead["mean"].values[1], exact[:3], rtol=2e-3)
+    np.testing.assert_allclose(sds, np.sqrt(np.diag(exact[3:].reshape(3, 3))), rtol=0.02)
+
+
 WELL = """
 param q, sd ~ HalfNormal(1)
 const dt = 0.2

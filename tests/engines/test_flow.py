@@ -91,3 +91,12 @@ def test_strong_order(additive: bool, order: float) -> None:
     ends = {k: jax.jit(jax.vmap(lambda e, k=k: path(e, k)))(e) for k in (8, 32, fine)}
     coarse, finer = (float(jnp.sqrt(jnp.mean((ends[k] - ends[fine]) ** 2))) for k in (8, 32))
     assert np.log2(coarse / finer) / 2 > order - 0.15
+
+
+def test_a_drift_without_noise_is_of_order_four() -> None:
+    x, h, exact = jnp.array([START]), jnp.asarray(H), START
+    exact = START * np.exp(2 * H) / np.sqrt(1 + START**2 * (np.exp(4 * H) - 1) / 2)
+    still = lambda x: jnp.zeros((1, 1))
+    ends = [float(flow(drift, still, x, h, jnp.zeros((k, 2, 1)), True)[0]) for k in (2, 4)]
+    assert abs(ends[1] - exact) < 1e-5
+    assert np.log2(abs(ends[0] - exact) / abs(ends[1] - exact)) > 3.7

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ssmlang.compiling import load as load
     from ssmlang.language.diagnostics import Diagnostic as Diagnostic
     from ssmlang.language.diagnostics import SsmError as SsmError
+    from ssmlang.language.diagnostics import SsmWarning as SsmWarning
     from ssmlang.language.format import format_text as format_text
     from ssmlang.language.render import explain as explain
     from ssmlang.running.fit import Fit as Fit
@@ -34,6 +35,7 @@ _HOMES: dict[str, str | None] = {
     "Model": "ssmlang.compiled",
     "Report": "ssmlang.analysis.report",
     "SsmError": "ssmlang.language.diagnostics",
+    "SsmWarning": "ssmlang.language.diagnostics",
     "compile": "ssmlang.compiling",
     "data": None,
     "engines": None,

@@ -11,7 +11,7 @@ import pytest
 from ssmlang.analysis.report import report
 from ssmlang.frontend import check_text
 from ssmlang.language.codes import REGISTRY, Example, lookup
-from ssmlang.language.diagnostics import SsmError
+from ssmlang.language.diagnostics import SsmError, SsmWarning
 from ssmlang.model.linear import linear_form
 
 PACKAGE = Path(__file__).parents[1] / "ssmlang"
@@ -33,6 +33,8 @@ def codes_of(example: Example, folder: Path) -> set[str]:
         exec(compile(example.text, "example.py", "exec"), space)
     except SsmError as error:
         return {d.code for d in error.diagnostics}
+    except SsmWarning as warning:  # the tests make errors of warnings
+        return {warning.diagnostic.code}
     # A warning about data raises nothing: it is in the report.
     return {d.code for d in space["report"].diagnostics} if "report" in space else set()
 

@@ -18,6 +18,7 @@ PUBLIC = {
     "Model",
     "Report",
     "SsmError",
+    "SsmWarning",
     "__version__",
     "compile",
     "data",

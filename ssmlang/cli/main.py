@@ -8,10 +8,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ssmlang.cli import arguments
-from ssmlang.language.diagnostics import SsmError
+from ssmlang.language.diagnostics import SsmError, SsmWarning
 from ssmlang.typed import Usage
 
 Command = Callable[[argparse.Namespace], int]
@@ -28,7 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     try:
-        code = _command(args.command)(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = _shown
+            code = _command(args.command)(args)
         sys.stdout.flush()
         return code
     except SsmError as error:
@@ -55,6 +59,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+
+
+def _shown(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None,
+           line: str | None = None) -> None:  # fmt: skip
+    """A warning of ssmlang as a finding, any other as Python shows it, both on standard error."""
+    if isinstance(message, SsmWarning):
+        from ssmlang.cli.console import show_diagnostics
+
+        show_diagnostics((message.diagnostic,), failed=True)
+    else:
+        print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=file or sys.stderr)
 
 
 def _command(name: str) -> Command:

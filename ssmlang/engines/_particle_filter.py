@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from ssmlang.engines._first_cloud import can_be_sent, sent
 from ssmlang.engines._proposals import at_mode, drawn, linearised
 from ssmlang.engines._swarm import (
     Moments,
@@ -42,18 +43,21 @@ class Plan(NamedTuple):
     """that law from the mean of the observations; else at its mode"""
     auxiliary: bool
     """parents are chosen by how well they predict the row"""
+    sent: bool
+    """row 0 comes from a law given its observations, where these are sharp"""
 
 
 def plan_of(facts: Facts, proposal: str) -> Plan:
     """What a proposal is to a program."""
-    linear = facts.gaussian_emission and facts.steady_emission
+    asked, linear = proposal, facts.gaussian_emission and facts.steady_emission
     best = facts.gaussian_step and facts.noises > 0 and linear
     # Large counts leave few of the particles that the transition alone has moved; the law at their mode is near.
     near = facts.gaussian_step and 0 < facts.noises <= SMALL and facts.counts
     if proposal == "auto":
         # Where the noises do not enter additively the law at the mode is a guess, and dear: a mode for each particle.
         proposal = "guided" if (best or near) and facts.additive else "bootstrap"
-    return Plan(proposal == "guided" or (proposal == "auxiliary" and best), linear, proposal == "auxiliary")
+    guided = proposal == "guided" or (proposal == "auxiliary" and best)
+    return Plan(guided, linear, proposal == "auxiliary", asked != "bootstrap" and can_be_sent(facts))
 
 
 class Row(NamedTuple):
@@ -86,25 +90,22 @@ class Forward:
     threshold: float
 
     def run(self, y: Float[Array, "T m"], key: Key[Array, ""], *, rows: bool = False, clouds: bool = False
-            ) -> tuple[Float[Array, " T"], Row | None, Cloud | None]:  # fmt: skip
-        """Log-density of each row given those before it; where asked for, moments of each row and its particles."""
-        start, *drawing = self._keys(key, len(y))
-        start = begun(self.program, start, self.particles)
-        zero = jnp.asarray(0)
-        even = jnp.full(self.particles, -jnp.log(float(self.particles)))
-        pool, term = normalised(even + log_emission(self.program, zero, start, y[0]))
-        kept = self._kept(zero, start, jnp.exp(even), start, pool, jnp.arange(self.particles), rows, clouds)
+            ) -> tuple[Float[Array, " T"], Row | None, Cloud | None, Float[Array, " T"]]:  # fmt: skip
+        """Log-density of each row given those before it; where asked for, moments of each row and its particles; the
+        effective number of particles in each."""
+        first, *drawing = self._keys(key, len(y))
+        start, pool, term, kept = self._first(self.begin(key), first, y[0], rows, clouds)
 
         def body(carry: tuple[Array, Weighted], row: tuple[Array, Array, list[Array]]) -> tuple[tuple[Array, Weighted],
-                 tuple[Array, tuple[Row | None, Cloud | None]]]:  # fmt: skip
+                 tuple[Array, Array, tuple[Row | None, Cloud | None]]]:  # fmt: skip
             (s, pool), (t, y, drawing) = carry, row
             now, pool, term, kept = self._row(t, y, drawing, s, pool, rows, clouds)
-            return (now, pool), (term, kept)
+            return (now, pool), (term, pool.ess, kept)
 
-        _, (terms, later) = jax.lax.scan(body, (start, pool), (jnp.arange(1, len(y)), y[1:], drawing))
+        _, (terms, ess, later) = jax.lax.scan(body, (start, pool), (jnp.arange(1, len(y)), y[1:], drawing))
         terms = jnp.where(self.program.exists, jnp.concatenate([term[None], terms]), -jnp.inf)
         joined = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), kept, later)
-        return terms, *joined
+        return terms, *joined, jnp.concatenate([pool.ess[None], ess])
 
     def begin(self, key: Key[Array, ""]) -> Float[Array, "N P"]:
         """Row 0 before its observations."""
@@ -117,9 +118,7 @@ class Forward:
         particles that have seen nothing."""
         if first:
             assert isinstance(before, jax.Array)
-            s, even = before, jnp.full(self.particles, -jnp.log(float(self.particles)))
-            pool, term = normalised(even + log_emission(self.program, t, s, y))
-            row, _ = self._kept(t, s, jnp.exp(even), s, pool, jnp.arange(self.particles), True, False)
+            s, pool, term, (row, _) = self._first(before, each_row(key, t[None])[0], y, True, False)
         else:
             assert isinstance(before, tuple)
             own = each_row(key, t[None])[0]
@@ -128,11 +127,22 @@ class Forward:
         assert row is not None
         return (s, pool), jnp.where(self.program.exists, term, -jnp.inf), row
 
+    def _first(self, before: Array, own: Array, y: Float[Array, " m"], rows: bool, clouds: bool
+               ) -> tuple[Array, Weighted, Array, tuple[Row | None, Cloud | None]]:  # fmt: skip
+        """Row 0 from particles that have seen nothing; where these are far from the data, from others."""
+        P, zero = self.particles, jnp.asarray(0)
+        even = jnp.full(P, -jnp.log(float(P)))
+        s, more = before, jnp.zeros(P)
+        if self.plan.sent:
+            s, more = sent(self.program, jax.random.wrap_key_data(own[0]), own[1], y, P)
+        pool, term = normalised(even + more + log_emission(self.program, zero, s, y))
+        return s, pool, term, self._kept(zero, before, jnp.exp(even), s, pool, jnp.arange(P), rows, clouds)
+
     def _keys(self, key: Array, T: int) -> tuple[Array, Array, Array, Array]:
-        """What row 0 is drawn with; parents, moves and predictions of the later rows. The same for any length."""
+        """The words of row 0; parents, moves and predictions of the later rows. The same for any length."""
         rows = each_row(key, jnp.arange(T))
         keys = jax.random.wrap_key_data(rows)
-        return keys[0, 0], keys[1:, 0], self._seeds(rows[1:, 1]), self._seeds(rows[1:, 2])
+        return rows[0], keys[1:, 0], self._seeds(rows[1:, 1]), self._seeds(rows[1:, 2])
 
     def _seeds(self, rows: Array) -> Array:
         """What `moved` draws with, from a key's words."""

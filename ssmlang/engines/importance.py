@@ -61,9 +61,14 @@ class Importance(EngineBase):
 
     def log_likelihood(self, program: Nonlinear, y: Float[Array, "T m"], key: Key[Array, ""]) -> Float[Array, ""]:  # type: ignore[override]
         """The logarithm of the mean weight."""
+        return self.judged(program, y, key)[0]
+
+    def judged(self, program: Nonlinear, y: Float[Array, "T m"], key: Key[Array, ""]
+               ) -> tuple[Float[Array, ""], Float[Array, " one"]]:  # fmt: skip
+        """`log_likelihood`, and the effective number of paths."""
         found, drawn = self._draw(program, y, key)
         value = jnp.sum(found.joint - riccati.log_dets(found.f)) + self._log_mean(drawn.weight[-1])
-        return jnp.where(program.exists, value, -jnp.inf)
+        return jnp.where(program.exists, value, -jnp.inf), _ess(drawn.weight[-1:])
 
     def log_likelihood_terms(  # type: ignore[override]
         self, program: Nonlinear, y: Float[Array, "T m"], key: Key[Array, ""]

@@ -83,9 +83,15 @@ class Particle(EngineBase):
         """Log of an unbiased estimate of the density of what was observed."""
         return jnp.sum(self.log_likelihood_terms(program, y, key))
 
+    def judged(self, program: Nonlinear, y: Float[Array, "T m"], key: Key[Array, ""]
+               ) -> tuple[Float[Array, ""], Float[Array, " T"]]:  # fmt: skip
+        """`log_likelihood`, and the effective number of particles in each row."""
+        terms, _, _, ess = self._forward(program).run(y, key)
+        return jnp.sum(terms), ess
+
     def filter(self, program: Nonlinear, y: Float[Array, "T m"], key: Key[Array, ""]) -> Estimated:
         """Filtered and one-step-ahead moments of each row, and the effective number of particles."""
-        terms, rows, _ = self._forward(program).run(y, key, rows=True)
+        terms, rows, _, _ = self._forward(program).run(y, key, rows=True)
         assert rows is not None
         return _estimated(terms, rows)
 
@@ -110,7 +116,7 @@ class Particle(EngineBase):
 
     def smooth(self, program: Nonlinear, y: Float[Array, "T m"], key: Key[Array, ""]) -> Estimated:
         """Moments of each row given all of y, and paths drawn."""
-        terms, _, clouds = self._forward(program).run(y, key, clouds=True)
+        terms, _, clouds, ess = self._forward(program).run(y, key, clouds=True)
         assert clouds is not None
         fresh, n = jax.random.fold_in(key, len(y)), program.facts.n
         if program.facts.density:
@@ -128,7 +134,7 @@ class Particle(EngineBase):
             lets = jax.vmap(spread)(each(t, back.s), back.weights)
         return Estimated(
             states.mean, states.cov, signal.mean, signal.cov, terms, definition_mean=lets.mean,
-            definition_sd=deviations(lets.cov), paths=jnp.moveaxis(back.paths[:, :n], 2, 0),
+            definition_sd=deviations(lets.cov), ess=ess, paths=jnp.moveaxis(back.paths[:, :n], 2, 0),
         )  # fmt: skip
 
     def _forward(self, program: Nonlinear) -> Forward:

@@ -73,6 +73,12 @@ class RaoBlackwell(EngineBase):
         """Log of an unbiased estimate of the density of what was observed."""
         return jnp.sum(self.log_likelihood_terms(program, y, key))
 
+    def judged(self, program: ConditionallyLinear, y: Float[Array, "T m"], key: Key[Array, ""]
+               ) -> tuple[Float[Array, ""], Float[Array, " T"]]:  # fmt: skip
+        """`log_likelihood`, and the effective number of particles in each row."""
+        terms, ess = self._forward(program).run(y, key, lambda row: (row.term, row.pool.ess))
+        return jnp.sum(terms), ess
+
     def filter(self, program: ConditionallyLinear, y: Float[Array, "T m"], key: Key[Array, ""]) -> Estimated:
         """Filtered and one-step-ahead moments of each row, and the effective number of particles."""
         found: Estimated = self._forward(program).run(y, key, lambda row: estimated(program, row))

@@ -80,6 +80,19 @@ class SsmError(Exception):
         return render_text(self.diagnostics).splitlines()
 
 
+class SsmWarning(UserWarning):
+    """What is given by `warnings.warn` where a result is computed and may mislead. `diagnostic` has the code."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        self.diagnostic = diagnostic
+        super().__init__(diagnostic)
+
+    def __str__(self) -> str:
+        from ssmlang.language.render import render_text
+
+        return "\n" + render_text((self.diagnostic,))
+
+
 @dataclass
 class Findings:
     """A growing list of diagnostics, shared by the stages of one compilation."""

@@ -29,7 +29,7 @@ from ssmlang.running.execution import Params, Series, Setting, floats, not_a_num
 from ssmlang.running.general_labels import FIELDS, dataset, named
 from ssmlang.running.kept import Kept
 from ssmlang.running.moments import Moments, require_start
-from ssmlang.running.particles import death, died, dies, key_of
+from ssmlang.running.particles import death, died, dies, key_of, warn_of_few
 from ssmlang.running.per_series import PerSeries
 from ssmlang.running.substeps import Substeps
 
@@ -278,6 +278,9 @@ class GeneralMoments(Moments):
         dead = death(arrays["log_likelihood"])
         if dead is not None and dies(self.execution.engine):
             raise SsmError(died(self.execution.engine, self.bound.time.label(dead)))
+        if "ess" in arrays:
+            own = arrays["ess"][-1:] if not dies(self.execution.engine) else arrays["ess"]
+            warn_of_few(self.execution.engine, own, self.bound.time.label, stacklevel=6)
         arrays = {k: v[self.first :] for k, v in arrays.items() if k not in self._left_out}
         if self.first:
             arrays.pop("ess", None)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 from jax import Array
 
-from ssmlang.language.diagnostics import Diagnostic
+from ssmlang.language.diagnostics import Diagnostic, SsmWarning
+
+FEW = 10.0
+"""Effective draws below which what rests on them is not to be trusted: its logarithm is off by a third and more."""
 
 
 def key_of(seed: int, number: Any) -> Array:
@@ -36,3 +41,23 @@ def died(engine: Any, row: str) -> Diagnostic:
         why=(f"the observation has density zero, to rounding, at each of {particles:,} particles",),
         help=(f"look at that row, and at the parameters; or take more: {name}(particles={10 * particles})",),
     )  # fmt: skip
+
+
+def warn_of_few(engine: Any, ess: np.ndarray, label: Callable[[int], str], stacklevel: int = 2) -> None:
+    """W724 where the weight in some row of one series rests on few draws; `ess`: of each row, or one number of all."""
+    paths = not hasattr(engine, "particles")
+    word, count = ("samples", engine.samples) if paths else ("particles", engine.particles)
+    at = int(np.argmin(ess))
+    if not ess[at] < min(FEW, count / 50):
+        return
+    where = "all rows together" if paths else label(at)
+    if paths:
+        why = "the Gaussian law that they are drawn from is far from that of the states given the data"
+        other = 'engine="particle"'
+    else:
+        why = ("what is observed there is sharp compared to where the rows before have sent them: the likelihood may "
+               "be far too low, and other seeds are no check of it")  # fmt: skip
+        other = 'engine="laplace" or engine="importance", where they take the program: they look at all rows at once'
+    more = f"take more: {type(engine).__name__}({word}={10 * count})"
+    message = f"at {where} all weight rests on {ess[at]:.1f} of {count:,} {word}"
+    warnings.warn(SsmWarning(Diagnostic("W724", message, why=(why,), help=(more, other))), stacklevel=stacklevel + 1)

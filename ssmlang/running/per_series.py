@@ -42,6 +42,16 @@ class PerSeries(Execution):
         """What `filter` and `smooth` find of one series."""
         return self._ask(what, setting, engine=engine)
 
+    def judged(self, setting: Setting) -> Callable[..., list[tuple[Array, Array]]]:
+        """log p(data | params) of each series of each group, and how many draws it rests on, of (params, data); of
+        engines that draw."""
+        key = ("judged", self.key(setting))
+        if key not in self._compiled:
+            one = self._ask("judged", setting)
+            each = lambda params, data: [jax.lax.map(lambda s: one(params, s), group) for group in data]
+            self._compiled[key] = quickly_compiled(each, self.work)
+        return self._compiled[key]
+
     @abstractmethod
     def _cumulative(self, setting: Setting) -> Callable[[Params, Series], Array]:
         """What `cumulative` compiles."""

@@ -15,7 +15,7 @@ from ssmlang.inference.parameters import validate
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.running.execution import Execution, Setting, floats, in_double, not_a_number, running
 from ssmlang.running.kept import keepable
-from ssmlang.running.particles import death, died, dies
+from ssmlang.running.particles import death, died, dies, warn_of_few
 
 if TYPE_CHECKING:
     from jax import Array
@@ -56,17 +56,35 @@ class Likelihood:
 
     @cached_property
     def _compiled(self) -> tuple[Callable[..., Array], Any]:
-        return self.execution.compiled("likelihood", self.setting), jax.tree.map(jnp.asarray, self.data)
+        own: Any = self.execution
+        function = own.judged(self.setting) if self._judged else own.compiled("likelihood", self.setting)
+        return function, jax.tree.map(jnp.asarray, self.data)
 
     def at(self, values: Mapping[str, Any], seed: int = 0) -> Array:
         """The number, computed at once in the precision and on the device entered. Raises E721 and E723."""
         function, data = self._compiled
         found = function(floats(values), self.execution.seeded(data, seed))
+        groups = None
+        if self._judged:
+            groups, found = found, sum((each.sum() for each, _ in found), jnp.zeros(()))
         if np.isnan(found) or (np.isneginf(found) and dies(self.execution.engine)):
             trouble = _undefined(self.execution, self.setting, self.bounds, values, seed)
             if trouble is not None:
                 raise SsmError(trouble)
+        if groups is not None:
+            self._warn(groups)
         return found
+
+    @property
+    def _judged(self) -> bool:
+        """Whether the engine says how many of its draws a likelihood rests on."""
+        return hasattr(self.execution.engine, "judged") and hasattr(self.execution, "judged")
+
+    def _warn(self, groups: Any) -> None:
+        for group, (_, ess) in zip(self.data, groups):
+            for number, own in zip(group["draw"]["number"], np.asarray(ess)):
+                bound = self.bounds[int(number)]
+                warn_of_few(self.execution.engine, own[: bound.steps], bound.time.label, stacklevel=5)
 
     def traced(self, seed: int = 0) -> Callable[[Mapping[str, Any]], Array]:
         """A function of traced parameters, in double precision whatever the caller's."""

@@ -33,6 +33,15 @@ def _particles(last: str) -> Example:
     return Example(text, language="python")
 
 
+def _sharp(engine: str) -> Example:
+    text = (
+        'import ssmlang\nmodel = ssmlang.compile("""\n'
+        "state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(sin(x[t-1]), 1)\n"
+        f'y[t] ~ Normal(x[t], 0.001)\n""")\nmodel.log_likelihood({{"y": [0.1, 1.3]}}, {{}}, engine={engine})\n'
+    )
+    return Example(text, language="python")
+
+
 CODES: tuple[Code, ...] = (
     Code(
         "E711",
@@ -78,5 +87,16 @@ CODES: tuple[Code, ...] = (
         "nothing. More particles help where the observation is possible but rare.",
         _particles("100"),
         _particles("0.2"),
+    ),
+    Code(
+        "W724",
+        "few-effective-draws",
+        "a result rests on a few of the draws that an engine made",
+        "Where observations are sharp compared to what particles were moved by, nearly all weight falls to a few of "
+        "them: the log-likelihood is far too low, moments are those of a few draws, and runs with other seeds need not "
+        "differ by as much as all of them are off. Given by `warnings.warn` as an `ssmlang.SsmWarning` where the "
+        "effective number is below ten. `laplace` and `importance` look at all rows at once.",
+        _sharp("ssmlang.engines.Particle(particles=200, proposal='bootstrap')"),
+        _sharp("'particle'"),
     ),
 )

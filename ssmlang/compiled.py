@@ -12,7 +12,7 @@ import numpy as np
 
 from ssmlang.analysis.advice import Advice, advise, choose
 from ssmlang.analysis.choice import Task, Verb
-from ssmlang.analysis.general import read_back
+from ssmlang.analysis.costs import Size, sizes_of
 from ssmlang.analysis.report import Report, report, require_assertions
 from ssmlang.frontend import Checked
 from ssmlang.language.diagnostics import Diagnostic, SsmError
@@ -183,18 +183,16 @@ class Model:
     def _choice(self) -> Callable[[str, Task], str]:
         return lru_cache(maxsize=64)(lambda name, task: choose(self.spec, name, self.form, task))
 
-    def _task(self, verb: Verb, bounds: Sequence[Bound], dtype: str, device: str | None, ahead: int = 0) -> Task:
-        from ssmlang.running.execution import on_gpu
+    def _task(self, verb: Verb, engine: EngineName, bounds: Sequence[Bound], dtype: str, device: str | None,
+              **more: Any) -> Task:  # fmt: skip
+        from ssmlang.running.placing import task_of
 
-        steps = max((b.steps for b in bounds), default=0) + ahead
-        lost = any(np.isnan(b.observations[n][:-1]).any() for n in self._read_back for b in bounds)
-        return Task(verb, steps, dtype, on_gpu(device), unseen=lost or bool(self._read_back and ahead),
-                    gap=lost and any(_gap(b.observations[n]) for n in self._read_back for b in bounds))  # fmt: skip
+        return task_of(self, self._choice, verb, engine, bounds, dtype, device, **more)
 
     @cached_property
-    def _read_back(self) -> tuple[str, ...]:
-        """Observations that later rows read."""
-        return tuple(read_back(self.spec))
+    def _sizes(self) -> tuple[Size, ...]:
+        """What a row is made of, for estimates of what an engine costs."""
+        return sizes_of(self.spec, self.form)
 
     def params_of(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Parameter values checked, as arrays in label order. Raises E441 to E446."""
@@ -223,11 +221,13 @@ class Model:
         from ssmlang.running.verbs import log_likelihood, traced
 
         params, bounds = params_dict(params), self.bind(data, time=time)
-        task = self._task("likelihood", bounds, dtype, device)
-        if engine == "auto" and traced(params):  # it may be differentiated, and an estimate by particles is not to be
+        inside = traced(params)
+        task = self._task("likelihood", engine, bounds, dtype, device, movable=not inside)
+        if engine == "auto" and inside:  # it may be differentiated, and an estimate by particles is not to be
             with suppress(SsmError):  # where no engine has a gradient
                 engine = self._choice(engine, replace(task, verb="fit", method="map"))
-        return log_likelihood(self, self.execution(engine, task), bounds, params, dtype, device, seed_of(seed))
+        return log_likelihood(self, self.execution(engine, task), bounds, params, dtype, task.device,
+                              seed_of(seed))  # fmt: skip
 
     def filter(
         self,
@@ -274,9 +274,9 @@ class Model:
 
         one_of("keep", keep, ("all", "last"))
         bounds = self.bind(data, time=time)
-        execution = self.execution(engine, self._task(verb, bounds, dtype, device))
-        found = datasets(self, execution, verb, bounds, self.params_of(params), dtype, device, keep=keep, paths=paths,
-                         seed=seed)  # fmt: skip
+        task = self._task(verb, engine, bounds, dtype, device)
+        found = datasets(self, self.execution(engine, task), verb, bounds, self.params_of(params), dtype, task.device,
+                         keep=keep, paths=paths, seed=seed)  # fmt: skip
         return found if isinstance(data, (list, tuple)) else found[0]
 
     def residuals(
@@ -292,8 +292,8 @@ class Model:
         from ssmlang.running.residuals import residuals
 
         bounds, values, seed = self.bind(data, time=time), self.params_of(params), seed_of(seed)
-        found = residuals(self, engine, self._task("filter", bounds, dtype, device), bounds, values, dtype, device,
-                          seed)  # fmt: skip
+        task = self._task("filter", engine, bounds, dtype, device)
+        found = residuals(self, engine, task, bounds, values, dtype, task.device, seed)
         return found if isinstance(data, (list, tuple)) else found[0]
 
     def diagnose(
@@ -332,8 +332,8 @@ class Model:
         bounds, values = self.bind(data, time=time), self.params_of(params)
         if len(bounds) != 1:
             raise SsmError(Diagnostic("E451", "weights are those of one series", help=("give one data set",)))
-        execution = self.execution(engine, self._task("smooth", bounds, dtype, device))
-        return weights(self, execution, bounds[0], values, row, of, given, dtype, device)
+        task = self._task("smooth", engine, bounds, dtype, device)
+        return weights(self, self.execution(engine, task), bounds[0], values, row, of, given, dtype, task.device)
 
     def forecast(
         self,
@@ -353,9 +353,9 @@ class Model:
 
         steps, seed = rows(steps, "a forecast"), seed_of(seed)
         bounds = self.bind(data, time=time)
-        execution = self.execution(engine, self._task("forecast", bounds, dtype, device, steps))
-        found = datasets(self, execution, "forecast", bounds, self.params_of(params), dtype, device, steps=steps,
-                         future=future, seed=seed)  # fmt: skip
+        task = self._task("forecast", engine, bounds, dtype, device, ahead=steps)
+        found = datasets(self, self.execution(engine, task), "forecast", bounds, self.params_of(params), dtype,
+                         task.device, steps=steps, future=future, seed=seed)  # fmt: skip
         return found if isinstance(data, (list, tuple)) else found[0]
 
     def edmd(
@@ -402,7 +402,8 @@ class Model:
         from ssmlang.running.verbs import numpyro_model
 
         bounds = self.bind(data, time=time)
-        return numpyro_model(self, self.execution(engine, self._task("fit", bounds, "float64", None)), bounds)
+        task = self._task("fit", engine, bounds, "float64", None, movable=False)
+        return numpyro_model(self, self.execution(engine, task), bounds)
 
     def fit(
         self,
@@ -430,9 +431,10 @@ class Model:
         seed, method = seed_of(seed), method_of(method)
         one_of("progress", progress, (None, True, False, *MODES))
         bounds = self.bind(data, time=time)
-        execution = self.execution(engine, replace(self._task("fit", bounds, "float64", device), method=method))
-        return fit(self, execution, bounds, method=method, draws=draws, warmup=warmup, chains=chains, seed=seed,
-                   progress=progress, dtype=dtype, device=device, tuned=isinstance(engine, str))  # fmt: skip
+        task = self._task("fit", engine, bounds, "float64", device, method=method)
+        return fit(self, self.execution(engine, task), bounds, method=method, draws=draws, warmup=warmup, chains=chains,
+                   seed=seed, progress=progress, dtype=dtype, device=task.device,
+                   tuned=isinstance(engine, str))  # fmt: skip
 
 
 def _check_engine_name(engine: EngineName) -> None:
@@ -440,10 +442,3 @@ def _check_engine_name(engine: EngineName) -> None:
 
     if isinstance(engine, str):
         check_name(engine)
-
-
-def _gap(values: np.ndarray) -> bool:
-    """Whether something is missing in a row before the last that has anything."""
-    missing = np.isnan(values).reshape(len(values), -1)
-    rows = np.flatnonzero(~missing.all(axis=1))
-    return bool(len(rows)) and bool(missing[: rows[-1]].any())

@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ssmlang.model.blocks import blocks
 from ssmlang.model.linear import LinearForm
 
 Verb = Literal["likelihood", "filter", "smooth", "forecast", "fit", "step"]
 
-PARALLEL_ROWS = 100
+PARALLEL_ROWS = 20
 """From so many rows on `parallel` is quicker than `kalman` on a GPU, whatever is asked: measured up to ten
-states on an H100 (docs/gpu.md). Shorter series were not measured."""
+states on an H100 (docs/gpu.md)."""
+MANY_MEMBERS = 300
+"""So many independent parts of one pattern fill a GPU row by row, and `kalman` does the least work for each: measured
+with four states and 200 rows, where it takes a third of the time of `parallel` for 1,000 parts and as much for 100."""
 COMPANION = 100
 """Up to so many numbers of memory (states times rows) a sum over the whole past is filtered on a state that holds all
 rows; beyond, the joint law of all rows costs less, gradients above all (measured on two cores, n = m = 1)."""
@@ -33,13 +37,15 @@ class Task:
     unseen: bool = False
     gap: bool = False
     """Whether such an observation is missing before the next row that has one."""
+    device: str | None = None
+    """Where it computes; None: where JAX does."""
 
 
 def preferred(form: LinearForm, task: Task) -> tuple[str, ...]:
     """Engines in the order in which `auto` takes the first that the program fits."""
     markov = ("square_root", "kalman") if task.dtype == "float32" else ("kalman", "square_root")
     if not form.whole_past:
-        if task.gpu and task.steps is not None and task.steps >= PARALLEL_ROWS:
+        if task.gpu and task.steps is not None and task.steps >= PARALLEL_ROWS and _members(form) < MANY_MEMBERS:
             return ("parallel", *markov)
         return markov
     if task.steps is None or form.stacking.n * task.steps <= COMPANION:
@@ -47,6 +53,11 @@ def preferred(form: LinearForm, task: Task) -> tuple[str, ...]:
     if form.stacking.m * task.steps <= DENSE_ROWS:
         return (*_joint(form), "growing", "dual", *markov)
     return ("dual", *_joint(form))
+
+
+def _members(form: LinearForm) -> int:
+    """Of the largest group of independent parts that are alike."""
+    return max((g.members for g in blocks(form).groups), default=1)
 
 
 def _joint(form: LinearForm) -> tuple[str, ...]:
@@ -61,7 +72,7 @@ def rule(form: LinearForm) -> tuple[str, ...]:
     if not form.whole_past:
         return (
             "auto takes kalman; square_root where dtype='float32'; "
-            f"on a GPU, from {PARALLEL_ROWS:,} rows on, parallel",
+            f"on a GPU, from {PARALLEL_ROWS:,} rows on, parallel, but for panels of {MANY_MEMBERS:,} parts and more",
         )
     n, m = form.stacking.n, form.stacking.m
     first, last = COMPANION // max(n, 1), DENSE_ROWS // max(m, 1)

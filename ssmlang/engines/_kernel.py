@@ -28,9 +28,9 @@ from jax.interpreters import ad, batching, mlir
 def one_kernel(function: Callable[..., Any], wanted: bool = True) -> Callable[..., Any]:
     """`function` (of arrays, without products by `dot`) as one native function where the platform is a CPU.
 
-    The numbers are the same either way. Under `vmap` the members of the batch are taken one after the other, which is
-    quicker than many small operations on all of them; derivatives are those of the plain function. Not `wanted`: the
-    function as it is.
+    The numbers are the same either way. Under `vmap` the members of the batch are taken one after the other on a CPU,
+    which is quicker there than many small operations on all of them; derivatives are those of the plain function. Not
+    `wanted`: the function as it is.
     """
     if not wanted or os.environ.get("SSMLANG_ONE_KERNEL") == "0":
         return function
@@ -154,7 +154,10 @@ def _derivative(primals: Sequence[Any], tangents: Sequence[Any], *, jaxpr: Any, 
     return jax.jvp(_plain(jaxpr, constants), tuple(primals), tuple(moves))
 
 
-def _one_by_one(args: Sequence[Any], axes: Sequence[int | None], *, jaxpr: Any, constants: int) -> tuple[Any, Any]:
+def _batched(args: Sequence[Any], axes: Sequence[int | None], *, jaxpr: Any, constants: int) -> tuple[Any, Any]:
+    if not on_cpu():  # the members fill an accelerator together
+        found = jax.vmap(_plain(jaxpr, constants), axes)(*args)
+        return found, [0] * len(found)
     batched = [jnp.moveaxis(a, axis, 0) for a, axis in zip(args, axes, strict=True) if axis is not None]
 
     def one(members: list[Array]) -> list[Array]:
@@ -173,6 +176,6 @@ def _lowered(how: Callable[..., Any]) -> Callable[..., Any]:
 _kernel.def_impl(_now)
 _kernel.def_abstract_eval(lambda *_, jaxpr, constants: [v.aval for v in jaxpr.outvars])
 ad.primitive_jvps[_kernel] = _derivative
-batching.primitive_batchers[_kernel] = _one_by_one
+batching.primitive_batchers[_kernel] = _batched
 mlir.register_lowering(_kernel, _lowered(_plain))
 mlir.register_lowering(_kernel, _lowered(_marked), platform="cpu")

@@ -96,7 +96,12 @@ def _batched(args: Sequence[Any], axes: Sequence[Any], **how: Any) -> tuple[Any,
 
 
 def _lowered(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda ctx, *args, **how: mlir.lower_fun(partial(function, **how), multiple_results=True)(ctx, *args)
+    def rule(ctx: Any, *args: Any, **how: Any) -> Any:
+        # What is lowered may be part of a program that was traced in a precision other than that of now.
+        with jax.enable_x64(any(a.dtype == "float64" for a in ctx.avals_in)):
+            return mlir.lower_fun(partial(function, **how), multiple_results=True)(ctx, *args)
+
+    return rule
 
 
 _pass.def_impl(_now)

@@ -18,9 +18,15 @@ BLOCK = 100
 """Iterations of one call of a compiled sampler."""
 
 
-def in_double_precision(function: Callable[..., Any], *args: Any) -> Any:
-    with jax.enable_x64(True):  # a thread has a precision of its own
-        return function(*args)
+def for_a_thread(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` in double precision and on the device of whoever asks now: a thread has settings of its own."""
+    device = jax.config.jax_default_device  # type: ignore[attr-defined]
+
+    def called(*args: Any) -> Any:
+        with jax.enable_x64(True), jax.default_device(device):
+            return function(*args)
+
+    return called
 
 
 class Run:
@@ -43,7 +49,7 @@ class Run:
         """What each chain kept of the last phase, block by block; their states; whether Ctrl-C cut it short."""
         kept: list[list[Any]] = [[] for _ in states]
         pool = ThreadPoolExecutor(min(len(states), os.cpu_count() or 1))
-        jobs: list[Future] = [pool.submit(in_double_precision, self.chain, s, k) for s, k in zip(states, kept)]
+        jobs: list[Future] = [pool.submit(for_a_thread(self.chain), s, k) for s, k in zip(states, kept)]
         interrupted = False
         try:
             wait(jobs)

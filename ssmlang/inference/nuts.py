@@ -23,7 +23,8 @@ from jax import Array
 from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo
 
-from ssmlang.inference.chains import BLOCK, Run, gathered, in_double_precision
+from ssmlang.engines._kernel import on_cpu
+from ssmlang.inference.chains import BLOCK, Run, for_a_thread, gathered
 from ssmlang.inference.model import potential
 from ssmlang.inference.priors import Priors
 from ssmlang.inference.progress import Progress
@@ -81,8 +82,8 @@ class Nuts:
         self.priors, self.warmup, self.chains = priors, warmup, chains
         self.log_likelihood = log_likelihood
         self.derive, self.every = derive or (lambda params, data: ()), every
-        self.small = small and jax.default_backend() == "cpu"
-        self.chain_method = chain_method or ("threads" if jax.default_backend() == "cpu" else "vectorized")
+        self.small = small and on_cpu()
+        self.chain_method = chain_method or ("threads" if on_cpu() else "vectorized")
         init, self._sample_kernel = hmc(potential_fn_gen=self._energy, algo="NUTS")
         options: dict[str, Any] = dict(
             num_warmup=warmup, target_accept_prob=target_accept, max_tree_depth=max_tree_depth, dense_mass=dense_mass
@@ -152,7 +153,7 @@ class Nuts:
             bar.say("compiling")
             data = jax.tree.map(jnp.asarray, data)
             with ThreadPoolExecutor(1) as pool:  # XLA compiles without the interpreter's lock
-                compiled = pool.submit(in_double_precision, self._compiled_block, data)
+                compiled = pool.submit(for_a_thread(self._compiled_block), data)
                 states = self._start(jax.random.key(seed), data)
                 block = compiled.result()
             ready = time.perf_counter()

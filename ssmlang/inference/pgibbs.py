@@ -17,6 +17,7 @@ from jax import Array
 from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo
 
+from ssmlang.engines._kernel import on_cpu
 from ssmlang.inference.chains import BLOCK, Run, gathered
 from ssmlang.inference.model import potential
 from ssmlang.inference.nuts import Draws
@@ -55,7 +56,7 @@ class ParticleGibbs:
         priors.require_proper('method="pgibbs"')
         self.priors, self.joint, self.renew, self.ahead = priors, joint, renew, ahead
         self.warmup, self.every = warmup, every
-        self.batched = jax.default_backend() != "cpu"
+        self.batched = not on_cpu()
         init, self._sample = hmc(potential_fn_gen=self._energy, algo="NUTS")
         self._begin = lambda info, key, data, paths: init(
             info, rng_key=key, model_args=(data, paths), num_warmup=warmup, max_tree_depth=_DEPTH

@@ -16,6 +16,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
+from ssmlang.engines._kernel import on_cpu
 from ssmlang.inference.chains import BLOCK, Run, gathered
 from ssmlang.inference.noisy import NoisyLikelihood, Target
 from ssmlang.inference.nuts import Draws
@@ -50,7 +51,7 @@ class Pmmh:
     def __init__(self, priors: Priors, log_likelihood: NoisyLikelihood) -> None:
         priors.require_proper('method="pmmh"')
         self.priors, self.target = priors, Target(priors, log_likelihood)
-        self.batched = jax.default_backend() != "cpu"
+        self.batched = not on_cpu()
         self._restart, self.score = jax.jit(self._restarted), jax.jit(self.target.of_points)
         self._block = jax.jit(jax.vmap(self._blocked, (0, None, None)) if self.batched else self._blocked)
 

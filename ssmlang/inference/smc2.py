@@ -19,7 +19,8 @@ import numpy as np
 from jax import Array
 from scipy.special import logsumexp
 
-from ssmlang.inference.chains import in_double_precision
+from ssmlang.engines._kernel import on_cpu
+from ssmlang.inference.chains import for_a_thread
 from ssmlang.inference.noisy import NoisyLikelihood, Target
 from ssmlang.inference.nuts import Draws
 from ssmlang.inference.pmmh import ACCEPTANCE
@@ -60,7 +61,7 @@ class Smc2:
         self.starts = PARTS * -(-size // (PARTS * self.length))
         self.kept = self.starts * self.length
         self._draw = candidates(priors, self.kept)
-        self.parts = PARTS if jax.default_backend() == "cpu" else 1
+        self.parts = PARTS if on_cpu() else 1
         self._first = jax.jit(self.target.of_points)
         self._move = jax.jit(self._moved)
         self._own = jax.jit(jax.vmap(self.target.params))
@@ -120,8 +121,9 @@ class Smc2:
         """A function of points, computed part by part at the same time."""
         split = [np.array_split(p, self.parts) for p in points]
         jobs = [(*(s[i] for s in split), data, jax.random.fold_in(key, i), *more) for i in range(self.parts)]
+        there = for_a_thread(lambda *job: jax.device_get(function(*job)))
         with ThreadPoolExecutor(self.parts) as pool:
-            found = list(pool.map(lambda job: jax.device_get(in_double_precision(function, *job)), jobs))
+            found = list(pool.map(lambda job: there(*job), jobs))
         return tuple(np.concatenate(each) for each in zip(*found))
 
     def _moved(self, z: Array, prior: Array, likelihood: Array, data: Any, key: Array, root: Array, temperature: Array
@@ -145,7 +147,7 @@ class Smc2:
             return (*whole, jnp.mean(taken.astype(float)))
 
         each = (z, prior, likelihood, jax.random.split(key, len(z)))
-        return jax.lax.map(way, each) if jax.default_backend() == "cpu" else jax.vmap(way)(each)
+        return jax.lax.map(way, each) if on_cpu() else jax.vmap(way)(each)
 
 
 def next_temperature(likelihood: np.ndarray, at: float, share: float = 0.5) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ssmlang.analysis.methods import OF_WEIGHTS
 from ssmlang.data import Bound
+from ssmlang.engines._kernel import on_cpu
 from ssmlang.inference.optimise import Optimum
 from ssmlang.inference.progress import Progress
 from ssmlang.language.diagnostics import Diagnostic, SsmError
@@ -148,6 +149,7 @@ def kept(runner: Execution, key: Any, make: Callable[[], Any]) -> Any:
     """What was made for this engine and key before, or is made now."""
     # In the runner's own dictionary, so that it goes when the runner goes.
     store = vars(runner).setdefault("_samplers", {})
+    key = (key, on_cpu())
     if key not in store:
         store[key] = make()
     return store[key]

@@ -20,6 +20,7 @@ from jax import Array
 from ssmlang.analysis.advice import refuse
 from ssmlang.analysis.choice import Task
 from ssmlang.data import Bound, check_inputs
+from ssmlang.engines._kernel import on_cpu
 from ssmlang.engines.base import Engine, Gaps, Known
 from ssmlang.inference.quick import quickly_compiled
 from ssmlang.language.diagnostics import Diagnostic, SsmError
@@ -110,8 +111,8 @@ def in_double(function: Callable[[Params], Array], quick: Callable[[Params], Arr
 
 
 def on_gpu(device: str | None) -> bool:
-    """Whether a call with this `device` runs on a GPU."""
-    return device == "gpu" or (device is None and jax.default_backend() == "gpu")
+    """Whether a call with this `device` runs on a GPU; None: where JAX computes."""
+    return device == "gpu" or (device is None and not on_cpu())
 
 
 def _device(name: str) -> jax.Device:

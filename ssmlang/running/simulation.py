@@ -14,7 +14,8 @@ from ssmlang.inference.simulate import Simulator
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.results.provenance import noted, provenance
 from ssmlang.results.simulation import simulation
-from ssmlang.running.execution import running
+from ssmlang.running.execution import on_gpu, running
+from ssmlang.running.placing import SIMULATED
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -42,6 +43,8 @@ def simulate(
         raise SsmError([Diagnostic("E307", f"constant `{n}` has no value", help=(
             f"give it: compile(..., constants={{{n!r}: ...}}), or --const {n}=...",)) for n in
             model.spec.missing_constants])  # fmt: skip
+    if device is None and draws < SIMULATED and on_gpu(None):
+        device = "cpu"
     with running("float64", device):
         key = jax.random.key(seed)
         values = _parameters(model, params or {}, draws, key)

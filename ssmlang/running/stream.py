@@ -183,6 +183,8 @@ def initial_state(
     from ssmlang.analysis.choice import Task
     from ssmlang.running.execution import on_gpu
 
+    if device is None and on_gpu(None):
+        device = "cpu"  # a row at a time has too little to do for a GPU
     values = model.params_of(params)
     execution = model.execution(engine, Task("step", 1, dtype, on_gpu(device)))
     made = stepper(execution)

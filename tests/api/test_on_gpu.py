@@ -92,3 +92,67 @@ def test_the_command_line(nile: str, tmp_path: Path) -> None:
     ours, theirs = (pd.read_csv(tmp_path / f"{device}.csv") for device in ("gpu", "cpu"))
     assert list(ours.columns) == list(theirs.columns)
     pd.testing.assert_frame_equal(ours, theirs, rtol=1e-8)
+
+
+BENT = """
+state x[2]
+obs y
+init x ~ Normal([1, 0], 0.5)
+x[t] ~ Normal([0.9 * x[t-1, 1], sin(x[t-1, 0])], [0.1, 0.2])
+y[t] ~ Poisson(exp(x[t, 0]))
+"""
+GENERAL = ("ekf", "iekf", "ukf", "cubature", "gauss_hermite", "ipls", "laplace", "importance", "particle")
+
+
+@pytest.mark.parametrize("engine", GENERAL)
+def test_engines_of_nonlinear_programs(engine: str) -> None:
+    model = ssmlang.compile(BENT)
+    data = {"y": np.random.default_rng(0).poisson(1.5, 30).astype(float)}
+    found = {
+        device: (
+            float(model.log_likelihood(data, {}, engine=engine, device=device)),
+            model.smooth(data, {}, engine=engine, device=device)["mean"].values,
+            model.forecast(data, {}, steps=2, engine=engine, device=device)["observed_mean"].values,
+        )
+        for device in ("gpu", "cpu")
+    }
+    tolerance = 0.1 if engine == "particle" else 1e-8  # sums in another order draw other parents
+    for one, other in zip(*found.values(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+
+
+def test_regimes() -> None:
+    model = ssmlang.compile(Path(ssmlang.__file__).parents[1] / "stdlib" / "models" / "switching.ssm")
+    drawn = model.simulate(200, model.typical, seed=1, device="cpu")
+    data = {name: drawn[name].values for name in model.spec.observations}
+    for engine in ("discrete", "imm"):
+        found = [float(model.log_likelihood(data, model.typical, engine=engine, device=d)) for d in ("gpu", "cpu")]
+        np.testing.assert_allclose(*found, rtol=1e-9)
+
+
+def test_members_of_a_panel_go_side_by_side(used: set[str]) -> None:
+    """A likelihood of many series takes no longer than one of a few, and is what the CPU gives."""
+    import time
+
+    model = ssmlang.compile(Path(ssmlang.__file__).parents[1] / "benchmarks" / "models" / "panel.ssm",
+                            constants={"n": 2, "sites": 400})  # fmt: skip
+    rng = np.random.default_rng(0)
+    params = {"F": np.broadcast_to(0.5 * np.eye(2), (400, 2, 2)), "H": rng.standard_normal((400, 2)),
+              "Q": np.broadcast_to(np.eye(2), (400, 2, 2)), "sd": rng.uniform(0.5, 1.0, 400)}  # fmt: skip
+    data = {"y": rng.standard_normal((60, 400))}
+    call = lambda device: float(model.log_likelihood(data, params, device=device))
+    np.testing.assert_allclose(call("gpu"), call("cpu"), rtol=1e-10)
+    begun = time.perf_counter()
+    call("gpu")
+    assert time.perf_counter() - begun < 0.2, "one after the other they take longer than that"
+    used.clear()
+    call(None)
+    assert used == {"cpu"}, "60 rows of 400 small series are quicker there"
+
+
+def test_a_short_fit_goes_to_the_cpu(nile: str) -> None:
+    """Where nothing is said: draws by NUTS take the time that they take without a GPU."""
+    model = ssmlang.compile(nile)
+    y = 1000 + 100 * np.random.default_rng(0).standard_normal(60)
+    fits = [model.fit({"flow": y}, draws=50, warmup=100, chains=2, device=d, progress="off") for d in (None, "cpu")]
+    np.testing.assert_array_equal(*[f.posterior["sd_level"].values for f in fits])

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import ssmlang
 from ssmlang.engines import DiffuseHead, Initial, Kalman, Parallel
 from ssmlang.engines._rotations import product, reflect, square
 from ssmlang.engines.layout import Layout
@@ -222,3 +223,18 @@ def test_products_of_what_is_constant_in_single_precision():
 def test_a_block_is_more_than_one_row():
     with pytest.raises(ValueError, match="block"):
         Parallel(block=1)
+
+
+def test_it_may_be_part_of_a_program_in_single_precision():
+    """Its passes are lowered in the precision they were traced in, not in that of the program around them."""
+    model = ssmlang.compile(
+        "param q, r in (0, inf)\nstate x\nobs y\ninit x ~ Normal(0, 1)\n"
+        "x[t] ~ Normal(x[t-1], q)\ny[t] ~ Normal(x[t], r)"
+    )
+    data = {"y": np.sin(np.arange(30.0))}
+    value = lambda q: model.log_likelihood(data, {"q": q, "r": 0.5}, engine="parallel")
+    with jax.enable_x64(False):
+        found, slope = jax.jit(jax.value_and_grad(value))(0.3)
+        expected = jax.jit(lambda q: model.log_likelihood(data, {"q": q, "r": 0.5}))(0.3)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert np.isfinite(slope)

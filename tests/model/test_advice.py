@@ -153,7 +153,7 @@ def test_the_rule_is_said_in_words() -> None:
     assert f"kalman up to {COMPANION:,} rows" in shown and f"to {DENSE_ROWS:,} rows wiener_hopf" in shown
     assert f"square_root    yes  exact up to {WHOLE_PAST_MEMORY:,} rows" in shown
     assert advise(model, form).to_dict()["notes"]
-    assert "on a GPU, from 100 rows on, parallel" in str(advise(*of(LEVEL)))
+    assert "on a GPU, from 20 rows on, parallel" in str(advise(*of(LEVEL)))
 
 
 def test_noises_are_dealt_out_along_paths() -> None:

@@ -1,0 +1,70 @@
+"""Where a call computes, and so what it asks of an engine.
+
+`device="cpu"` and `"gpu"` are done as they say. Where nothing is said and JAX would compute on a GPU, a call goes to
+the CPU beside it unless the GPU is expected to be quicker: what goes row by row with little to do in each launches some
+kernels a row there, of microseconds each, and takes up to hundreds of times as long (docs/gpu.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ssmlang.analysis.choice import Task, Verb
+from ssmlang.analysis.costs import PARTICLES, PARTS, seconds
+from ssmlang.analysis.general import read_back
+from ssmlang.running.execution import on_gpu
+
+if TYPE_CHECKING:
+    from ssmlang.compiled import Model
+    from ssmlang.data import Bound
+
+GPU_CALL = 2e-3
+"""Seconds of a likelihood on a GPU, however little there is to do (measured on an H100, as what follows)."""
+GPU_ROW = {"parallel": 0.0, "kalman": 2e-5, "square_root": 2e-5, "particle": 4e-5, "rao_blackwell": 4e-5}
+"""Seconds that each row adds to it, for the engines that can fill a GPU: `parallel` takes all rows at once, the others
+all members of a panel or all particles. What they cost on a CPU is that of `analysis.costs`."""
+SIMULATED = 1_000
+"""So many draws and more are simulated on a GPU."""
+
+
+def task_of(model: Model, choice: Callable[[str, Task], str], verb: Verb, engine: Any, bounds: Sequence[Bound],
+            dtype: str, device: str | None, *, ahead: int = 0, method: str = "nuts", movable: bool = True
+            ) -> Task:  # fmt: skip
+    """What a verb asks of an engine for these data, and the device. `choice`: the engine that a task gets; not
+    `movable`: what is computed is part of a program that a device has been chosen for."""
+    steps = max((b.steps for b in bounds), default=0) + ahead
+    names = read_back(model.spec)
+    lost = any(np.isnan(b.observations[n][:-1]).any() for n in names for b in bounds)
+    gap = lost and any(_gap(b.observations[n]) for n in names for b in bounds)
+    task = Task(verb, steps, dtype, on_gpu(device), method, lost or bool(names and ahead), gap, device)
+    name = engine if isinstance(engine, str) else getattr(engine, "name", None)
+    if not movable or device is not None or not task.gpu or not isinstance(name, str):
+        return task
+    here = replace(task, gpu=False, device="cpu")
+    many = getattr(engine, "particles", None)
+    quicker = gpu_is_quicker(model, choice(name, task), choice(name, here), steps, len(bounds), many)
+    return task if quicker else here
+
+
+def gpu_is_quicker(model: Model, there: str, here: str, rows: int, series: int = 1, particles: int | None = None
+                   ) -> bool:  # fmt: skip
+    """Whether a GPU is expected to take less time by the engine `there` than the CPU by the engine `here`."""
+    if there not in GPU_ROW:
+        return False
+    cpu = seconds(here, model._sizes, rows)
+    if cpu is None:
+        return False
+    usual = {"particle": PARTICLES, "rao_blackwell": PARTS}.get(here)
+    more = particles / usual if particles is not None and usual else 1.0
+    return series * more * cpu > GPU_CALL + rows * GPU_ROW[there]
+
+
+def _gap(values: np.ndarray) -> bool:
+    """Whether something is missing in a row before the last that has anything."""
+    missing = np.isnan(values).reshape(len(values), -1)
+    rows = np.flatnonzero(~missing.all(axis=1))
+    return bool(len(rows)) and bool(missing[: rows[-1]].any())

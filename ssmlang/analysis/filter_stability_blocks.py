@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ssmlang.analysis.filter_stability_riccati import Plant
+from ssmlang.analysis.filter_stability_riccati import UNIT, Plant, undriven
 from ssmlang.analysis.filter_stability_start import start_covariance
 from ssmlang.analysis.numeric import NumericSystem, numeric_system
 from ssmlang.model.components import connected
@@ -37,13 +37,26 @@ def parts(form: LinearForm, names: Sequence[str], point: Mapping[str, np.ndarray
     if form.stacking.n > MAX_STATES:
         return None
     system = numeric_system(form, point)
-    F, H, L, M = system.companion
-    n, r, kept = system.n, system.r, system.order * system.n
+    L, n = system.companion[2], system.n
     scale = np.sqrt(np.maximum(np.diag(L @ L.T), 0))
     whole = start_covariance(form, system, point, np.maximum(scale, scale.max(initial=1.0)))
+    found = _parts(names, system, whole, np.zeros((0, 0)))
+    together = found if whole is None else _parts(names, system, whole, whole[:n, :n])
+    if len(together) < len(found) and sum(any(abs(m.value) > 1 + UNIT for m in undriven(p.plant)) for p in found) > 1:
+        found = together  # what grows by itself is learned but in directions in which the start is known
+    each: dict[tuple[bytes, ...], Part] = {}
+    for p in found:
+        numbers = (p.plant.F, p.plant.H, p.plant.L, p.plant.M, np.zeros(0) if p.start is None else p.start)
+        each.setdefault(tuple(a.tobytes() for a in numbers), p)
+    return list(each.values())
+
+
+def _parts(names: Sequence[str], system: NumericSystem, whole: np.ndarray | None, joined: np.ndarray) -> list[Part]:
+    """The parts, those together whose states have an entry in `joined` (n, n)."""
+    F, H, L, M = system.companion
+    n, r, kept = system.n, system.r, system.order * system.n
     found: list[Part] = []
-    seen: set[tuple[bytes, ...]] = set()
-    for states, observations, noises in _components(system):
+    for states, observations, noises in _components(system, joined):
         # A delay that nothing reads, and noises of the past that nothing reads, are no part of the memory.
         at = [k * n + i for k in range(system.order) for i in states]
         at += [k for k in range(kept, len(F)) if (k - kept) % r in noises] if r else []
@@ -51,15 +64,12 @@ def parts(form: LinearForm, names: Sequence[str], point: Mapping[str, np.ndarray
         plant = Plant(F[np.ix_(needed, needed)], H[np.ix_(observations, needed)], L[np.ix_(needed, noises)],
                       M[np.ix_(observations, noises)])  # fmt: skip
         start = None if whole is None else whole[np.ix_(needed, needed)]
-        own = np.zeros(0) if start is None else start
-        key = tuple(a.tobytes() for a in (plant.F, plant.H, plant.L, plant.M, own))
-        if states and key not in seen:
-            seen.add(key)
+        if states:
             found.append(Part(plant, tuple(names[i] for i in states), start, tuple(observations)))
     return found
 
 
-def _components(system: NumericSystem) -> list[tuple[list[int], list[int], list[int]]]:
+def _components(system: NumericSystem, joined: np.ndarray) -> list[tuple[list[int], list[int], list[int]]]:
     """Connected states, observations and noises."""
     n, m, r = system.n, system.m, system.r
     rows: list[np.ndarray] = []
@@ -69,7 +79,8 @@ def _components(system: NumericSystem) -> list[tuple[list[int], list[int], list[
             i, j = np.nonzero(block)
             rows.append(a + i)
             cols.append(b + j)
-    size = n + m + r
+    i, j = np.nonzero(joined)
+    rows, cols, size = [*rows, i], [*cols, j], n + m + r
     labels = connected(size, np.concatenate([np.zeros(0, int), *rows]), np.concatenate([np.zeros(0, int), *cols]))
     found = []
     for label in dict.fromkeys(labels[: n + m].tolist()):

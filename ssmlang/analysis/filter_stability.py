@@ -120,12 +120,13 @@ def _never_settling(part: Part) -> list[LostMode]:
     """
     found = undriven(part.plant)
     growing = [m for m in found if abs(m.value) > 1 + UNIT]
+    others = [m for m in found if abs(m.value) <= 1 + UNIT]
     if not growing or part.start is None:
-        return [m for m in found if m not in growing]
+        return others
     own = np.array([m.vector.conj() for m in growing])
     values, vectors = np.linalg.eigh(own @ part.start @ own.conj().T)
     exact = np.abs(vectors[:, values <= 1e-10 * max(1.0, float(values.max(initial=0)))]).max(axis=1, initial=0) > 1e-6
-    return [m for m in found if m not in growing] + [m for m, e in zip(growing, exact) if e]
+    return others + [m for m, e in zip(growing, exact) if e]
 
 
 def settle(plant: Plant, start: np.ndarray | None, patient: bool = False) -> Settled | None:

@@ -324,12 +324,14 @@ def test_what_grows_without_noise_is_learned_unless_it_starts_exactly(start: str
         assert "rho(F - F K H) = 0.9091" in found.details[0]
 
 
-def test_what_grows_is_not_learned_where_starts_are_known_together() -> None:
+@pytest.mark.parametrize("growth", [1.1, 1.2])
+def test_what_grows_is_not_learned_where_starts_are_known_together(growth: float) -> None:
     """Each of two starts is uncertain, and their difference is not."""
     text = (
         "param s ~ HalfNormal(1)\nstate a, b\nobs y, z\ninit (a, b) ~ MvNormal([0, 0], [[1, r], [r, 1]])\n"
-        "a[t] = 1.2 * a[t-1]\nb[t] = 1.1 * b[t-1]\ny[t] ~ Normal(a[t], s)\nz[t] ~ Normal(b[t], s)\n"
+        "a[t] = 1.2 * a[t-1]\nb[t] = g * b[t-1]\ny[t] ~ Normal(a[t], s)\nz[t] ~ Normal(b[t], s)\n"
     )
+    text = f"const g = {growth}\n{text}"
     told = {r: filter_stability.check(context_of(f"const r = {r}\n{text}"))[0].verdict for r in (1, 0.5)}
     assert told == {1: "refuted", 0.5: "proved"}
 

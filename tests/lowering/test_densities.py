@@ -72,6 +72,15 @@ def test_what_a_law_would_be_where_nothing_was_seen_does_not_matter(name: str, a
     np.testing.assert_allclose(slope, its_slope.at[1].set(0.0), rtol=1e-12)
 
 
+@pytest.mark.parametrize(("name", "args"), [(name, args) for name, args, *_ in SCALAR if "loc" in args])
+def test_where_a_value_lies_at_its_location_derivatives_are_numbers(name: str, args: dict) -> None:
+    """As for a return of zero: the slope of a Laplace approximation takes three of them."""
+    x = jnp.full(3, 1.0 if name == "LogNormal" else 0.0)
+    density = lambda given: log_density(law(name), {**args, **given}, x)
+    third = jax.jit(jax.jacfwd(jax.hessian(density)))({"loc": 0.0, "scale": 0.7})
+    assert all(np.isfinite(v) for v in jax.tree.leaves(third))
+
+
 def test_a_joint_law_with_an_entry_missing_is_its_marginal() -> None:
     A = np.random.default_rng(0).normal(size=(3, 3))
     cov, loc = A @ A.T + np.eye(3), np.array([1.0, 2.0, 3.0])

@@ -31,10 +31,10 @@ import ssmlang
 from benchmarks.environments import ROOT
 from benchmarks.exact.problems import problem
 from benchmarks.exact.rows import Row
+from benchmarks.gpu_page import PROGRAMS
 from ssmlang import engines
 from ssmlang.data import datasets
 
-RESULTS = ROOT / "benchmarks" / "results" / "devices.json"
 STDLIB, MODELS = ROOT / "stdlib" / "models", ROOT / "benchmarks" / "models"
 DEVICES = ("gpu", "cpu")
 AGREEMENT, PATIENCE, CALLS = 1e-8, 10.0, 7
@@ -212,7 +212,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", choices=[*KINDS, "fits"], default=[*KINDS, "fits"])
     parser.add_argument("--devices", nargs="+", choices=DEVICES, default=list(DEVICES))
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="programs compiled at a time")
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--results", type=Path, default=PROGRAMS)
     args = parser.parse_args(argv)
     jax.config.update("jax_enable_x64", True)
     found = json.loads(args.results.read_text(encoding="utf-8")) if args.results.exists() else {"work": {}}

@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks.environments import ROOT
 
 DEFAULT = ROOT / "benchmarks" / "results" / "gpu.json"
+PROGRAMS = ROOT / "benchmarks" / "results" / "devices.json"
 PAGE = ROOT / "docs" / "gpu.md"
 DATA = {
     "complete": "Complete data: the gain of `kalman` settles, and most of its rows are matrix products.",
@@ -29,12 +30,37 @@ elsewhere.
 """
 
 
-def page(found: dict[str, Any]) -> str:
+WORK = """\
+## Whole programs
+
+Written from `benchmarks/results/devices.json`; `python -m benchmarks.devices` measures anew. Double precision, calls
+of a compiled function, the whole of a second fit; the CPU is that of the GPU's host (16 cores). Where no device is
+named, a call goes where it is expected to be quicker.
+
+| program | what | engine | | GPU, ms | CPU, ms | the GPU is quicker |
+|---|---|---|---|---:|---:|---:|
+"""
+
+
+def work(found: dict[str, Any]) -> str:
+    """The table of programs on both devices."""
+    lines = []
+    for one in found["work"].values():
+        if "gpu" in one and "cpu" in one:
+            times = one["cpu"] / one["gpu"]
+            words = f"{times:,.0f}x" if times >= 10 else f"{times:.2g}x"
+            lines.append(f"| {one['kind']} | {one['what']} | `{one['engine']}` | {one['size']} | {_ms(one['gpu'])} | "
+                         f"{_ms(one['cpu'])} | {words} |")  # fmt: skip
+    return WORK + "\n".join(lines) + "\n"
+
+
+def page(found: dict[str, Any], programs: dict[str, Any]) -> str:
     """The page as Markdown."""
     from ssmlang.analysis.choice import PARALLEL_ROWS
 
     cases = [c for c in found["cases"].values() if "seconds" in c]
     parts = [HEAD.format(gpu=found["devices"]["gpu"], jax=found["jax"], rows=f"{PARALLEL_ROWS:,}")]
+    parts.append(work(programs))
     for precision in ("float64", "float32"):
         for data, words in DATA.items():
             parts.append(f"## {precision}, {'complete data' if data == 'complete' else 'gaps'}\n\n{words}\n")

@@ -34,7 +34,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.exact.problems import plain
-from benchmarks.gpu_page import DEFAULT, PAGE, page
+from benchmarks.gpu_page import DEFAULT, PAGE, PROGRAMS, page
 from ssmlang.engines import Initial, Kalman, LinearGaussian, Parallel, Structure
 from ssmlang.engines.base import Known
 
@@ -200,7 +200,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     found = json.loads(args.results.read_text(encoding="utf-8")) if args.results.exists() else {"cases": {}}
     if args.page:
-        PAGE.write_text(page(found), encoding="utf-8")
+        programs = json.loads(PROGRAMS.read_text(encoding="utf-8"))
+        PAGE.write_text(page(found, programs), encoding="utf-8")
         return 0
     for device in args.devices:
         found.setdefault("devices", {})[device] = jax.devices(device)[0].device_kind

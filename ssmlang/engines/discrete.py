@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from ssmlang.engines import _chain_parallel, _chain_passes
+from ssmlang.engines._kernel import on_cpu
 from ssmlang.engines.base import EngineBase, Known, register
 from ssmlang.engines.markov_chain import MarkovChain
 from ssmlang.engines.requirements import Requirements
@@ -72,14 +73,15 @@ class ChainsSmoothed(NamedTuple):
 class Discrete(EngineBase):
     """Exact for programs of discrete states alone. `y` is not read: a chain holds the densities of its data.
 
-    `parallel`: logarithmic depth in time by associative scans, for GPUs and long series of few values.
+    `parallel`: logarithmic depth in time by associative scans, for GPUs and long series of few values; None: on a GPU.
+    The most probable path and draws of paths go row by row.
     """
 
     name: ClassVar[str] = "discrete"
     requires: ClassVar[Requirements] = Requirements(linear=False, gaussian=False, finite_order=True, discrete=True,
                                                     by_row=True)  # fmt: skip
 
-    parallel: bool = False
+    parallel: bool | None = None
     once: bool = False
     """The log-likelihood will be differentiated once, in reverse mode."""
 
@@ -89,12 +91,12 @@ class Discrete(EngineBase):
 
     def log_likelihood_terms(self, program: Chains | MarkovChain, y: Any = None) -> Float[Array, " T"]:
         """Log-density of each row given the rows before it."""
-        one = (lambda c: _chain_parallel.forward(c).log_likelihood) if self.parallel else _chain_passes.terms
+        one = (lambda c: _chain_parallel.forward(c).log_likelihood) if self._at_once else _chain_passes.terms
         return _added([g.each(one) for g in _groups(program)])
 
     def log_likelihood(self, program: Chains | MarkovChain, y: Any = None) -> Float[Array, ""]:
         """Log-density of what was observed."""
-        if self.once and not self.parallel:
+        if self.once and not self._at_once:
             return sum((jnp.sum(g.each(_chain_passes.total)) for g in _groups(program)), jnp.zeros(()))
         return jnp.sum(self.log_likelihood_terms(program, y))
 
@@ -138,12 +140,16 @@ class Discrete(EngineBase):
             out.append(jax.vmap(lambda key, i=i, one=one: one(jax.random.fold_in(key, i)))(keys))
         return tuple(out)
 
+    @property
+    def _at_once(self) -> bool:
+        return not on_cpu() if self.parallel is None else self.parallel
+
     def _forward(self, chain: MarkovChain) -> _chain_passes.Forward:
-        return (_chain_parallel if self.parallel else _chain_passes).forward(chain)
+        return (_chain_parallel if self._at_once else _chain_passes).forward(chain)
 
     def _smooth(self, chain: MarkovChain) -> tuple[Array, Array]:
         found = self._forward(chain)
-        after = (_chain_parallel if self.parallel else _chain_passes).backward(chain)
+        after = (_chain_parallel if self._at_once else _chain_passes).backward(chain)
         return jax.vmap(_chain_passes.normalised)(found.filtered + after), found.log_likelihood
 
 

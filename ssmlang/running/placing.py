@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 GPU_CALL = 2e-3
 """Seconds of a likelihood on a GPU, however little there is to do (measured on an H100, as what follows)."""
-GPU_ROW = {"parallel": 0.0, "kalman": 2e-5, "square_root": 2e-5, "particle": 4e-5, "rao_blackwell": 4e-5}
-"""Seconds that each row adds to it, for the engines that can fill a GPU: `parallel` takes all rows at once, the others
-all members of a panel or all particles. What they cost on a CPU is that of `analysis.costs`."""
+GPU_ROW = {"parallel": 0.0, "batch": 0.0, "wiener_hopf": 2e-6, "kalman": 2e-5, "square_root": 2e-5, "particle": 4e-5,
+           "rao_blackwell": 4e-5}  # fmt: skip
+"""Seconds that each row adds to it, for the engines that can fill a GPU: the first three take all rows at once, or a
+row with all rows before it, the others all members of a panel or all particles. What they cost on a CPU is that of
+`analysis.costs`."""
 SIMULATED = 1_000
 """So many draws and more are simulated on a GPU."""
 

@@ -54,7 +54,7 @@ def test_every_verb(nile: str, used: set[str], engine: str) -> None:
             on_gpu = found
     np.testing.assert_allclose(float(on_gpu[0]), float(found[0]), rtol=1e-10)
     for one, other in zip(on_gpu[1:], found[1:], strict=True):
-        assert one.attrs["engine"] == other.attrs["engine"] == ("kalman" if engine == "auto" else engine)
+        assert (one.attrs["engine"], other.attrs["engine"]) == ("parallel", "kalman" if engine == "auto" else engine)
         for name, values in one.data_vars.items():
             assert isinstance(values.values, np.ndarray)
             np.testing.assert_allclose(values.values, other[name].values, rtol=1e-8, atol=1e-8)

@@ -60,11 +60,11 @@ def _order(model: Model) -> tuple[tuple[str, ...], str]:
     if heavy and driven:
         names = ("importance", "laplace", "ukf", "ekf")
         why = f"a Gaussian takes a {heavy} for one of its curvature or of its variance, and it is neither: draws do not"
-        if not kinked(model):
+        if all(law.name == "Laplace" for law in kinked(model)):
             why += ", and weighted paths, which have gradients, mend it"
         return ("particle", *names) if drawn else (*names, "particle"), why
     if kinked(model):
-        return ("ukf", "ekf", "particle"), ""
+        return ("particle", "ukf", "ekf") if drawn else ("ukf", "ekf", "particle"), ""
     if moves_linearly(model):
         return ("laplace", "particle", "ukf", "ekf"), ""
     if blind(model):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import jax
@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Key
 
 from ssmlang.engines import _riccati as riccati
 from ssmlang.engines._antithetic import Balance
-from ssmlang.engines._expansion import log_emissions, open_up
+from ssmlang.engines._expansion import log_emissions, log_joint, open_up
 from ssmlang.engines._mode import Fit, fit
 from ssmlang.engines._path_draws import Drawn, draw
 from ssmlang.engines._refined import refined
@@ -83,7 +83,7 @@ class Importance(EngineBase):
         world, numbers = open_up(program, y)
         found, drawn = self._draw(program, y, key)
         terms = self._terms(program, found, drawn, log_emissions(world, numbers, found.path.s))
-        return filtered(program, y, self.iterations, terms)._replace(ess=_ess(drawn.weight))
+        return filtered(_rounded(program), y, self.iterations, terms)._replace(ess=_ess(drawn.weight))
 
     def smooth(self, program: Nonlinear, y: Float[Array, "T m"], key: Key[Array, ""]) -> Estimated:
         """Weighted moments of the paths; `paths` are drawn from them by their weights."""
@@ -114,9 +114,12 @@ class Importance(EngineBase):
 
     def _draw(self, program: Nonlinear, y: Array, key: Array) -> tuple[Fit, Drawn]:
         world, numbers = open_up(program, y)
-        found = fit(world, numbers, self.iterations)
+        near = open_up(_rounded(program), y) if program.log_emission_rounded is not None else (world, numbers)
+        found = fit(*near, self.iterations)
         if world.facts.linear and self.rounds:
-            found = refined(world, numbers, found, self.rounds)
+            found = refined(*near, found, self.rounds)
+        if program.log_emission_rounded is not None:
+            found = found._replace(joint=log_joint(world, numbers, found.path))
         return found, draw(world, numbers, found, key, self.samples, self.antithetic)
 
     def _log_mean(self, weight: Float[Array, "groups k"]) -> Float[Array, ""]:
@@ -130,6 +133,12 @@ class Importance(EngineBase):
     def _terms(self, program: Nonlinear, found: Fit, drawn: Drawn, emitted: Array) -> Array:
         means = jax.vmap(self._log_mean)(drawn.weight)
         return terms_of(program, found, emitted) + jnp.diff(means, prepend=0.0)
+
+
+def _rounded(program: Nonlinear) -> Nonlinear:
+    """The program that a Gaussian law is found by: weights are those of the observations' own law."""
+    rounded = program.log_emission_rounded
+    return program if rounded is None else replace(program, log_emission=rounded)
 
 
 def _ess(weight: Float[Array, "T groups k"]) -> Float[Array, " T"]:

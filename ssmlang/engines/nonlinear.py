@@ -105,6 +105,10 @@ class Nonlinear:
     """Functions of the memory whose moments are wanted beside those of x"""
     exists: Bool[Array, ""] | bool = True
     """False where the parameters allow no initial law (no stationary one, say): the likelihood is zero there"""
+    log_emission_rounded: (
+        Callable[[Int[Array, ""], Float[Array, " N"], Float[Array, " m"]], Float[Array, ""]] | None
+    ) = None
+    """`log_emission` with corners rounded off, to find a Gaussian law by; None where it has none"""
     log_first: Callable[[Float[Array, " N"]], Float[Array, ""]] | None = None
     """log-density of x_0, known numbers among its entries left out; None where it has none"""
 

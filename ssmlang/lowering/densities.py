@@ -58,6 +58,22 @@ def log_density(law: Dist, args: Args, x: Array, values: Values | None = None) -
     return jnp.sum(jnp.where(missing, 0.0, found))
 
 
+CORNER = 0.5
+"""How far from its middle, in its scale, a Laplace law is rounded off: paths drawn by 1, 1/2 and 1/5 were worth 8, 20
+and 4 alike of 1,024 over 150 rows of an autoregression seen with such a noise of a fifth of its own."""
+
+
+def log_density_rounded(law: Dist, args: Args, x: Array, values: Values | None = None) -> Array:
+    """`log_density`, with that of a Laplace law rounded at its middle: it bends everywhere, and has its tails."""
+    if law.name != "Laplace":
+        return log_density(law, args, x, values)
+    x = jnp.reshape(x, law.shape)
+    missing, given = jnp.isnan(x), complete_arguments(law.name, args)
+    off = (jnp.where(missing, given["loc"], x) - given["loc"]) / given["scale"]
+    found = -jnp.sqrt(off**2 + CORNER**2) - jnp.log(2 * given["scale"])
+    return jnp.sum(jnp.where(missing, 0.0, found))
+
+
 def log_mass(law: Dist, args: Args, x: Array, values: Values | None = None) -> Array:
     """Entry by entry, for a law of single entries: like `log_density`, of law.shape; none may be missing."""
     given = _whole(complete_arguments(law.name, args))

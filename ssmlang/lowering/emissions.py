@@ -16,12 +16,13 @@ from ssmlang.engines.nonlinear import Law
 from ssmlang.lowering.cumulative import cumulative
 from ssmlang.lowering.densities import (
     gaussian_density,
-    log_density,
+    log_density_rounded,
     moments,
     number_moments,
     statistic,
     statistic_size,
 )  # fmt: skip
+from ssmlang.lowering.densities import log_density as log_density_of
 from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.lowering.memory import Memory
 from ssmlang.lowering.shared_noises import SharedNoises
@@ -247,8 +248,14 @@ class Emissions:
 
     # ------------------------------------------------------------------------------------ density and draws
 
-    def log_density(self, env: Environment, y: Array) -> Array:
-        """log-density of what is there in y."""
+    @property
+    def kinked(self) -> bool:
+        """Whether a density has a corner."""
+        return any(s.equation.law is not None and s.equation.law.name == "Laplace" for s in self.seen)
+
+    def log_density(self, env: Environment, y: Array, rounded: bool = False) -> Array:
+        """log-density of what is there in y; its corners `rounded` off."""
+        log_density = log_density_rounded if rounded else log_density_of
         total, plain, at = jnp.zeros(()), [], []
         for s in self.seen:
             own = y[s.at.astype(np.int32)]

@@ -205,6 +205,7 @@ class NonlinearLowering:
             statistic=E.statistic,
             observed=lambda t, s: E.observed(row(t, s)),
             log_emission=lambda t, s, y: E.log_density(row(t, s), y),
+            log_emission_rounded=(lambda t, s, y: E.log_density(row(t, s), y, True)) if E.kinked else None,
             sample_first=lambda key: first(Draws(key)),
             sample=lambda key, t, s: transition(t, s, Draws(key)),
             sample_observed=lambda key, t, s: E.sample(row(t, s), Draws(key)),

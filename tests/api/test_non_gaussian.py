@@ -120,3 +120,33 @@ def test_the_sampler_refuses_an_estimate_and_names_the_method_that_takes_it() ->
     )
     with pytest.raises(ssmlang.SsmError, match="pmmh"):
         model.fit({"y": [1.0, 2.0]}, "nuts", "importance")
+
+
+def test_laplace_noise_goes_to_weighted_paths_and_is_the_grids() -> None:
+    """The law that paths are drawn from has its corner rounded off; their weights are those of the law itself."""
+    model = ssmlang.compile("""
+param a in (-1, 1) ~ Normal(0.8, 0.3)
+param q, s ~ HalfNormal(1)
+state x
+obs y
+init x ~ Normal(0, 1)
+x[t] ~ Normal(a * x[t-1], q)
+y[t] ~ Laplace(x[t], s)
+""")
+    params = {"a": 0.9, "q": 0.3, "s": 1.0}
+    y = np.array(model.simulate(60, params, seed=1)["y"], float)
+    y[[7, 8]] = np.nan
+    x = np.linspace(-6, 6, 801)
+    normal = lambda u, sd: np.exp(-0.5 * (u / sd) ** 2) / (sd * np.sqrt(2 * np.pi))
+    law, kernel, total, step = normal(x, 1.0), normal(x[None, :] - 0.9 * x[:, None], 0.3), 0.0, x[1] - x[0]
+    for t, now in enumerate(y):
+        law = law @ kernel * step if t else law
+        law = law if np.isnan(now) else law * 0.5 * np.exp(-np.abs(now - x))
+        total += np.log(mass := law.sum() * step)
+        law = law / mass
+    assert abs(float(model.log_likelihood({"y": y}, params, engine="importance")) - total) < 0.5
+    assert "particle, then importance" in str(model.why())
+    flat = ssmlang.compile(
+        "state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(x[t-1], 1)\ny[t] ~ Uniform(x[t] - 1, x[t] + 1)"
+    )
+    assert str(flat.why()).startswith("engine: particle")

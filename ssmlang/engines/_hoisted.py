@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -21,23 +21,11 @@ def hoisted(function: Callable[..., Any], *example: Any) -> Callable[..., Any]:
     leaves, tree = jax.tree.flatten(example)
     flat = lambda *leaves: function(*jax.tree.unflatten(tree, leaves))
     closed, shape = jax.make_jaxpr(flat, return_shape=True)(*leaves)
-    jaxpr, structure = closed.jaxpr, jax.tree.structure(shape)
-    known: dict[Any, Any] = dict(zip(jaxpr.constvars, closed.consts, strict=True))
-    made: dict[Any, Any] = {}
-    left = []
-    for equation in jaxpr.eqns:
-        if equation.effects or not all(isinstance(v, Literal) or v in known for v in equation.invars):
-            left.append(equation)
-            continue
-        given = [v.val if isinstance(v, Literal) else known[v] for v in equation.invars]  # type: ignore[attr-defined]
-        primitive = equation.primitive
-        found = primitive.bind(*given, **primitive.get_bind_params(equation.params))
-        known.update(zip(equation.outvars, found if primitive.multiple_results else [found], strict=True))
-        made.update((v, equation) for v in equation.outvars)
-    given_back, again = _needed(left, jaxpr.outvars, known, made)
-    rest = jaxpr_as_fun(ClosedJaxpr(jaxpr.replace(constvars=given_back, eqns=[*again, *left]),
-                                    [known[v] for v in given_back]))  # fmt: skip
-    types = [jnp.result_type(leaf) for leaf in leaves]
+    now, later, handed_on = _parted(closed.jaxpr)
+    # No operation of `now` reads an argument: the example stands in for all.
+    numbers = _part(closed.jaxpr, closed.jaxpr.constvars, now, handed_on, closed.consts)(*leaves)
+    rest = _part(closed.jaxpr, handed_on, later, closed.jaxpr.outvars, numbers)
+    types, structure = [jnp.result_type(leaf) for leaf in leaves], jax.tree.structure(shape)
 
     def called(*args: Any) -> Any:
         given = [jnp.asarray(a, dtype) for a, dtype in zip(jax.tree.leaves(args), types, strict=True)]
@@ -46,26 +34,38 @@ def hoisted(function: Callable[..., Any], *example: Any) -> Callable[..., Any]:
     return called
 
 
-def _needed(left: list[Any], outvars: Sequence[Any], known: Mapping[Any, Any], made: Mapping[Any, Any]
-            ) -> tuple[list[Any], list[Any]]:  # fmt: skip
-    """Of what is known: the numbers that are handed on, and the equations that are repeated, in their order.
+def _parted(jaxpr: Any) -> tuple[list[Any], list[Any], list[Any]]:
+    """The operations that are worked out now, those that are left for later, and the variables that the former hand on
+    to the latter.
 
-    Positions and conditions are repeated, and what follows from no number: a function's numbers are what it may be
-    differentiated with respect to (`jax.closure_convert`).
+    A function's numbers are what it may be differentiated with respect to (`jax.closure_convert`), so that real
+    numbers that follow from others are handed on, and nothing else is: positions and conditions, and what follows from
+    no number, are worked out now for what needs them, and again later.
     """
-    values: dict[Any, None] = {}
-    equations: set[int] = set()
-    queue = [v for e in left for v in e.invars] + list(outvars)
-    seen: set[Any] = set()
-    while queue:
-        v = queue.pop()
-        if isinstance(v, Literal) or v not in known or v in seen:
-            continue
-        seen.add(v)
-        if v not in made or (made[v].invars and jnp.issubdtype(v.aval.dtype, jnp.inexact)):
-            values[v] = None
+    moving = set(jaxpr.invars)
+    now = []
+    for operation in jaxpr.eqns:
+        if operation.effects or not moving.isdisjoint(_read(operation)):
+            moving.update(operation.outvars)
         else:
-            equations.add(id(made[v]))
-            queue += made[v].invars
-    order = {id(e): e for e in made.values()}
-    return list(values), [e for i, e in order.items() if i in equations]
+            now.append(operation)
+    numbers = {v for operation in now if operation.invars for v in operation.outvars
+               if jnp.issubdtype(v.aval.dtype, jnp.inexact)} | set(jaxpr.constvars)  # fmt: skip
+    later: list[Any] = []
+    needed = dict.fromkeys(v for v in jaxpr.outvars if not isinstance(v, Literal))
+    for operation in reversed(jaxpr.eqns):  # what reads a variable stands behind what makes it
+        made = set(operation.outvars)
+        if made & moving or made & needed.keys() - numbers:
+            later.append(operation)
+            needed |= dict.fromkeys(_read(operation))
+    return now, later[::-1], [v for v in needed if v in numbers]
+
+
+def _read(operation: Any) -> list[Any]:
+    return [v for v in operation.invars if not isinstance(v, Literal)]
+
+
+def _part(jaxpr: Any, constvars: Any, operations: Any, outvars: Any, consts: Any) -> Callable[..., list[Any]]:
+    """Some of a function's operations, as a function of its arguments."""
+    part = jaxpr.replace(constvars=list(constvars), eqns=operations, outvars=list(outvars))
+    return jaxpr_as_fun(ClosedJaxpr(part, list(consts)))  # type: ignore[no-any-return]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -45,7 +47,7 @@ def test_every_verb(engine: str, model: ssmlang.Model, data: dict[str, np.ndarra
     ratio = smoothed["volatility"].values / np.exp(h / 2 + P / 8)
     np.testing.assert_allclose(ratio, 1, atol=1e-8 if engine == "laplace" else 0.1)
     assert (smoothed["volatility_sd"].values > 0).all()
-    ahead = model.forecast(data, PARAMS, 3, engine=engine)
+    ahead: Any = model.forecast(data, PARAMS, 3, engine=engine)
     m, v = ahead["mean"].values[:, 0], ahead["cov"].values[:, 0, 0]
     np.testing.assert_allclose(ahead["observed_cov"].values[:, 0, 0], np.exp(m + v / 2), rtol=1e-6)
     np.testing.assert_allclose(ahead["observed_mean"].values, 0, atol=1e-12)

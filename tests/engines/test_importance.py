@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,7 +37,8 @@ def test_linear_gaussian_programs_are_exact_with_any_draws() -> None:
     case.data["w"][3] = case.data["y"][4, 1] = np.nan
     engine = Importance(samples=1, antithetic="none")
     ask = lambda: engine.log_likelihood_terms(*case.program(), jax.random.key(KEY))
-    expected = case.model.filter(case.data, case.params, engine="kalman")["log_likelihood"].values
+    filtered: Any = case.model.filter(case.data, case.params, engine="kalman")
+    expected = filtered["log_likelihood"].values
     np.testing.assert_allclose(jit(ask)(), expected, rtol=1e-9, atol=1e-9)
 
 
@@ -57,7 +60,8 @@ def test_weights_and_moments() -> None:
 def test_moving_from_the_mode_evens_the_weights() -> None:
     case = Case(text("volatility"), PARAMS, steps=150)
     key = jax.random.key(KEY)
-    size = lambda rounds: Importance(samples=400, rounds=rounds).filter(*case.program(), key).ess[-1]
+    found: Any = lambda rounds: Importance(samples=400, rounds=rounds).filter(*case.program(), key)
+    size = lambda rounds: found(rounds).ess[-1]
     plain, moved = jit(lambda: (size(0), size(3)))()
     assert 1.3 * plain < moved
 

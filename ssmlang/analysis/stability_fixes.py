@@ -11,7 +11,7 @@ from ssmlang.analysis.stability_domain import Domain
 from ssmlang.analysis.stability_factors import Factor
 from ssmlang.analysis.stability_text import informative
 from ssmlang.analysis.stability_words import conditions, written
-from ssmlang.model.autoregression import state_of
+from ssmlang.model.autoregression import whose
 
 GROWS = "give it a coefficient below one in size, if that is not meant"
 
@@ -29,7 +29,7 @@ def fix_for(factors: Sequence[Factor], context: Context, domain: Domain) -> str 
     if f.degree > 1 and len(whole) == len(group) and len(names) == 1:
         p = context.model.parameters[next(iter(names))]
         places = [owner[s][1] % p.shape[-1] for s in whole] if p.shape else []
-        if places == list(range(len(group))) and p.shape[-1] == len(group) and state_of(context.model, p) is not None:
+        if places == list(range(len(group))) and p.shape[-1] == len(group) and whose(context.model, p) is not None:
             return f"declare them stationary: `param {_declared(p)} in stationary ~ ...`"
     if len(f.symbols) == 1:
         (s,) = f.symbols

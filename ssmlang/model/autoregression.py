@@ -1,4 +1,4 @@
-"""Which parameters are the coefficients of a state's own lags: what `in stationary` is for."""
+"""Which parameters are the coefficients of own lags, of a state or of an observation: what `in stationary` is for."""
 
 from __future__ import annotations
 
@@ -11,61 +11,59 @@ from ssmlang.model import _numeric as numeric
 from ssmlang.model import expr
 from ssmlang.model.affine import Affine, affine
 from ssmlang.model.expr import Node
-from ssmlang.model.model import Equation, Model, Parameter, State
+from ssmlang.model.model import Equation, Model, Observation, Parameter, State, nodes_of
 
 POINTS = 2
 """Coefficients are compared at so many random values of the parameters; that is exact but for an accident."""
 
 
 def check_stationary(model: Model, findings: Findings) -> None:
-    """E218 for a `stationary` parameter that is not the coefficients of one state's own lags."""
-    found = autoregressions(model)
+    """E218 for a `stationary` parameter that is not the coefficients of the own lags of one state or observation."""
     for p in model.parameters.values():
-        if p.support.kind == "stationary" and p.name not in found:
+        if p.support.kind == "stationary" and whose(model, p) is None:
             findings.add(
-                "E218", "`stationary` is for the coefficients of one state's own lags", p.span,
+                "E218", "`stationary` is for the coefficients of the own lags of one state or observation", p.span,
                 f"{p.name} is not used so",
                 why=f"the region where x[t] = {p.name}[first] x[t-1] + ... is stable says nothing about another use",
                 help=f"write the lags out, sum({p.name}[k] * x[t-k] for k in ...), or give {p.name} an interval",
             )  # fmt: skip
 
 
-def autoregressions(model: Model) -> dict[str, str]:
-    """Parameters declared `stationary` that are exactly the coefficients of a state's own lags, with that state."""
-    declared = [p for p in model.parameters.values() if p.support.kind == "stationary"]
-    return {p.name: name for p in declared if (name := state_of(model, p)) is not None}
-
-
-def state_of(model: Model, p: Parameter) -> str | None:
-    """The state whose own lags have exactly this parameter as their coefficients, if there is one."""
+def whose(model: Model, p: Parameter) -> str | None:
+    """The state or observation whose own lags have exactly this parameter as their coefficients, if there is one."""
     found = None
-    for s in model.states.values():
-        if p.shape and s.order == p.shape[-1] and p.shape[:-1] in ((), s.shape) and _matches(model, p, s):
-            found = s.name
+    for sort, variables in (("state", model.states), ("obs", model.observations)):
+        for v in variables.values():
+            if p.shape and p.shape[:-1] in ((), v.shape) and _matches(model, p, sort, v):
+                found = v.name
     return found
 
 
-def _matches(model: Model, p: Parameter, s: State) -> bool:
-    equations = [e for e in model.equations if e.role == "transition" and any(t.name == s.name for t in e.targets)]
-    return bool(equations) and all(_in_equation(model, e, p, s) for e in equations)
+def _matches(model: Model, p: Parameter, sort: str, v: State | Observation) -> bool:
+    equations = [e for e in model.equations if any(t.name == v.name for t in e.targets)]
+    lags = [lag for e in equations for own, name, lag in expr.references(nodes_of(e)) if (own, name) == (sort, v.name)]
+    # A sum over the whole past has no last lag.
+    if not lags or not all(isinstance(lag, int) for lag in lags) or max(lags) != p.shape[-1]:
+        return False
+    return all(_in_equation(model, e, p, sort, v) for e in equations)
 
 
-def _in_equation(model: Model, e: Equation, p: Parameter, s: State) -> bool:
+def _in_equation(model: Model, e: Equation, p: Parameter, sort: str, v: State | Observation) -> bool:
     node = e.value if e.value is not None else e.law.args.get("loc") if e.law is not None else None
-    if node is None or s.order is None:
+    if node is None:
         return False
     sizes = [len(t.entries) for t in e.targets]
     wanted_shape = e.law.shape if e.law is not None else node.shape
-    form = affine(expr.broadcast(node, wanted_shape), lambda sort, name, lag: (sort, name) == ("state", s.name))
+    form = affine(expr.broadcast(node, wanted_shape), lambda own, name, lag: (own, name) == (sort, v.name))
     if not isinstance(form, Affine):
         return False
-    entries = np.concatenate([np.asarray(t.entries) if t.name == s.name else np.full(n, -1)
+    entries = np.concatenate([np.asarray(t.entries) if t.name == v.name else np.full(n, -1)
                               for t, n in zip(e.targets, sizes)])  # fmt: skip
     for point in range(POINTS):
         values = _random_point(model, point)
-        for lag in range(1, s.order + 1):
-            matrix = np.zeros((len(entries), s.size))
-            term = form.terms.get(("state", s.name, lag))
+        for lag in range(1, p.shape[-1] + 1):
+            matrix = np.zeros((len(entries), v.size))
+            term = form.terms.get((sort, v.name, lag))
             if term is not None:
                 given = value_at(term.values, values)
                 if given is None:
@@ -73,7 +71,7 @@ def _in_equation(model: Model, e: Equation, p: Parameter, s: State) -> bool:
                 matrix[term.rows, term.cols] = np.broadcast_to(given, (term.nnz,))
             wanted = np.zeros_like(matrix)
             own = np.flatnonzero(entries >= 0)
-            coefficients = np.broadcast_to(values[p.name][..., lag - 1].reshape(-1), (s.size,))
+            coefficients = np.broadcast_to(values[p.name][..., lag - 1].reshape(-1), (v.size,))
             wanted[own, entries[own]] = coefficients[entries[own]]
             if not np.allclose(matrix, wanted, rtol=1e-12, atol=0):
                 return False

@@ -30,7 +30,7 @@ class Support:
     """Where a parameter lives: the support of its prior, met with what `in` declares.
 
     `lower`, `upper` (None: unbounded) may read other parameters. `declared`: the user wrote `in (lower, upper)`, so
-    that the prior is truncated and normalised. `stationary`: coefficients of one state's own lags.
+    that the prior is truncated and normalised. `stationary`: coefficients of the own lags of one state or observation.
     """
 
     kind: Literal["real", "interval", "simplex", "correlation_cholesky", "stationary", "unit_circle", "integer"]

@@ -245,6 +245,22 @@ def test_stationary_coefficients_belong_to_a_states_own_lags() -> None:
     assert [d.code for d in caught.value.diagnostics] == ["E218"]
 
 
+@pytest.mark.parametrize("mean", ["c", "mu[s[t]]"], ids=["constant", "Hamilton's"])
+def test_stationary_coefficients_of_an_observations_own_lags(mean: str) -> None:
+    text = (
+        "axis lag = 1..2\naxis regime = {low, high}\nparam phi[lag] in stationary ~ Normal(0, 1)\n"
+        "param c ~ Normal(0, 1)\nparam mu[regime] ~ Normal([-1, 1], 1)\nparam P[regime, regime] ~ Dirichlet([9, 1])\n"
+        "state s in regime\nobs y\ninit s ~ Stationary()\ns[t] ~ Categorical(P[s[t-1]])\n"
+        f"y[t] ~ Normal({mean} + sum(phi[k] * (y[t-k] - {mean.replace('[t]', '[t-k]')}) for k in lag), 1)\n"
+    )
+    model = ssmlang.compile(text)
+    draws = np.asarray(model.priors.sample(jax.random.key(0), 200)["phi"])
+    assert np.all((draws[:, 1] < 1 - np.abs(draws[:, 0])) & (draws[:, 1] > -1))
+    with pytest.raises(SsmError) as caught:
+        ssmlang.compile(text.replace("phi[k] * (y", "phi[k]^2 * (y"))
+    assert [d.code for d in caught.value.diagnostics if d.code[0] == "E"] == ["E218"]
+
+
 def test_reports() -> None:
     report = ssmlang.compile(MODELS / "ar.ssm").check()
     verdicts = {f.property: f.verdict for f in report.findings}

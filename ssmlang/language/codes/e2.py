@@ -172,8 +172,8 @@ CODES: tuple[Code, ...] = (
         "support",
         "a prior or an interval that does not fit",
         "`param a in (0, 1) ~ D` truncates and normalises the prior D; the interval must not be empty and must hold "
-        "some of D's mass. `stationary` is for the vector of coefficients of one state's own lags. Arguments such "
-        "as scales are positive.",
+        "some of D's mass. `stationary` is for the vector of coefficients of the own lags of one state or "
+        "observation. Arguments such as scales are positive.",
         "param a in (1, 0) ~ Normal(0, 1)\n" + _SERIES + "y[t] ~ Normal(a * x[t], 1)\n",
         "param a in (0, 1) ~ Normal(0, 1)\n" + _SERIES + "y[t] ~ Normal(a * x[t], 1)\n",
     ),

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from ssmlang.engines import _riccati as riccati
 from ssmlang.engines import _scalar_mode as scalar
@@ -16,6 +16,7 @@ from ssmlang.engines._expansion import Numbers, World, log_emissions, open_up, t
 from ssmlang.engines._gaussian_means import mean_of, moments
 from ssmlang.engines._mode import Fit, fit
 from ssmlang.engines._mode_filter import by_rows, shares
+from ssmlang.engines._path_draws import draw
 from ssmlang.engines.base import EngineBase, Known, register
 from ssmlang.engines.nonlinear import Estimated, Nonlinear
 from ssmlang.engines.requirements import Requirements
@@ -88,6 +89,16 @@ class Laplace(EngineBase):
         terms = terms_of(program, found, log_emissions(world, numbers, found.path.s))
         return Estimated(found.path.s[:, :n], cov[:, :n, :n], signal, spread, terms, definition_mean=lets,
                          definition_sd=_sd(lets_cov))  # fmt: skip
+
+    def paths(
+        self, program: Nonlinear, y: Float[Array, "T m"], keys: Key[Array, " draws"]
+    ) -> Float[Array, "draws T n"]:
+        """A draw of the path x_0..x_{T-1} for each key: of the Gaussian law of the noises at their mode, through the
+        program's own transitions. Where the states move linearly that is the law whose moments `smooth` gives."""
+        world, numbers = open_up(program, y)
+        found = fit(world, numbers, self.iterations)
+        one = lambda key: draw(world, numbers, found, key, 1, "none").s[:, 0, 0, : program.facts.n]
+        return jax.vmap(one)(keys)
 
 
 def _formula(world: World, numbers: Numbers, iterations: int) -> Float[Array, ""]:

@@ -379,6 +379,8 @@ def _with_quantiles(out: xr.Dataset, laws: dict[str, list[np.ndarray]], drawn: D
         if f"{of}mean" in laws:
             values = normal_quantiles(laws[f"{of}mean"], laws[f"{of}sd"], QUANTILES)
             values = drawn.into(values, QUANTILES) if of else values
+            # What has no mean, a label, has no quantiles of its number either.
+            values = np.where(np.isnan(out[f"{of}mean"].values), np.nan, values)
             name = f"{'observed' if of else 'state'}_quantile"
             out = out.assign({name: (("quantile", "time", dim), values)})
     return out.assign_coords(quantile=np.array(QUANTILES))

@@ -128,3 +128,31 @@ def test_noises_of_independent_blocks_are_those_of_each_alone() -> None:
             assert np.allclose(both[name], alone[name], rtol=1e-8, atol=1e-10, equal_nan=True), (place, name)
         assert np.allclose(both["standardized"], alone["standardized"][:, 0], equal_nan=True)
     assert np.isnan(found["auxiliary"].sel(noise="hidden")).all()
+
+
+COUNTS = """
+param s ~ HalfNormal(1)
+state x
+obs y
+init x ~ Normal(0, 1)
+x[t] ~ Normal(MOVE, s)
+y[t] ~ Poisson(exp(x[t]))
+"""
+
+
+@pytest.mark.parametrize("move", ["0.9 * x[t-1]", "1.5 * sin(x[t-1])"], ids=["linear", "not linear"])
+def test_paths_of_counts_have_the_law_at_the_mode(move) -> None:
+    """Jointly over the rows: the differences from row to row have the sd of the dense inverse of the Hessian."""
+    model = ssmlang.compile(COUNTS.replace("MOVE", move))
+    y = np.array([2, np.nan, 0, 3, 1, 1.0])
+    found = model.smooth({"y": y}, {"s": 0.3}, engine="laplace", paths=4000, seed=2)
+    sd = np.sqrt(found["cov"].values[:, 0, 0])
+    if move.startswith("0.9"):
+        assert (np.abs(found["paths"].mean("path") - found["mean"]).values[:, 0] < 5 * sd / np.sqrt(4000)).all()
+        x = found["mean"].values[:, 0]
+        Q = np.diag([1.0, *[0.09] * 5])
+        F = np.eye(6) - np.diag([0.9] * 5, -1)
+        H = F.T @ np.linalg.solve(Q, F) + np.diag(np.where(np.isnan(y), 0, np.exp(x)))
+        np.testing.assert_allclose(np.cov(found["paths"].values[:, :, 0].T), np.linalg.inv(H), atol=0.02)
+    else:  # through the map itself, which the moments take as straight about the mode
+        assert np.allclose(found["paths"].std("path").values[:, 0], sd, rtol=0.15)

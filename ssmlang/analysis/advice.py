@@ -19,7 +19,7 @@ from ssmlang.language.suggest import suggest
 from ssmlang.model import expr
 from ssmlang.model.linear import LinearForm, linear_form
 from ssmlang.model.model import Model
-from ssmlang.model.obstacles import Obstacle
+from ssmlang.model.obstacles import Obstacle, at_home, line_said
 
 if TYPE_CHECKING:
     from ssmlang.analysis.lifted_exact import LiftedModel
@@ -168,7 +168,7 @@ def _lift(model: Model, form: Form) -> LiftedModel | None:
 def _verdict(name: str, model: Model, form: Form, steps: int | None) -> Verdict:
     found = obstacles(name, model, form, steps)
     if found:
-        return Verdict(name, False, _short(found[0]), tuple(found))
+        return Verdict(name, False, _short(found[0], model), tuple(found))
     if not REQUIRES[name].linear:
         return Verdict(name, True, general.said(name, model, PURPOSE[name]))
     lift = _lift(model, form)
@@ -214,11 +214,10 @@ def unfit(name: str, task: Task, model: Model) -> str | None:
     return None
 
 
-def _short(obstacle: Obstacle) -> str:
+def _short(obstacle: Obstacle, model: Model) -> str:
     place = ""
     if obstacle.span is not None:
-        line, _ = obstacle.span.source.position(obstacle.span.start)
-        place = f"line {line}: "
+        place = f"{line_said(model, obstacle.span)}: "
     return place + (obstacle.label or obstacle.message.removeprefix("engine 'kalman' "))
 
 
@@ -261,6 +260,8 @@ def choose(model: Model, engine: str, form: Form, task: Task = Task()) -> str:  
     lacks = obstacles("particle", model, form, task.steps)
     first = next((o for o in lacks if o.span is not None), None)
     mends = dict.fromkeys(o.help for o in lacks if o.help)
+    if first is not None and first.span is not None and not at_home(model, first.span):
+        mends["a component's line: `ssmlang expand FILE --out flat.ssm` writes parts out, to be changed there"] = None
     head = Diagnostic(
         "E303",
         f"no engine of this version can run model '{model.name}'",

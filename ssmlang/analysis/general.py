@@ -106,9 +106,10 @@ def _without_a_start(model: Model) -> Iterator[Obstacle]:
     given: dict[tuple[str, int], set[int]] = {}
     for i in model.initials:
         if i.special == "diffuse":
+            names = ", ".join(dict.fromkeys(t.name for t in i.targets))
             yield Obstacle("E306", "engine 'kalman' needs a proper initial law", i.span,
                            "a diffuse start has infinite variance",
-                           "give a law, wide as you like: `init x ~ Normal(0, 100)`")  # fmt: skip
+                           f"give a law, wide as you like: `init {names} ~ Normal(0, 100)`")  # fmt: skip
         for target in i.targets:
             if target.name in model.observations:
                 yield Obstacle("E306", "engine 'kalman' takes no initial law of an observation", i.span,

@@ -39,6 +39,19 @@ class Obstacle:
         return Diagnostic(self.code, message, self.span, self.label, as_tuple(self.why), as_tuple(help))
 
 
+def at_home(model: Model, span: Span) -> bool:
+    """Whether a place is in the model's own file, not in one that a component comes from."""
+    groups = (model.observations, model.definitions, model.parameters, model.states, model.inputs, model.noises)
+    own = next((v.span for group in groups for v in group.values() if "." not in v.name), span)
+    return own.source is span.source
+
+
+def line_said(model: Model, span: Span) -> str:
+    """`line 3`, and of which file where it is not the model's own."""
+    line, _ = span.source.position(span.start)
+    return f"line {line}" if at_home(model, span) else f"line {line} of {span.source.name}"
+
+
 def not_affine(role: str, span: Span | None, label: str) -> Obstacle:
     """E304 for a transition, emission, initial law or noise."""
     noun = {"transition": "a transition that is", "emission": "an emission that is", "init": "initial laws that are",

@@ -66,6 +66,18 @@ def test_what_no_engine_runs_is_one_error_at_the_line_that_bars_them() -> None:
     assert found.help[0].startswith("give a law") and any("kalman" in w and "line 4: exp of x" in w for w in found.why)
 
 
+def test_what_bars_engines_in_a_component_is_said_to_stand_in_its_file() -> None:
+    """Before, its line was given as if it were the model's own, and the mend spoke of an `x` that is nowhere."""
+    model = ssmlang.compile("from structural import local_level\nparam s ~ HalfNormal(1)\npart level = local_level(s)\n"
+                            "obs y\ny[t] ~ Poisson(exp(level[t]))\n")  # fmt: skip
+    assert "line 6 of structural.ssm: a diffuse start" in str(model.why())
+    assert "line 5: Poisson is not Gaussian" in str(model.why())
+    with pytest.raises(SsmError) as caught:
+        model.execution("auto", MAP)
+    said = caught.value.diagnostics[0].help
+    assert said[0].endswith("`init level.level ~ Normal(0, 100)`") and "ssmlang expand" in said[1]
+
+
 @pytest.mark.parametrize("law", ["Laplace(x[t], 1)", "Uniform(x[t] - 1, x[t] + 1)"])
 def test_a_log_density_that_does_not_bend_has_no_mode_by_newton(law: str) -> None:
     """Before, `auto` took `laplace`, which found no mode."""

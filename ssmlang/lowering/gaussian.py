@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -162,16 +163,17 @@ class GaussianLowering:
         mask[: len(unscored)] = unscored
         return jnp.where(mask, jnp.nan, y)
 
-    def undefined(self, params: Values, observations: Values, inputs: Values, steps: int) -> dict[str, np.ndarray]:
+    def undefined(self, params: Values, observations: Values, inputs: Values, steps: int,
+                  numbers: Callable[..., Any] | None = None) -> dict[str, np.ndarray]:  # fmt: skip
         """Where a missing input, or missing data that an equation reads, leaves something needed without a value.
 
         Booleans: "transition" (T, n) for rows >= 1, "emission" (T, m) for entries that were seen, "signal" (T, m) for
         all of them, "initial" () for anything in the law of the first memory, "first" (n,) for the mean of row 0.
+        `numbers`: `self.numbers`, compiled; of as many rows as there are in the data, which may be more than `steps`.
         """
-        at = self.environments(params, observations, inputs, lambda x: x)
-        fixed = evaluate([p.fixed for p in self.plans.values()], self.still(params))
-        one = lambda t: evaluate([p.varying for p in self.plans.values()], at(t))
-        moving = jax.vmap(one)(jnp.arange(steps))
+        rows = max((len(v) for v in (*observations.values(), *inputs.values())), default=steps)
+        fixed, moving, start = (numbers or self.numbers)(params, observations, inputs, jnp.arange(max(rows, steps)))
+        moving = [np.asarray(each)[:steps] for each in moving]
         bad = {"transition": np.zeros((steps, self.n), bool), "emission": np.zeros((steps, self.m), bool)}
         for (name, plan), once, each in zip(self.plans.items(), fixed, moving):
             found = bad["transition" if name in "FcG" else "emission"]
@@ -179,35 +181,42 @@ class GaussianLowering:
                 places // plan.shape[2] % plan.shape[1] if name in "FGHJ" else places
             )
             found[:, row(plan.fixed_at)[np.isnan(np.asarray(once))]] = True
-            t, k = np.nonzero(np.isnan(np.asarray(each)))
+            t, k = np.nonzero(np.isnan(each))
             found[t, row(plan.varying_at)[k]] = True
-        for name, lacking in self.past.undefined(at, steps).items():
-            bad["transition" if name == "F" else "emission"] |= lacking
+        if self.past:
+            at = self.environments(params, observations, inputs, lambda x: x)
+            for name, lacking in self.past.undefined(at, steps).items():
+                bad["transition" if name == "F" else "emission"] |= lacking
         bad["transition"][0] = False
         bad["signal"] = bad["emission"].copy()
-        bad["emission"] &= ~np.isnan(np.asarray(self.data(observations, steps)))
-        bad["first"], bad["initial"] = self._undefined_start(at(jnp.asarray(0)))
+        seen = self.data({n: v[:steps] for n, v in observations.items()}, steps)
+        bad["emission"] &= ~np.isnan(np.asarray(seen))
+        bad["first"], bad["initial"] = self._undefined_start(start)
         return bad
 
-    def _undefined_start(self, env: Environment) -> tuple[np.ndarray, np.ndarray]:
+    def numbers(self, params: Values, observations: Values, inputs: Values, times: Int[Array, " T"]
+                ) -> tuple[list[Array], list[Array], list[list[Array]]]:  # fmt: skip
+        """Of every plan what is the same in every row, and what is not, (T, ...); of the first memory's law, and of the
+        stationary transition where there is one, the constant and the terms. NaN where data are missing."""
+        at = self.environments(params, observations, inputs, lambda x: x)
+        fixed = evaluate([p.fixed for p in self.plans.values()], self.still(params))
+        moving = jax.vmap(lambda t: evaluate([p.varying for p in self.plans.values()], at(t)))(times)
+        env = at(jnp.asarray(0))
+        laws = [self.form.first] + ([self.form.stationary.transition] if self.form.stationary is not None else [])
+        return fixed, moving, [evaluate([r.constant, *(m.values for m in r.terms.values())], env) for r in laws]
+
+    def _undefined_start(self, start: list[list[Array]]) -> tuple[np.ndarray, np.ndarray]:
         """Which entries of the mean of row 0 have no value, and whether anything in the law of the first memory."""
         form, n = self.form, self.n
-
-        def lacking(rows: Rows) -> tuple[np.ndarray, dict[tuple[str, int], np.ndarray]]:
-            constant, *values = evaluate([rows.constant, *(m.values for m in rows.terms.values())], env)
-            return np.isnan(np.asarray(constant)), {k: np.isnan(np.asarray(v)) for k, v in zip(rows.terms, values)}
-
-        constant, terms = lacking(form.first)
+        (constant, *values), *stationary = [[np.isnan(np.asarray(v)) for v in law] for law in start]
+        terms = dict(zip(form.first.terms, values))
         reached = max(self.transition.depth("x"), self.emission.depth("x") + 1, 1) * n
         whole = constant[:reached].any() or any(v[form.first.terms[k].rows < reached].any() for k, v in terms.items())
-        group = False
-        if form.stationary is not None:
-            own, coefficients = lacking(form.stationary.transition)
-            group = bool(own.any() or any(v.any() for v in coefficients.values()))
+        group = any(v.any() for law in stationary for v in law)
         first = constant[:n].copy()
-        for slot, values in terms.items():
+        for slot, lacking in terms.items():
             if slot[0] == "stat":
-                at = form.first.terms[slot].rows[values | group]
+                at = form.first.terms[slot].rows[lacking | group]
                 first[at[at < n]] = True
         return first, np.array(whole or group)
 

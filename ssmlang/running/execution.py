@@ -32,7 +32,7 @@ from ssmlang.model.model import Model
 from ssmlang.running.blocks import asked as in_blocks
 from ssmlang.running.blocks import blocks_of, known_of
 from ssmlang.running.definitions import with_reads
-from ssmlang.running.gaps import missing_data
+from ssmlang.running.gaps import lacking_of, missing_data
 from ssmlang.running.heads import known_head, seen
 from ssmlang.running.kept import Kept
 from ssmlang.running.plain import PlainDefinitions
@@ -201,11 +201,8 @@ class Execution:
         lowering = self.lowering((), False)
         if not any(g[1:].any() for g in gaps.values()) and not self._first_row_reads(lowering):
             return
-        ones = {n: jnp.full(p.shape, 0.5) for n, p in self.model.parameters.items()}
-        observations = {n: jnp.asarray(v) for n, v in bound.observations.items()}
-        inputs = {n: jnp.asarray(v) for n, v in bound.inputs.items()}
         with jax.ensure_compile_time_eval():
-            lacking = lowering.undefined(ones, observations, inputs, bound.steps)
+            lacking = lacking_of(lowering, bound.observations, bound.inputs, bound.steps)
         rows = np.asarray(lacking["transition"].any(axis=1) | lacking["emission"].any(axis=1))
         rows[0] |= bool(lacking["initial"])
         reads = expr.references([

@@ -10,21 +10,40 @@ import jax.numpy as jnp
 import numpy as np
 
 from ssmlang.data import Bound
+from ssmlang.inference.quick import quickly_compiled
 from ssmlang.language.diagnostics import Diagnostic
 from ssmlang.lowering.gaussian import GaussianLowering
+
+GRAIN = 32
+"""Series are as long as the next multiple, or the next sixteenth, where it is asked what they lack."""
 
 
 def undefined(lowering: GaussianLowering, bound: Bound) -> dict[str, np.ndarray]:
     """`GaussianLowering.undefined` for one series, less what is not a number for another reason than the data."""
-    params: dict[str, Any] = {n: jnp.full(p.shape, 0.5) for n, p in lowering.model.parameters.items()}
-    observations: dict[str, Any] = dict(bound.observations)
-    given: dict[str, Any] = dict(bound.inputs)
-    filled: dict[str, Any] = {n: np.nan_to_num(v, nan=1.0) for n, v in bound.observations.items()}
     with jax.enable_x64(True):
-        found = lowering.undefined(params, observations, given, bound.steps)
-        inputs: dict[str, Any] = {n: np.nan_to_num(v, nan=1.0) for n, v in bound.inputs.items()}
-        anyway = lowering.undefined(params, filled, inputs, bound.steps)
+        found = lacking_of(lowering, bound.observations, bound.inputs, bound.steps)
+        filled = lambda given: {n: np.nan_to_num(v, nan=1.0) for n, v in given.items()}
+        anyway = lacking_of(lowering, filled(bound.observations), filled(bound.inputs), bound.steps)
     return {k: np.asarray(v & ~anyway[k]) for k, v in found.items()}
+
+
+def lacking_of(lowering: GaussianLowering, observations: Mapping[str, np.ndarray], inputs: Mapping[str, np.ndarray],
+               steps: int) -> dict[str, np.ndarray]:  # fmt: skip
+    """`GaussianLowering.undefined` at some parameters, its numbers worked out by one program for series of about one
+    length: operation by operation, each would be compiled for itself."""
+    params: dict[str, Any] = {n: jnp.full(p.shape, 0.5) for n, p in lowering.model.parameters.items()}
+    if lowering.past:  # coefficients for each pair of rows
+        return lowering.undefined(params, _arrays(observations, 0), _arrays(inputs, 0), steps)
+    more = -steps % max(GRAIN, 2 ** (steps.bit_length() - 4))
+    kept = vars(lowering).setdefault("_numbers_compiled", {})
+    numbers = kept.setdefault("numbers", quickly_compiled(lowering.numbers))
+    return lowering.undefined(params, _arrays(observations, more), _arrays(inputs, more), steps, numbers)
+
+
+def _arrays(values: Mapping[str, np.ndarray], more: int) -> dict[str, Any]:
+    """With so many more rows, all missing."""
+    pad = lambda v: np.pad(v, [(0, more), *[(0, 0)] * (v.ndim - 1)], constant_values=np.nan)
+    return {n: jnp.asarray(pad(np.asarray(v, float))) for n, v in values.items()}
 
 
 def missing_data(lowering: GaussianLowering, bound: Bound) -> Diagnostic | None:

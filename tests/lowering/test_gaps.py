@@ -66,3 +66,24 @@ def test_an_autoregression_of_order_two_with_a_gap() -> None:
     rest = (y[2:] - spread @ b)[seen]
     exact = -0.5 * (rest @ np.linalg.solve(S, rest) + np.linalg.slogdet(2 * np.pi * S)[1])
     assert float(model.log_likelihood({"y": y}, {})) == pytest.approx(exact, abs=1e-12)
+
+
+def test_what_is_missing_is_looked_at_by_one_program() -> None:
+    """The first `dt` is always missing, and each operation of the exact step was compiled for itself: 174 programs."""
+    from jax import monitoring
+
+    compiled: list[str] = []
+    heard = lambda name, seconds, **said: compiled.append(name) if "backend_compile" in name else None
+    monitoring.register_event_duration_secs_listener(heard)
+    model = ssmlang.compile("""
+param rate, q, sd ~ HalfNormal(1)
+input dt
+state x, v
+obs y
+init x, v ~ Normal(0, 1)
+d(x) = v * dt
+d(v) = -rate * v * dt + q * dW
+y[t] ~ Normal(x[t], sd)
+""")
+    found = model.smooth({"y": np.zeros(20), "dt": np.r_[np.nan, np.ones(19)]}, {"rate": 1.0, "q": 1.0, "sd": 0.3})
+    assert np.isfinite(found["mean"].values).all() and 0 < len(compiled) < 40

@@ -185,5 +185,4 @@ def expand(world: World, numbers: Numbers, path: Path, moved: tuple[Array, Array
 
 def tamed(x: Expansion) -> Expansion:
     """The nearest expansion that is sure to have a maximum: W without its negative part, and no C."""
-    W = jnp.maximum(x.W, 0.0) if x.W.shape[-1] == 1 else positive_part(x.W)
-    return x._replace(W=W, C0=None, C=None)
+    return x._replace(W=positive_part(x.W), C0=None, C=None)

@@ -26,6 +26,7 @@ from ssmlang.engines._expansion import (
 )
 from ssmlang.engines._kernel import one_kernel
 from ssmlang.engines._products import FUSED_LIMIT, times
+from ssmlang.engines.semidefinite import positive_part
 
 HALVINGS = 40
 ARMIJO = 1e-4
@@ -100,12 +101,7 @@ def newton(world: World, numbers: Numbers, iterations: int) -> Noises:
 def _turned(x: Expansion) -> tuple[Expansion, riccati.Factor]:
     """An expansion that is sure to have a maximum: W with the sizes of its eigenvalues, and a C of zeros."""
     bent = {} if x.C is None or x.C0 is None else {"C0": jnp.zeros_like(x.C0), "C": jnp.zeros_like(x.C)}
-    if x.W.shape[-1] == 1:
-        W = jnp.abs(x.W)
-    else:
-        w, V = jnp.linalg.eigh(x.W)
-        W = (V * jnp.abs(w)[:, None, :]) @ jnp.swapaxes(V, 1, 2)
-    turned = x._replace(W=W, **bent)
+    turned = x._replace(W=2 * positive_part(x.W) - x.W, **bent)
     return turned, riccati.factor(turned)
 
 

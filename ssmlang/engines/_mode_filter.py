@@ -17,7 +17,7 @@ from jaxtyping import Float
 from ssmlang.engines._expansion import Expansion
 from ssmlang.engines._riccati import Factor, log_dets
 from ssmlang.engines.nonlinear import Nonlinear
-from ssmlang.engines.semidefinite import semidefinite_root
+from ssmlang.engines.semidefinite import positive_part, semidefinite_root
 
 HALVINGS = 30
 
@@ -47,8 +47,7 @@ def update(program: Nonlinear, t: Array, y: Array, m: Array, L: Array, iteration
             return gradient, jnp.sqrt(jnp.where(H > 0, H, 1.0))
         H = 0.5 * (H + H.T)
         root = jnp.linalg.cholesky(H)
-        w, V = jnp.linalg.eigh(H - jnp.eye(N))
-        safe = jnp.linalg.cholesky(jnp.eye(N) + (V * jnp.maximum(w, 0.0)) @ V.T)
+        safe = jnp.linalg.cholesky(jnp.eye(N) + positive_part(H - jnp.eye(N)))
         return gradient, jnp.where(jnp.isnan(root).any(), safe, root)
 
     def iterate(now: tuple) -> tuple:

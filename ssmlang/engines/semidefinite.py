@@ -27,13 +27,18 @@ def semidefinite_root(P: Float[Array, "n n"]) -> Float[Array, "n n"]:
     return jax.lax.scan(column, P, jnp.arange(n))[1].T
 
 
-@jax.custom_jvp
 def positive_part(W: Float[Array, "*lead n n"]) -> Float[Array, "*lead n n"]:
     """The nearest positive semidefinite matrix to a symmetric one: its negative eigenvalues are zero.
 
-    The first derivative is exact whatever eigenvalues coincide, where none of them is zero (Daleckii & Krein 1965); a
-    matrix of zeros, that of a row without data, is taken to stay as it is.
+    Twice that less W has the sizes of the eigenvalues. The first derivative is exact whatever eigenvalues coincide,
+    where none of them is zero (Daleckii & Krein 1965); a matrix of zeros, that of a row without data, is taken to stay
+    as it is.
     """
+    return jnp.maximum(W, 0.0) if W.shape[-1] == 1 else _by_eigenvalues(W)
+
+
+@jax.custom_jvp
+def _by_eigenvalues(W: Float[Array, "*lead n n"]) -> Float[Array, "*lead n n"]:
     return _positive_part(*jnp.linalg.eigh(W))
 
 
@@ -41,7 +46,7 @@ def _positive_part(w: Float[Array, "*lead n"], V: Float[Array, "*lead n n"]) -> 
     return (V * jnp.maximum(w, 0.0)[..., None, :]) @ jnp.swapaxes(V, -1, -2)
 
 
-@positive_part.defjvp
+@_by_eigenvalues.defjvp
 def _positive_part_rule(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     w, V = jnp.linalg.eigh(primals[0])
     up, turned = w > 0, jnp.swapaxes(V, -1, -2)

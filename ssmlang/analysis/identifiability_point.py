@@ -17,7 +17,6 @@ from ssmlang.model.autoregression import value_at
 from ssmlang.model.model import Model, Parameter
 
 Array = np.ndarray
-MAX_TRIES = 200
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from ssmlang.analysis.identifiability_point import Coordinate, free
 from ssmlang.model.model import Model
 
 MOST_NAMED = 6
-MOST_KEPT = 6
 OTHERWISE = "add an observation that tells them apart"
 JUMPS = "a condition reads {}: the law jumps there, and has no derivative"
 

@@ -217,8 +217,3 @@ def rational(value: float | int | bool) -> Fraction:
             return near
     decimal = Fraction(repr(value))
     return decimal if decimal.denominator <= 10**12 else exact
-
-
-def is_plain(value: Fraction) -> bool:
-    """Whether a number is one that a person writes, not the double nearest to something irrational."""
-    return value.denominator <= 10**12

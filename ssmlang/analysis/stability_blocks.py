@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -214,12 +213,3 @@ def _settled(e: sp.Expr) -> sp.Expr:
     """Long fractions that irrational numbers left where a simple one is meant: cos(a)^2 + sin(a)^2 is 1."""
     return sp.Add(*(sp.Mul(settled(c) if (c := t.as_coeff_Mul()[0]).is_Rational else c, t.as_coeff_Mul()[1])
                     for t in sp.Add.make_args(e)))  # fmt: skip
-
-
-def coefficients_at(block: Block, point: Mapping[sp.Symbol, sp.Expr]) -> list[Fraction] | None:
-    """The characteristic polynomial at a point of exact numbers, highest power first."""
-    moved = {lag: {place: v.xreplace(dict(point)) for place, v in m.items()} for lag, m in block.terms.items()}
-    if any(v.free_symbols for m in moved.values() for v in m.values()):
-        return None
-    found = characteristic(Block(block.entries, block.reads, moved))
-    return None if found is None else [rational(c) for c in found.all_coeffs()]

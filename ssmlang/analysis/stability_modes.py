@@ -13,8 +13,6 @@ import numpy as np
 
 ON_CIRCLE = 1e-9
 """Numeric moduli are told from one by more than this."""
-MULTIPLE = 1e-6
-"""Roots of a multiple factor come apart by about the square root of rounding."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +43,6 @@ class Mode:
     def half_life(self) -> float | None:
         """Rows until half is left, of a mode that decays."""
         return math.log(0.5) / math.log(self.modulus) if 0 < self.modulus < 1 - ON_CIRCLE else None
-
-    @property
-    def decay_time(self) -> float | None:
-        """Rows until 1/e is left."""
-        return -1 / math.log(self.modulus) if 0 < self.modulus < 1 - ON_CIRCLE else None
 
     @property
     def doubling_time(self) -> float | None:
@@ -92,11 +85,6 @@ def of_roots(roots: Iterable[complex]) -> tuple[Mode, ...]:
     """One mode for each real root and each conjugate pair, by falling modulus."""
     kept = [Mode(complex(r)) for r in roots if complex(r).imag >= -1e-12]
     return tuple(sorted(kept, key=lambda m: (-round(m.modulus, 9), -(m.period or math.inf))))
-
-
-def spectral_radius(matrix: np.ndarray) -> float:
-    """rho: the largest modulus of an eigenvalue; 0 for an empty matrix."""
-    return float(np.max(np.abs(np.linalg.eigvals(np.asarray(matrix, float))), initial=0.0))
 
 
 def rational_period(period: float) -> Fraction | None:

@@ -14,6 +14,3 @@ EXPRESSION_WORDS: tuple[str, ...] = ("if", "then", "else", "for", "in", "and", "
 
 RESERVED: frozenset[str] = frozenset({*STATEMENT_WORDS, *EXPRESSION_WORDS, "t", "dW", "pi", "inf"})
 """Names that nothing may be declared under."""
-
-SOFT_WORDS: tuple[str, ...] = ("walk", "exact", "fitted", "stationary")
-"""Words with a meaning in one place only; free as names."""

@@ -10,6 +10,7 @@ import numpy as np
 from ssmlang.analysis.budget import Budget, OutOfTime
 from ssmlang.analysis.context import Context
 from ssmlang.analysis.findings import Finding, Witness, asserted
+from ssmlang.analysis.identifiability_words import JUMPS
 from ssmlang.analysis.lie_directions import Direction, directions, undetermined, zero_sets
 from ssmlang.analysis.lie_numbers import named_numerically
 from ssmlang.analysis.lie_outputs import Outputs
@@ -19,8 +20,10 @@ from ssmlang.analysis.lie_signs import sign_changes
 from ssmlang.analysis.lie_swaps import Exchange, exchanged, swaps
 from ssmlang.analysis.lie_words import Said, entries, said_of, some
 from ssmlang.analysis.scalars import Unsupported
+from ssmlang.analysis.sides import compared
 from ssmlang.analysis.skeleton import Key
 from ssmlang.model.linear import LinearForm
+from ssmlang.model.model import nodes_of
 
 MOST_ENTRIES = 120
 """States of more entries are not looked at."""
@@ -271,6 +274,11 @@ def _lost(context: Context, study: Study, name: str, line: int | None, claimed: 
     if spread:
         reason = f"{rank}, without noise; but {spread[0]} moves the spread of a transition"
         return Finding(name, "unknown", reason, line, asserted=claimed, details=tuple(details))
+    read = {name for _, name in compared([n for e in context.model.equations for n in nodes_of(e)])}
+    jumping = sorted({k.name for k in lost if k.name in read})
+    if jumping:
+        return Finding(name, "unknown", f"{rank}, but {JUMPS.format(some(jumping))}", line, asserted=claimed,
+                       details=tuple(details))  # fmt: skip
     noisy = {k for k in wanted | {Key(k.sort, k.name, k.entry) for k in lost} if k in o.noisy}
     for direction in study.directions:
         moves = {Key(k.sort, k.name, k.entry) for k, c in zip(o.keys, direction.vector) if c}

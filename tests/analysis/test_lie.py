@@ -79,6 +79,16 @@ def test_the_fix_settles_it() -> None:
         assert [f.verdict for f in check(Context(model, form, Budget(20)))] in (["proved"], [])
 
 
+@pytest.mark.parametrize("noise", ["= c[t-1]", "~ Normal(c[t-1], 0.1)"])
+def test_a_threshold_that_is_learned_is_unknown_not_unseen(noise: str) -> None:
+    """No derivative tells one from another, and yet a path that goes between them does."""
+    found = only(
+        f"state x, c\nobs y\ninit x, c ~ Normal(0, 1)\nc[t] {noise}\n"
+        "x[t] ~ Normal((if x[t-1] > c[t-1] then 0.5 else 0.2) * x[t-1], 0.3)\ny[t] ~ Normal(x[t], 0.2)\n"
+    )
+    assert found.verdict == "unknown" and "a condition reads c" in found.reason
+
+
 def test_too_many_entries_are_unknown_and_quick() -> None:
     found = only(HEAD + "state x[300]\nobs y\ninit x ~ Normal(0, 1)\nx[t] = x[t-1]^2\ny[t] ~ Normal(sum(x[t]), s)\n")
     assert found.verdict == "unknown" and found.reason.startswith("300 entries of the state are too many")

@@ -29,6 +29,7 @@ from jaxtyping import Array, Float
 from ssmlang.engines._evidence import averaged, axes_seen, counted_alone
 from ssmlang.engines._linearise import Affine, value_and_jacobian
 from ssmlang.engines._on_average import on_average, sides_of
+from ssmlang.engines._unstuck import PROBED, unstuck
 from ssmlang.engines.nonlinear import Estimated, Nonlinear
 
 
@@ -166,4 +167,8 @@ def _passed(program: Nonlinear, y: Float[Array, "T m"], rank: int, told: Callabl
         term = jnp.where(program.exists, term, -jnp.inf)
         return moved(program, t + 1, after), told(t, ahead, after, term)
 
-    return jax.lax.scan(body, begun(program, rank), (jnp.arange(len(y)), y))[1]
+    start = begun(program, rank)
+    if len(program.facts.augmented) == program.facts.N:  # a network's weights alone
+        rows = jnp.arange(min(len(y), PROBED))
+        start = start._replace(m=unstuck(program, start.m, jnp.sqrt(start.D), jax.random.key(0), rows))
+    return jax.lax.scan(body, start, (jnp.arange(len(y)), y))[1]

@@ -75,8 +75,9 @@ class MomentEngine(EngineBase):
 
     def begin(self, program: Nonlinear, key: None = None, probe: Probe | None = None) -> Law:
         """Row 0 before its observations, as `step` takes it."""
-        del key, probe
-        return self._rows(program).first()
+        del key
+        whole, times = (None, jnp.zeros(1, int)) if probe is None else probe
+        return self._rows(program).first(times, whole)
 
     def step(self, program: Nonlinear, t: Int[Array, ""], y: Float[Array, " m"], before: Law, key: None = None, *,
              first: bool = False) -> tuple[Law, Estimated]:  # fmt: skip

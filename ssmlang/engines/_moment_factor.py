@@ -14,11 +14,11 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ssmlang.engines._linearise import Affine, Linearisation, Map, Moments, Taylor, points_of, value_and_jacobian
 from ssmlang.engines._moment_rows import Rows, innovations, standard
-from ssmlang.engines.nonlinear import Law
+from ssmlang.engines.nonlinear import Law, Nonlinear
 from ssmlang.engines.semidefinite import semidefinite_root
 from ssmlang.engines.triangular import Rule, tria
 
@@ -29,8 +29,8 @@ class FactorRows(Rows):
     repeatable: ClassVar[bool] = False
     """Where rank is lost rounding decides how a factor is turned, and a derivative belongs to one way of turning it"""
 
-    def first(self) -> Law:
-        found = super().first()
+    def first(self, times: Int[Array, " rows"], probe: Nonlinear | None = None) -> Law:
+        found = super().first(times, probe)
         return Law(found.mean, semidefinite_root(found.cov))
 
     def moved(self, t: Array, law: Law) -> Law:

@@ -13,6 +13,7 @@ from ssmlang.engines._kernel import one_kernel
 from ssmlang.engines._linearise import Map
 from ssmlang.engines._moment_rows import Rows, standard
 from ssmlang.engines._slopes import with_slopes
+from ssmlang.engines._unstuck import PROBED
 from ssmlang.engines.nonlinear import Estimated, Law
 
 Update = Callable[[Array, Law, Array, Array], tuple[Law, Law, Array]]
@@ -42,7 +43,7 @@ def once(rows: Rows) -> Update:
 
 def log_likelihood(rows: Rows, taken: Update, y: Float[Array, "T m"]) -> Float[Array, ""]:
     """The log-density of y: rows after the last with an observation are not gone through."""
-    z, start = rows.statistic(y), rows.first()
+    z, start = rows.statistic(y), rows.first(jnp.arange(min(len(y), PROBED)))
     seen = jnp.any(~jnp.isnan(y), axis=1)
     last = jnp.max(jnp.where(seen, jnp.arange(len(y)), 0))
 
@@ -66,7 +67,7 @@ def log_likelihood(rows: Rows, taken: Update, y: Float[Array, "T m"]) -> Float[A
 
 def passed(rows: Rows, taken: Update, y: Float[Array, "T m"]) -> Passed:
     """The filter over all rows."""
-    z, start = rows.statistic(y), rows.first()
+    z, start = rows.statistic(y), rows.first(jnp.arange(min(len(y), PROBED)))
 
     def run(start: Law, y: Array, z: Array) -> Passed:
         def body(ahead: Law, row: tuple[Array, Array, Array]) -> tuple[Law, Passed]:

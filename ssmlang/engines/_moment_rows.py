@@ -7,7 +7,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ssmlang.engines._elementwise import elementwise
 from ssmlang.engines._evidence import counted_alone, evidence
@@ -16,6 +16,7 @@ from ssmlang.engines._kernel import one_kernel
 from ssmlang.engines._linearise import Affine, Linearisation, Map, Moments, Taylor, value_and_jacobian
 from ssmlang.engines._products import FUSED_LIMIT, product, product_transposed, symmetric
 from ssmlang.engines._row_update import eliminated
+from ssmlang.engines._unstuck import unstuck
 from ssmlang.engines.nonlinear import Law, Nonlinear
 
 ZERO = 16.0
@@ -60,14 +61,18 @@ class Rows:
         """From the memory of row t to the statistic of its observations."""
         return Map(lambda s, e: self._mean(t, s, y), lambda s: self._cov(t, s, y), 0)
 
-    def first(self) -> Law:
-        """The law of row 0."""
+    def first(self, times: Int[Array, " rows"], probe: Nonlinear | None = None) -> Law:
+        """The law of row 0; augmented parameters that nothing would move from their prior means start from a draw,
+        which is looked for in some rows of the program or of `probe`."""
         facts = self.program.facts
         e = jnp.zeros(facts.first_noises)
         begun = Map(lambda e, _: self.program.first(e), None, 0)
         way = Taylor() if facts.linear else self.way
         found = way.moments(begun, Law(e, jnp.eye(len(e))), False)
-        return Law(found.mean, found.cov)
+        if not facts.augmented:
+            return Law(found.mean, found.cov)
+        sd = standard(jnp.diagonal(found.cov))
+        return Law(unstuck(probe or self.program, found.mean, sd, jax.random.key(0), times), found.cov)
 
     def moved(self, t: Array, law: Law) -> Law:
         """The law of row t from that of the row before."""

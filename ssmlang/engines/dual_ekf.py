@@ -28,13 +28,12 @@ from jaxtyping import Array, Float, Int
 from ssmlang.engines._evidence import averaged, axes_seen, counted_alone
 from ssmlang.engines._linearise import Affine
 from ssmlang.engines._on_average import on_average, sides_of
+from ssmlang.engines._unstuck import PROBED, unstuck
 from ssmlang.engines.base import EngineBase, register
 from ssmlang.engines.nonlinear import Estimated, Facts, Law, Nonlinear
 from ssmlang.engines.requirements import Requirements
 from ssmlang.engines.stepwise import Probe
 
-PROBED = 8
-"""Rows in which it is looked for what depends on a parameter: data that equations read can be zero in one."""
 COVARIANCE_LIMIT = 10**8
 """Most numbers that the covariances of all rows may hold; beyond, standard deviations are given instead."""
 
@@ -255,26 +254,10 @@ class _Split:
         return jnp.zeros((len(self.own), len(self.own)))
 
     def unstuck(self, law: _Carried, key: Array, program: Nonlinear, times: Int[Array, " rows"]) -> _Carried:
-        """The law of row 0 with parameters drawn on which neither the transition nor the emission depends at the means.
-
-        Where hidden units can change places or signs the posterior mean of their weights is zero whatever the data are:
-        a draw says which of the equal modes is meant. States are drawn for the test, so that no chance zero counts.
-        """
-        facts = self.program.facts
-        key_x, key_w = jax.random.split(key)
-        x = law.x + jnp.sqrt(jnp.diagonal(law.Pi)) * jax.random.normal(key_x, law.x.shape)
-        at = law._replace(x=x + 0.1 * jax.random.normal(jax.random.fold_in(key_x, 1), x.shape))
-        seen = jnp.full(facts.m, jnp.nan)
-        still = jnp.zeros(facts.noises)
-
-        def moves(t: Array) -> Array:
-            _, C = self.slopes(lambda s: program.emission(t, s, seen).mean, at)
-            _, X = self.slopes(lambda s: program.transition(t + 1, s, still)[self.own], at)
-            return jnp.any(C != 0, axis=0) | jnp.any(X != 0, axis=0)
-
-        blind = ~jnp.any(jax.lax.map(moves, times), axis=0)
-        drawn = law.w + jnp.sqrt(jnp.diagonal(law.P)) * jax.random.normal(key_w, law.w.shape)
-        return law._replace(w=jnp.where(blind, drawn, law.w))
+        """The law of row 0 with parameters drawn that nothing would move; see `ssmlang.engines._unstuck`."""
+        mean = self.joined(law.x, law.w)
+        sd = self.joined(jnp.sqrt(jnp.diagonal(law.Pi)), jnp.sqrt(jnp.diagonal(law.P)))
+        return law._replace(w=unstuck(program, mean, sd, key, times)[self.shared])
 
     def moved(self, before: _Carried, t: Array, *, static: bool) -> tuple[_Carried, Array]:
         """The law a row later, and the states' noise."""

@@ -107,7 +107,7 @@ class GeneralStepper(ByRow):
 
     def _probe(self, lowering: NonlinearLowering, params: Any) -> Probe | None:
         """The program over data of no meaning, for engines that look where parameters come in."""
-        if not self.engine.requires.augmented:
+        if not lowering.facts.augmented:
             return None
         last = max(self.rows.values(), default=1)
         rng, now = np.random.default_rng(0), jnp.asarray(last + 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ssmlang.analysis.constants import ConstantSystem
     from ssmlang.analysis.draws import PriorDraws
+    from ssmlang.analysis.findings import Finding
     from ssmlang.analysis.numeric import NumericSystem
     from ssmlang.analysis.supports import Supports
     from ssmlang.analysis.symbolic import Translator
@@ -63,6 +64,15 @@ class Context:
         from ssmlang.analysis.symbolic import Translator
 
         return Translator(self.model, self.symbols)
+
+    def in_late_rows(self, found: list[Finding]) -> list[Finding]:
+        """Findings of matrices in which conditions on the row number were decided, with a word on that."""
+        decided = sorted(self.translate.decided) if "translate" in vars(self) else []  # where algebra was asked at all
+        if not decided:
+            return found
+        where = f"line{'s' if len(decided) > 1 else ''} {', '.join(map(str, decided))}"
+        note = f"said of late rows: the condition on the row number ({where}) is taken as it is from some row on"
+        return [replace(f, details=(*f.details, note)) if f.verdict != "unknown" else f for f in found]
 
     @cached_property
     def system(self) -> System | None:

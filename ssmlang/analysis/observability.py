@@ -57,7 +57,7 @@ def _answers(context: Context, found: list[Finding], lost: dict[str, Finding] | 
         if set(arguments) <= lifts:
             continue  # of a lift, the check of lifts speaks
         answers.append(_answer(context, text, arguments, line, found, lost))
-    return [*found, *answers]
+    return context.in_late_rows([*found, *answers])
 
 
 def _answer(

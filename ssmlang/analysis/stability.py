@@ -32,8 +32,8 @@ def check(context: Context) -> list[Finding]:
         chains, wanted = _of_chains(context, discrete, wanted)
         if not wanted and len(discrete) == len(context.model.states):
             return chains
-        return chains + _of_numbers(context, wanted)
-    return _of_numbers(context, wanted) if context.model.states else []
+        return chains + context.in_late_rows(_of_numbers(context, wanted))
+    return context.in_late_rows(_of_numbers(context, wanted)) if context.model.states else []
 
 
 def _of_chains(

@@ -25,6 +25,14 @@ def _printer() -> Any:
         def _print_Float(self, expr: sp.Float) -> str:
             return f"{float(expr):.6g}"
 
+        def _print_Piecewise(self, expr: sp.Expr) -> str:
+            *cases, last = expr.args
+            otherwise = self._print(last.expr) if last.cond == sp.true else "nan"
+            return "".join(f"if {self._print(c.cond)} then {self._print(c.expr)} else " for c in cases) + otherwise
+
+        def _print_Relational(self, expr: sp.Expr) -> str:
+            return f"{self._print(expr.lhs)} {expr.rel_op} {self._print(expr.rhs)}"
+
     return Printer({"order": "none"})
 
 

@@ -58,6 +58,8 @@ class Translator:
     def __init__(self, model: Model, symbols: Mapping[str, np.ndarray]) -> None:
         self.model, self.symbols = model, symbols
         self._memo: dict[int, tuple[Node, np.ndarray]] = {}
+        self.decided: set[int] = set()
+        """Lines of such comparisons"""
 
     def __call__(self, node: Node) -> np.ndarray:
         """An object array of the node's shape. Raises TooLarge."""
@@ -88,7 +90,7 @@ class Translator:
         if op in _UNARY:
             return self._each(_UNARY[op], n, args)
         if op in _COMPARISONS:
-            return self._each(lambda a, b: _eventually(_BINARY[op](a, b)), n, args)
+            return self._each(lambda a, b: self._eventually(_BINARY[op](a, b), n), n, args)
         if op in _BINARY:
             return self._each(_BINARY[op], n, args)
         if op == "where":
@@ -113,6 +115,16 @@ class Translator:
             return _array(list(_cholesky(sp.Matrix(args[0].tolist()))), n.shape)
         raise TooLarge(f"`{op}` of unknown numbers")
 
+    def _eventually(self, test: Any, node: Node) -> Any:
+        """A comparison with the row number as it is from some row on."""
+        if test in (sp.true, sp.false) or test.free_symbols != {TIME}:
+            return test
+        if not (test.lhs - test.rhs).is_polynomial(TIME):
+            return test
+        if node.span is not None:
+            self.decided.add(node.span.source.position(node.span.start)[0])
+        return sp.sympify(bool(test.subs(TIME, sp.Integer(10**9))))
+
     def _each(self, function: Callable[..., Any], n: Node, args: list[np.ndarray]) -> np.ndarray:
         spread = [np.broadcast_to(a, n.shape).reshape(-1) for a in args]
         return _array([function(*values) for values in zip(*spread)], n.shape)
@@ -135,15 +147,6 @@ def _constant(value: Any) -> Any:
 
 def _choose(test: Any, then: Any, otherwise: Any) -> Any:
     return then if test is sp.true else otherwise if test is sp.false else sp.Piecewise((then, test), (otherwise, True))
-
-
-def _eventually(test: Any) -> Any:
-    """A comparison with the row number as it is from some row on."""
-    if test in (sp.true, sp.false) or test.free_symbols != {TIME}:
-        return test
-    if not (test.lhs - test.rhs).is_polynomial(TIME):
-        return test
-    return sp.sympify(bool(test.subs(TIME, sp.Integer(10**9))))
 
 
 def _cholesky(matrix: sp.Matrix) -> sp.Matrix:

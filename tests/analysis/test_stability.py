@@ -214,6 +214,18 @@ def test_no_stability_is_wrongly_proved(seed: int) -> None:
                 assert not is_schur(at)
 
 
+def test_a_condition_on_the_row_number_is_that_of_late_rows_and_said_so() -> None:
+    text = "state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal((if t < 100 then 1.5 else 0.5) * x[t-1], 1)\n"
+    (found,) = stability.check(context_of(text + "y[t] ~ Normal(x[t], 1)\n"))
+    assert found.verdict == "proved" and "said of late rows" in found.details[-1] and "line 4" in found.details[-1]
+
+
+def test_a_condition_on_a_parameter_is_written_as_in_the_file() -> None:
+    text = "param a ~ Normal(0, 1)\nstate x\nobs y\ninit x ~ Normal(0, 1)\ny[t] ~ Normal(x[t], 1)\n"
+    (found,) = stability.check(context_of(text + "x[t] ~ Normal((if a > 0 then 0.5 else 1.5) * x[t-1], 1)\n"))
+    assert "if a > 0 then 1/2 else 3/2" in " ".join([found.reason, *found.details])
+
+
 def test_a_budget_that_is_spent_leaves_things_unknown() -> None:
     budget = Budget(1e-9)
     symbols = sp.symbols("a b", real=True)

@@ -201,6 +201,12 @@ def missing_parts(found: Found) -> Slip | None:
     if text == "," and word in ("state", "obs", "param", "augment") and re.search(r"\bin\b", found.before):
         help_ = f"all the names before `in` share what follows it; others have a `{word}` line of their own"
         return Slip("E101", "no name stands after `in ...`", "", help=help_)
+    if text == "," and "FOR" in accepts and re.search(r"\bfor\b", found.before) and (
+        name := re.match(r",[ \t]*(for[ \t]+)?[^\W\d]\w*[ \t]+in\b", found.after)
+    ):
+        mended = ("" if name[1] else " for") if found.after[1:2].isspace() else " " if name[1] else " for "
+        return Slip("E101", "ranges follow one another without a comma", "", help="write `for i in a for j in b`",
+                    replacement=mended, safe=True)  # fmt: skip
     if text == "in" and word == "input":
         name = re.search(r"([^\W\d]\w*)[ \t]*$", found.before)
         axis = re.match(r"in[ \t]+([^\W\d]\w*)", found.after)

@@ -20,6 +20,7 @@ Capture = pytest.CaptureFixture[str]
 
 HEAD = "param sd, phi ~ HalfNormal(1)\nstate level\nobs y\ninit level ~ Normal(0, 1)\n"
 STEP = "level[t] ~ Normal(phi * level[t-1], 1)\n"
+GRID = "y[t] ~ Normal(level[t], sd)\nlet w[t, i, j] = level[t] * i * j FOR\n"
 SEEN = "y[t] ~ Normal(level[t], sd)\n"
 
 
@@ -39,6 +40,10 @@ CASES = {
     "square": ("E103", use("sd²"), use("sd^2")),
     "in": ("E103", lines(more="axis k = 1..3\nlet a = sum(2 * i for i ∈ k)\n"),
            lines(more="axis k = 1..3\nlet a = sum(2 * i for i  in  k)\n")),
+    "comma between ranges": ("E101", lines(more="const a = 3\n", seen=GRID.replace("FOR", "for i in 1..2, j in 1..2")),
+                             lines(more="const a = 3\n", seen=GRID.replace("FOR", "for i in 1..2 for j in 1..2"))),
+    "comma before a range": ("E101", lines(seen=GRID.replace("FOR", "for i in 1..2, for j in 1..2")),
+                             lines(seen=GRID.replace("FOR", "for i in 1..2 for j in 1..2"))),
     "keyword": ("E105", lines().replace("param", "parm"), lines()),
     "keyword with capital": ("E105", lines().replace("obs y", "Obs y"), lines()),
     "foreign keyword": ("E105", lines().replace("param", "parameter"), lines()),

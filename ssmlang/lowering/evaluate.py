@@ -61,14 +61,39 @@ class Environment:
     dtype: Any = float
 
 
-def evaluate(nodes: Sequence[Node], env: Environment) -> list[jax.Array]:
+@dataclass
+class Shared:
+    """Values of expressions that several calls of `evaluate` share, of one row."""
+
+    which: frozenset[int]
+    """ids of nodes that mean the same in every call"""
+    values: dict[int, jax.Array] = field(default_factory=dict)
+
+
+def evaluate(nodes: Sequence[Node], env: Environment, shared: Shared | None = None) -> list[jax.Array]:
     """The values of expressions, as JAX arrays of the nodes' shapes; a node that several share is computed once.
 
-    Reals come in `env.dtype`, labels as integer positions.
+    Reals come in `env.dtype`, labels as integer positions. What is `shared` is taken from there, or left there.
     """
-    memo: dict[int, jax.Array] = {}
+    memo: dict[int, jax.Array] = dict(shared.values) if shared is not None else {}
     _evaluate_into(memo, nodes, env)
+    if shared is not None:
+        shared.values.update((i, v) for i, v in memo.items() if i in shared.which)
     return [memo[id(n)] for n in nodes]
+
+
+def early(groups: Sequence[Sequence[Node]]) -> frozenset[int]:
+    """Of expressions that are evaluated one group after another, as values of a row come to be: the nodes of several
+    groups that read none of them."""
+    late: dict[int, bool] = {}
+    count: dict[int, int] = {}
+    for nodes in groups:
+        for n in expr.walk(nodes):
+            own = n.op == "bound" or (n.op == "augment" and n.attrs[1] == 0)
+            own = own or (n.op == "ref" and n.attrs[0] != "input" and n.attrs[2] == 0)
+            late[id(n)] = own or any(late[id(a)] for a in n.args)
+            count[id(n)] = count.get(id(n), 0) + 1
+    return frozenset(i for i, times in count.items() if times > 1 and not late[i])
 
 
 def _evaluate_into(memo: dict[int, jax.Array], nodes: Sequence[Node], env: Environment) -> None:

@@ -21,7 +21,7 @@ from ssmlang.engines.nonlinear import Facts, Nonlinear
 from ssmlang.engines.semidefinite import semidefinite_root
 from ssmlang.lowering.apart import apart
 from ssmlang.lowering.emissions import Emissions
-from ssmlang.lowering.evaluate import Environment, evaluate
+from ssmlang.lowering.evaluate import Environment, Shared, early, evaluate
 from ssmlang.lowering.first_density import has_first_density, log_first
 from ssmlang.lowering.memory import Key, memory_of, whole
 from ssmlang.lowering.nonlinear_parts import Augmented, Counter, additive, in_order
@@ -309,14 +309,15 @@ class NonlinearLowering:
              given: Mapping[Key, np.ndarray] | None = None, told: Callable[[str], Array] | None = None) -> None:
         """What the equations give at a row, written into `now`; entries that are `given` stay, observations that are
         `told` are what they are."""
+        shared = Shared(self._early)
         for e in self.moved:
             if given is not None and all(given[self._key(t.name)][list(t.entries)].all() for t in e.targets):
                 continue
             if e.law is not None:
-                values = source.law(e.law, _arguments(e.law.args, env), self._values(e))
+                values = source.law(e.law, _arguments(e.law.args, env, shared), self._values(e))
             else:
                 assert e.value is not None
-                values = evaluate([e.value], env)[0].astype(float).ravel()
+                values = evaluate([e.value], env, shared)[0].astype(float).ravel()
             first = 0
             for target in e.targets:
                 key, at = self._key(target.name), np.asarray(target.entries)
@@ -333,6 +334,11 @@ class NonlinearLowering:
                 if given is not None and given[key][at].any():
                     part = jnp.where(given[key][at], old[at.astype(np.int32)], part)
                 now[key] = part if whole(at, place.size) else old.at[at.astype(np.int32)].set(part)
+
+    @cached_property
+    def _early(self) -> frozenset[int]:
+        """What several equations of a row read of the rows before: a step whose parts are taken apart, say."""
+        return early([nodes_of(e) for e in self.moved])
 
     def _key(self, name: str) -> Key:
         return ("state", name) if name in self.model.states else ("obs", name)
@@ -435,5 +441,5 @@ class NonlinearLowering:
         return self.model.noises[name].size
 
 
-def _arguments(args: Mapping[str, expr.Node], env: Environment) -> dict[str, Array]:
-    return dict(zip(args, evaluate(list(args.values()), env)))
+def _arguments(args: Mapping[str, expr.Node], env: Environment, shared: Shared | None = None) -> dict[str, Array]:
+    return dict(zip(args, evaluate(list(args.values()), env, shared)))

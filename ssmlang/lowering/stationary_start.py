@@ -123,15 +123,34 @@ def _restricted(e: Equation, names: set[str], model: Model) -> Equation | None:
     at = np.concatenate([np.arange(a, b) for a, b, keep in zip(ends, ends[1:], inside) if keep])
     picked = expr.const(at)
     targets = tuple(t for t, keep in zip(e.targets, inside) if keep)
+    steady = _restricted(e.steady, names, model) if e.steady is not None else None
     if e.value is not None:
-        return replace(e, targets=targets, value=expr.index(e.value, [picked]))
+        value = expr.index(expr.reshape(e.value, (int(ends[-1]),)), [picked])
+        return replace(e, targets=targets, value=value, steady=steady)
     assert e.law is not None
-    args = dict(e.law.args)
     if e.law.name == "MvNormal":
-        cov = args["cov"] if "cov" in args else expr.matmul(args["scale_tril"], expr.transpose(args["scale_tril"]))
-        rows = expr.index(cov, [picked])
-        args = {"loc": expr.index(expr.broadcast(args["loc"], (int(ends[-1]),)), [picked]),
-                "cov": expr.transpose(expr.index(expr.transpose(rows), [picked]))}  # fmt: skip
-    else:
-        args = {k: expr.index(expr.broadcast(v, (int(ends[-1]),)), [picked]) for k, v in args.items()}
-    return replace(e, targets=targets, law=Dist(e.law.name, args, (len(at),), e.law.event_ndim, e.law.span))
+        return replace(e, targets=targets, law=_of_entries(e.law, at), steady=steady)
+    args = {k: expr.index(expr.broadcast(v, (int(ends[-1]),)), [picked]) for k, v in e.law.args.items()}
+    law = Dist(e.law.name, args, (len(at),), e.law.event_ndim, e.law.span)
+    return replace(e, targets=targets, law=law, steady=steady)
+
+
+def _of_entries(law: Dist, at: np.ndarray) -> Dist:
+    """The joint law of some entries of a normal one, or of several side by side, (K, n): covariances stay apart."""
+    n = law.shape[-1]
+    K = int(np.prod(law.shape[:-1]))
+    args = law.args
+    cov = args["cov"] if "cov" in args else expr.matmul(args["scale_tril"], expr.transpose(args["scale_tril"]))
+    cov = expr.reshape(expr.broadcast(cov, (*law.shape, n)), (K, n, n))
+    loc = expr.index(expr.reshape(expr.broadcast(args["loc"], law.shape), (K * n,)), [expr.const(at)])
+    both = lambda m, k: expr.transpose(expr.index(expr.transpose(expr.index(m, [k])), [k]))
+    own = [(b, at[at // n == b] % n) for b in np.unique(at // n)]
+    blocks = [both(expr.index(cov, [expr.const(int(b))]), expr.const(k)) for b, k in own]
+    if len(blocks) == 1:
+        return Dist("MvNormal", {"loc": loc, "cov": blocks[0]}, (len(at),), 1, law.span)
+    if len({len(k) for _, k in own}) == 1:
+        shape = (len(blocks), len(own[0][1]))
+        return Dist("MvNormal", {"loc": expr.reshape(loc, shape), "cov": expr.stack(blocks)}, shape, 1, law.span)
+    rows = [expr.concat([m if i == j else expr.zeros((len(k), len(other))) for j, (_, other) in enumerate(own)], 1)
+            for i, (m, (_, k)) in enumerate(zip(blocks, own))]  # fmt: skip
+    return Dist("MvNormal", {"loc": loc, "cov": expr.concat(rows)}, (len(at),), 1, law.span)

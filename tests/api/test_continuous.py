@@ -189,6 +189,23 @@ def test_stability_is_that_of_the_drift(ou: Any) -> None:
     assert "stable(x)" in str(ou.check()) and "rate > 0" in str(ou.check())
 
 
+@pytest.mark.parametrize("axis", ["", "[2]"], ids=["one", "two side by side"])
+def test_a_stationary_state_beside_one_that_wanders(axis: str) -> None:
+    """A correlated random walk (Johnson et al. 2008): the blocks of two axes are drawn together, and ended in a
+    traceback in `simulate` and in engines of general programs."""
+    model = ssmlang.compile(
+        "param beta, sigma, sd ~ HalfNormal(1)\ninput dt\n"
+        f"state mu{axis}, v{axis}\nobs fix{axis}\ninit mu ~ Normal(0, 10)\ninit v ~ Stationary()\n"
+        "d(mu) = v * dt\nd(v) = -beta * v * dt + sigma * dW\nfix[t] ~ Normal(mu[t], sd)\n"
+    )
+    params, dt = {"beta": 0.8, "sigma": 1.5, "sd": 0.3}, np.array([np.nan, 0.5, 2, 1])
+    data = {"fix": np.arange(8.0).reshape(4, 2) if axis else np.arange(4.0), "dt": dt}
+    exact = float(model.log_likelihood(data, params))
+    assert float(model.log_likelihood(data, params, engine="ekf")) == pytest.approx(exact, abs=1e-9)
+    drawn = model.simulate(params=params, future={"dt": dt}, draws=2000)
+    assert float(drawn["v"].isel(time=0).std()) == pytest.approx(1.5 / np.sqrt(1.6), rel=0.08)
+
+
 GROWTH = """
 const dt = 1
 param s ~ HalfNormal(0.3)

@@ -43,7 +43,7 @@ VALUE, MAP = Task(), Task("fit", method="map")
         (LAYERS, VALUE, "dual_ekf"),
         (LAYERS.replace("* tanh(v * u[t])", "* u[t] + v"), VALUE, "laplace"),
         (LEVEL.format("Laplace(x[t], 1)"), VALUE, "particle"),
-        (LEVEL.format("Laplace(x[t], 1)"), MAP, "ukf"),
+        (LEVEL.format("Laplace(x[t], 1)"), MAP, "importance"),
     ],
 )  # fmt: skip
 def test_what_auto_takes(text: str, task: Task, engine: str) -> None:
@@ -82,7 +82,7 @@ def test_what_bars_engines_in_a_component_is_said_to_stand_in_its_file() -> None
 def test_a_log_density_that_does_not_bend_has_no_mode_by_newton(law: str) -> None:
     """Before, `auto` took `laplace`, which found no mode."""
     model = ssmlang.compile(LEVEL.format(law))
-    for engine in ("laplace", "importance"):
+    for engine in ("laplace", "importance") if law.startswith("Uniform") else ("laplace",):
         with pytest.raises(SsmError) as caught:
             model.execution(engine)
         assert caught.value.diagnostics[0].code == "E306" and "bends with the state" in str(caught.value)

@@ -7,6 +7,7 @@ standard deviations of the filter (docs/engines.md has the table).
 
 from __future__ import annotations
 
+from ssmlang.analysis.folded import folded
 from ssmlang.analysis.general import blind, gaussian_emission, heavy_tailed, kinked, moves_linearly
 from ssmlang.model import expr
 from ssmlang.model.counts import counts_alone
@@ -53,6 +54,11 @@ def _order(model: Model) -> tuple[tuple[str, ...], str]:
         why = "weights multiply weights: at means of zero a Gaussian learns nothing of them, and dual_ekf draws them"
         return ("dual_ekf", "ekf", "particle"), why
     if gaussian_emission(model):
+        turned = folded(model, FEW) if not augmented and _driven(model) and _entries(model) <= FEW else ()
+        if turned:
+            why = (f"observations do not tell the sign of {' and '.join(turned)}, whose law may have two peaks: draws "
+                   "have them, one Gaussian does not")  # fmt: skip
+            return ("particle", "ukf", "ekf"), why
         return ("ukf", "ekf", "particle"), ""
     heavy = ", ".join(dict.fromkeys(law.name for law in heavy_tailed(model)))
     driven = _driven(model)

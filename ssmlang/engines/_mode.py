@@ -37,6 +37,7 @@ class _State(NamedTuple):
     value: Float[Array, ""]
     gain: Float[Array, ""]
     """what the last step was promised to gain, doubled"""
+    settled: Bool[Array, ""]
     done: Int[Array, ""]
     stuck: Bool[Array, ""]
 
@@ -61,7 +62,8 @@ def newton(world: World, numbers: Numbers, iterations: int) -> Noises:
         path = now.path
         x = expand(world, numbers, path, moved)
         f = riccati.factor(x)
-        x, f = jax.lax.cond(riccati.is_positive(f), lambda: (x, f), lambda: _turned(x))
+        exact = riccati.is_positive(f)
+        x, f = jax.lax.cond(exact, lambda: (x, f), lambda: _turned(x))
         positive = riccati.is_positive(f)
         step = riccati.solve(x, f, x.b, Noises(-path.e.first, -path.e.later))
         if linear:
@@ -80,21 +82,22 @@ def newton(world: World, numbers: Numbers, iterations: int) -> Noises:
             new = moved_by(0.5 * a)
             return 0.5 * a, new, jnp.sum(log_joint(world, numbers, new)), tries + 1
 
-        _, new, value, tries = jax.lax.while_loop(
+        a, new, value, tries = jax.lax.while_loop(
             lambda c: positive & short(c[0], c[2]) & (c[3] <= HALVINGS), halve,
             (jnp.full((), 2.0, s.dtype), path, jnp.full((), -jnp.inf, s.dtype), 0),
         )  # fmt: skip
         # A line along which nothing gains leaves the path where it is.
         new = jax.tree.map(lambda a, b: jnp.where(jnp.isfinite(value), a, b), new, path)
         return _State(new, jnp.where(jnp.isfinite(value), value, now.value), jnp.where(positive, step.gain, jnp.inf),
+                      scalar.settles(step.gain, now.gain, exact & (a == 1) & (now.done > 0), enough),
                       now.done + 1, (tries > HALVINGS) | ~positive)  # fmt: skip
 
     start = _State(Path(e, s), jnp.sum(log_joint(world, numbers, Path(e, s))), jnp.full((), jnp.inf, s.dtype),
-                   jnp.zeros((), int), jnp.zeros((), bool))  # fmt: skip
-    going = lambda c: (c.gain > enough) & (c.done < iterations) & ~c.stuck
+                   jnp.zeros((), bool), jnp.zeros((), int), jnp.zeros((), bool))  # fmt: skip
+    going = lambda c: (c.gain > enough) & ~c.settled & (c.done < iterations) & ~c.stuck
     end = jax.lax.while_loop(going, iterate, start)
     # A step that rounding alone keeps from gaining is the last one.
-    good = (end.gain <= enough) | (end.stuck & (end.gain <= jnp.sqrt(eps)))
+    good = (end.gain <= enough) | end.settled | (end.stuck & (end.gain <= jnp.sqrt(eps)))
     return jax.tree.map(lambda a: jnp.where(good, a, jnp.nan), end.path.e)
 
 

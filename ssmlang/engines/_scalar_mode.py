@@ -127,17 +127,34 @@ def _solved(rows: Rows, a: Array, W: Array) -> Mode:
     return Mode(s, xi - Pi * s, J, Pi)
 
 
+SETTLED = 1e-6
+
+
+def settles(gain: Array, before: Array, full: Array, enough: Array) -> Array:
+    """Whether a Newton step that was promised `gain`, and its predecessor `before`, leaves nothing worth a further one.
+
+    Gains of full steps near a maximum go down like g' = C g^2; the last two tell C, and so the next.
+    """
+    return full & (gain**3 <= SETTLED * enough * before**2)
+
+
 class _State(NamedTuple):
     s: Array
     u: Array
     value: Array
     gain: Array
+    settled: Array
     done: Array
     stuck: Array
 
 
 def newton(rows: Rows, emission: Emission, iterations: int) -> tuple[Array, Array]:
     """s and u of the mode: see `_mode.newton`. NaN where it is not reached."""
+    find = lambda rows, numbers: _newton(rows, Emission(emission.function, numbers), iterations)
+    return one_kernel(find)(rows, emission.numbers)
+
+
+def _newton(rows: Rows, emission: Emission, iterations: int) -> tuple[Array, Array]:
     spread = jnp.concatenate([rows.P[None], rows.q])
     eps = jnp.finfo(spread.dtype).eps
     enough = jnp.maximum(1e-12, 100 * len(spread) * eps**2)
@@ -150,7 +167,8 @@ def newton(rows: Rows, emission: Emission, iterations: int) -> tuple[Array, Arra
         _, b, H = _slopes(emission, now.s, 2)
         quadratic = lambda W: _solved(rows, b + W * now.s, W)
         new = quadratic(-H)
-        new = jax.lax.cond(jnp.all(new.J > 0), lambda: new, lambda: quadratic(jnp.abs(H)))
+        exact = jnp.all(new.J > 0)
+        new = jax.lax.cond(exact, lambda: new, lambda: quadratic(jnp.abs(H)))
         positive = jnp.all(new.J > 0)
         ds, du = new.s - now.s, new.u - now.u
         gain = jnp.sum(b * ds) - jnp.sum(spread * now.u * du)
@@ -161,17 +179,19 @@ def newton(rows: Rows, emission: Emission, iterations: int) -> tuple[Array, Arra
             lambda c: (0.5 * c[0], value_of(now.s + 0.5 * c[0] * ds, now.u + 0.5 * c[0] * du), c[2] + 1),
             (jnp.full((), 2.0, eps.dtype), jnp.full((), -jnp.inf, eps.dtype), 0),
         )  # fmt: skip
+        settled = settles(gain, now.gain, exact & (a == 1) & (now.done > 0), enough)
         a = jnp.where(positive, a, 0.0)
         keep = lambda old, move: jnp.where(positive, old + a * move, old)
         return _State(keep(now.s, ds), keep(now.u, du), jnp.where(positive, value, now.value),
-                      jnp.where(positive, gain, jnp.inf), now.done + 1, (tries > HALVINGS) | ~positive)
+                      jnp.where(positive, gain, jnp.inf), settled, now.done + 1, (tries > HALVINGS) | ~positive)
 
     s = _along(rows.m, rows.F, rows.c)
     u = jnp.zeros_like(s)
-    start = _State(s, u, value_of(s, u), jnp.full((), jnp.inf, s.dtype), jnp.zeros((), int), jnp.zeros((), bool))
-    going = lambda c: (c.gain > enough) & (c.done < iterations) & ~c.stuck
+    no = jnp.zeros((), bool)
+    start = _State(s, u, value_of(s, u), jnp.full((), jnp.inf, s.dtype), no, jnp.zeros((), int), no)
+    going = lambda c: (c.gain > enough) & ~c.settled & (c.done < iterations) & ~c.stuck
     end = jax.lax.while_loop(going, iterate, start)
-    good = (end.gain <= enough) | (end.stuck & (end.gain <= jnp.sqrt(eps)))
+    good = (end.gain <= enough) | end.settled | (end.stuck & (end.gain <= jnp.sqrt(eps)))
     return jnp.where(good, end.s, jnp.nan), jnp.where(good, end.u, jnp.nan)
 
 

@@ -58,7 +58,7 @@ def _order(model: Model) -> tuple[tuple[str, ...], str]:
         if turned:
             why = (f"observations do not tell the sign of {' and '.join(turned)}, whose law may have two peaks: draws "
                    "have them, one Gaussian does not")  # fmt: skip
-            return ("particle", "ukf", "ekf"), why
+            return ("particle", "ipls", "ukf", "ekf"), why
         return ("ukf", "ekf", "particle"), ""
     heavy = ", ".join(dict.fromkeys(law.name for law in heavy_tailed(model)))
     driven = _driven(model)

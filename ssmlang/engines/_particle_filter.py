@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from ssmlang.engines._first_cloud import can_be_sent, sent
-from ssmlang.engines._proposals import at_mode, drawn, linearised
+from ssmlang.engines import _first_cloud
+from ssmlang.engines._proposals import Proposal, at_mode, drawn, drawn_with_prior, exact
 from ssmlang.engines._swarm import (
     Moments,
     Weighted,
@@ -30,6 +31,10 @@ AT_ONCE = 1000
 """Particles whose proposals are worked out at once"""
 SMALL = 8
 """Up to so many noises a row is the mode of a particle's quickly found"""
+PILOT = 100
+"""Particles by which a row is judged"""
+SHARP = 0.1
+"""Below this share of a pilot's effective number of particles observations are sharp."""
 LEAST = 30.0
 """First-stage weights are at least exp(-30) of the largest one, so that no particle is out of reach."""
 
@@ -39,8 +44,10 @@ class Plan(NamedTuple):
 
     guided: bool
     """by a law of the row's noises given its observations"""
-    linear: bool
-    """that law from the mean of the observations; else at its mode"""
+    exact: bool
+    """that law is known; else it is guessed at its mode"""
+    judged: bool
+    """only in rows whose observations are sharp: where it is a guess it costs more than it gains in others"""
     auxiliary: bool
     """parents are chosen by how well they predict the row"""
     sent: bool
@@ -49,15 +56,17 @@ class Plan(NamedTuple):
 
 def plan_of(facts: Facts, proposal: str) -> Plan:
     """What a proposal is to a program."""
-    asked, linear = proposal, facts.gaussian_emission and facts.steady_emission
-    best = facts.gaussian_step and facts.noises > 0 and linear
+    asked, gaussian = proposal, facts.gaussian_emission and facts.steady_emission
+    best = facts.gaussian_step and facts.noises > 0 and gaussian
     # Large counts leave few of the particles that the transition alone has moved; the law at their mode is near.
     near = facts.gaussian_step and 0 < facts.noises <= SMALL and facts.counts
     if proposal == "auto":
-        # Where the noises do not enter additively the law at the mode is a guess, and dear: a mode for each particle.
+        # Where the noises do not enter additively the law at the mode is a wilder guess, and dear.
         proposal = "guided" if (best or near) and facts.additive else "bootstrap"
     guided = proposal == "guided" or (proposal == "auxiliary" and best)
-    return Plan(guided, linear, proposal == "auxiliary", asked != "bootstrap" and can_be_sent(facts))
+    exact = gaussian and facts.linear_emission and facts.additive
+    sent = asked != "bootstrap" and _first_cloud.can_be_sent(facts)
+    return Plan(guided, exact, asked == "auto" and not exact, proposal == "auxiliary", sent)
 
 
 class Row(NamedTuple):
@@ -134,7 +143,7 @@ class Forward:
         even = jnp.full(P, -jnp.log(float(P)))
         s, more = before, jnp.zeros(P)
         if self.plan.sent:
-            s, more = sent(self.program, jax.random.wrap_key_data(own[0]), own[1], y, P)
+            s, more = _first_cloud.sent(self.program, jax.random.wrap_key_data(own[0]), own[1], y, P)
         pool, term = normalised(even + more + log_emission(self.program, zero, s, y))
         return s, pool, term, self._kept(zero, before, jnp.exp(even), s, pool, jnp.arange(P), rows, clouds)
 
@@ -152,11 +161,8 @@ class Forward:
              ) -> tuple[Array, Weighted, Array, tuple[Row | None, Cloud | None]]:  # fmt: skip
         program, P = self.program, self.particles
         choose, move, ahead = drawing
-        guides = None
-        if self.plan.guided:
-            guide = linearised if self.plan.linear else at_mode
-            # Second derivatives of a row for all particles at once can be more than memory holds.
-            guides = jax.lax.map(lambda s: guide(program, t, s, y), s.T, batch_size=min(P, AT_ONCE))
+        guided = self.plan.guided and not self.plan.judged
+        guides = self._guides(t, y, s) if guided else None
         first = self._first_stage(t, y, s, guides.log_predictive if guides is not None else None)
         if first is None:
             judged, log_sum = pool, jnp.zeros(())
@@ -172,18 +178,43 @@ class Forward:
             return s, pool.logs, jnp.arange(P, dtype=jnp.int32)
 
         s, logs, at = jax.lax.cond(judged.ess < self.threshold * P, chosen, left)
-        if guides is None:
-            now, more = moved(program, move, t, s), jnp.zeros(())
+        if guides is not None:
+            now, more = self._sent(t, s, move, jax.tree.map(lambda a: a[at], guides))
+        elif self.plan.guided:
+            now, more = jax.lax.cond(
+                self._sharp(t, y, s, logs, ahead),
+                lambda: self._sent(t, s, move, self._guides(t, y, s)),
+                lambda: (moved(program, move, t, s), jnp.zeros(P)),
+            )
         else:
-            mine = jax.tree.map(lambda a: a[at], guides)
-            e, more = jax.vmap(drawn, (0, 1), (1, 0))(mine, normals(move, program.facts.noises, P))
-            now = jax.vmap(program.transition, (None, 1, 1), 1)(t, s, e)
+            now, more = moved(program, move, t, s), jnp.zeros(())
         pool, term = normalised(logs + more + log_emission(program, t, now, y))
         before = now
-        if rows and guides is not None:
+        if rows and self.plan.guided:
             before = moved(program, ahead, t, s)
         prior = normalised(logs)[0].weights if rows else logs
         return now, pool, term, self._kept(t, before, prior, now, pool, at, rows, clouds)
+
+    def _guides(self, t: Array, y: Array, s: Array) -> Proposal:
+        """A law of the row's noises for each particle."""
+        guide = exact if self.plan.exact else at_mode
+        # Second derivatives of a row for all particles at once can be more than memory holds.
+        some = min(self.particles, AT_ONCE)
+        return jax.lax.map(lambda s: guide(self.program, t, s, y), s.T, batch_size=some)
+
+    def _sent(self, t: Array, s: Array, move: Array, guides: Proposal) -> tuple[Array, Array]:
+        """Particles moved by their own laws, and log of prior over proposal."""
+        draw, extra = (drawn, 0) if self.plan.exact else (drawn_with_prior, 1)
+        e, more = jax.vmap(draw, (0, 1), (1, 0))(guides, normals(move, self.program.facts.noises + extra, s.shape[1]))
+        return jax.vmap(self.program.transition, (None, 1, 1), 1)(t, s, e), more
+
+    def _sharp(self, t: Array, y: Array, s: Array, logs: Array, seed: Array) -> Array:
+        """Whether few of a pilot's particles, moved by the transition alone, would count. They are drawn apart from
+        those that stay, so that the likelihood is unbiased."""
+        some = np.linspace(0, self.particles - 1, min(self.particles, PILOT), dtype=int)
+        few, logs = s[:, some], logs[some]
+        seen = normalised(logs + log_emission(self.program, t, moved(self.program, seed, t, few), y))[0]
+        return seen.ess < SHARP * normalised(logs)[0].ess
 
     def _first_stage(self, t: Array, y: Array, s: Array, predictive: Array | None) -> Array | None:
         """How well each particle predicts the row, in logarithms (Pitt & Shephard 1999)."""

@@ -11,13 +11,20 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import ndtri
 from jaxtyping import Array, Float
 
 from ssmlang.engines._small_matrices import cholesky, solve_lower, solve_lower_transposed
 from ssmlang.engines.nonlinear import Nonlinear
 
-STEPS = 3
+STEPS = 5
 """Newton steps to the mode of e."""
+SHARES = np.array([1.0, 0.25, 0.0625, 0.015625, 0.0])
+"""of a step that are tried"""
+PRIOR = 0.1
+"""The share of particles that are sent by the prior all the same where a proposal is a guess, which bounds how wrong it
+can go: their weights are at most ten times those of a bootstrap filter (Hesterberg 1995)."""
 
 
 class Proposal(NamedTuple):
@@ -30,49 +37,75 @@ class Proposal(NamedTuple):
     """log-density of the row's observations given s_{t-1}; exact where the law of e is"""
 
 
-def linearised(program: Nonlinear, t: Array, s: Array, y: Array) -> Proposal:
-    """Exact where the observations are affine in e with Gaussian noise that does not depend on it: the locally optimal
-    proposal (Doucet, Godsill & Andrieu 2000, section II.D). Else by the derivative at e = 0."""
-    r = program.facts.noises
-
-    def seen(e: Array) -> tuple[Array, Array]:
-        law = program.emission(t, program.transition(t, s, e), y)
-        return law.mean, law.cov
-
-    still = jnp.zeros(r)
-    (mean, cov), H = seen(still), jax.jacfwd(lambda e: seen(e)[0])(still)
-    z = program.statistic(y)
-    there = ~jnp.isnan(z)
-    H = jnp.where(there[:, None], H, 0.0)
-    R = cholesky(jnp.where(there[:, None] & there[None, :], cov, jnp.eye(len(z))))
-    v = solve_lower(R, jnp.where(there, z - mean, 0.0))
-    W = solve_lower(R, H)
-    L = cholesky(jnp.eye(r) + W.T @ W)
+def exact(program: Nonlinear, t: Array, s: Array, y: Array) -> Proposal:
+    """The locally optimal proposal (Doucet, Godsill & Andrieu 2000, section II.D) where the observations are affine in
+    e with Gaussian noise that does not depend on it."""
+    found = _residuals(program, t, s, y, jnp.zeros(program.facts.noises))
+    v, W = found.v, found.W
+    L = cholesky(jnp.eye(W.shape[1]) + W.T @ W)
     half = solve_lower(L, W.T @ v)
-    logs = jnp.sum(jnp.where(there, jnp.log(jnp.diagonal(R)) + 0.5 * jnp.log(2 * jnp.pi), 0.0))
-    predictive = -0.5 * (v @ v - half @ half) - logs - jnp.sum(jnp.log(jnp.diagonal(L)))
+    predictive = -0.5 * (v @ v - half @ half) - found.log_scale - jnp.sum(jnp.log(jnp.diagonal(L)))
     return Proposal(solve_lower_transposed(L, half), L, predictive)
 
 
 def at_mode(program: Nonlinear, t: Array, s: Array, y: Array) -> Proposal:
-    """The Gaussian law at the mode of p(e | y, s_{t-1}), by its curvature there; the prior of e where the curvature is
-    not that of a maximum."""
+    """The Gaussian law at the mode of p(e | y, s_{t-1}), by its curvature there, by Gauss and Newton's where the
+    observations are Gaussian; the prior of e where the curvature is not that of a maximum.
+
+    Of the shares of a step the best is taken: a step from where the observations bend may lead far beyond them.
+    """
     r = program.facts.noises
     score = lambda e: program.log_emission(t, program.transition(t, s, e), y)
 
-    def newton(now: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
-        e = now[0]
+    def expanded(e: Array) -> tuple[Array, Array]:
+        """Gradient and negative Hessian of the score."""
+        if program.facts.gaussian_emission:
+            found = _residuals(program, t, s, y, e)
+            return found.W.T @ found.v, found.W.T @ found.W
         g, push = jax.linearize(jax.grad(score), e)
         B = -jax.vmap(push)(jnp.eye(r))
-        L = cholesky(jnp.eye(r) + 0.5 * (B + B.T))
-        return (solve_lower_transposed(L, solve_lower(L, g + B @ e)), L), None
+        return g, 0.5 * (B + B.T)
+
+    def value(e: Array) -> Array:
+        found = score(e) - 0.5 * e @ e
+        return jnp.where(jnp.isnan(found), -jnp.inf, found)
+
+    def step(e: Array, _: None) -> tuple[Array, None]:
+        g, B = expanded(e)
+        L = cholesky(jnp.eye(r) + B)
+        d = solve_lower_transposed(L, solve_lower(L, g - e))
+        tried = e + SHARES[:, None] * jnp.where(jnp.isfinite(d).all(), d, g - e)
+        return tried[jnp.argmax(jax.vmap(value)(tried))], None
 
     # One step in the program, whatever their number: derivatives of a whole row are most of what is compiled.
-    (e, L), _ = jax.lax.scan(newton, (jnp.zeros(r), jnp.eye(r)), None, length=STEPS)
+    e, _ = jax.lax.scan(step, jnp.zeros(r), None, length=STEPS)
+    L = cholesky(jnp.eye(r) + expanded(e)[1])
     sound = jnp.isfinite(e).all() & jnp.isfinite(L).all()
     e, L = jnp.where(sound, e, 0.0), jnp.where(sound, L, jnp.eye(r))
-    predictive = score(e) - 0.5 * e @ e - jnp.sum(jnp.log(jnp.diagonal(L)))
-    return Proposal(e, L, predictive)
+    return Proposal(e, L, score(e) - 0.5 * e @ e - jnp.sum(jnp.log(jnp.diagonal(L))))
+
+
+class _Residuals(NamedTuple):
+    """Of Gaussian observations, in units of their noise; zero where they are missing."""
+
+    v: Float[Array, " k"]
+    W: Float[Array, "k r"]
+    """derivative of their means in e"""
+    log_scale: Float[Array, ""]
+
+
+def _residuals(program: Nonlinear, t: Array, s: Array, y: Array, e: Array) -> _Residuals:
+    def seen(e: Array) -> tuple[Array, Array]:
+        law = program.emission(t, program.transition(t, s, e), y)
+        return law.mean, law.cov
+
+    (mean, cov), H = seen(e), jax.jacfwd(lambda e: seen(e)[0])(e)
+    z = program.statistic(y)
+    there = ~jnp.isnan(z)
+    R = cholesky(jnp.where(there[:, None] & there[None, :], cov, jnp.eye(len(z))))
+    v = solve_lower(R, jnp.where(there, z - mean, 0.0))
+    logs = jnp.sum(jnp.where(there, jnp.log(jnp.diagonal(R)) + 0.5 * jnp.log(2 * jnp.pi), 0.0))
+    return _Residuals(v, solve_lower(R, jnp.where(there[:, None], H, 0.0)), logs)
 
 
 def drawn(proposal: Proposal, standard: Float[Array, " r"]) -> tuple[Float[Array, " r"], Float[Array, ""]]:
@@ -80,3 +113,14 @@ def drawn(proposal: Proposal, standard: Float[Array, " r"]) -> tuple[Float[Array
     e = proposal.mean + solve_lower_transposed(proposal.root, standard)
     logs = jnp.sum(jnp.log(jnp.diagonal(proposal.root)))
     return e, 0.5 * (standard @ standard - e @ e) - logs
+
+
+def drawn_with_prior(
+    proposal: Proposal, standard: Float[Array, " r+1"]
+) -> tuple[Float[Array, " r"], Float[Array, ""]]:
+    """The same from a mixture of the proposal with the prior of e; the last number tells which it is."""
+    by_prior = standard[-1] < ndtri(PRIOR)
+    e = jnp.where(by_prior, standard[:-1], drawn(proposal, standard[:-1])[0])
+    back = proposal.root.T @ (e - proposal.mean)
+    ratio = jnp.sum(jnp.log(jnp.diagonal(proposal.root))) + 0.5 * (e @ e - back @ back)
+    return e, -jnp.logaddexp(np.log1p(-PRIOR) + ratio, np.log(PRIOR))

@@ -35,9 +35,9 @@ class Particle(EngineBase):
     particles: int = 1000
     proposal: Literal["auto", "bootstrap", "guided", "auxiliary"] = "auto"
     """bootstrap: by the transition alone; guided: by the row's observations too, exactly where these are linear and
-    Gaussian, else by a Gaussian law at the mode; auxiliary: parents too are chosen by the observations. auto: guided
-    where it is exact or nearly so (Gaussian noises, and Gaussian observations of constant scale or counts), else
-    bootstrap"""
+    Gaussian, else by a Gaussian law at the mode, a tenth of them by the transition all the same; auxiliary: parents too
+    are chosen by the observations. auto: guided where that is exact, and in rows of sharp data where it is nearly so
+    (Gaussian noises, and Gaussian observations of constant scale or counts), else bootstrap"""
     resampling: Scheme = "systematic"
     threshold: float = 0.5
     """Particles are resampled where their effective number is below this share of them; 1: in every row, 0: never"""

@@ -168,7 +168,7 @@ def _passed(program: Nonlinear, y: Float[Array, "T m"], rank: int, told: Callabl
         return moved(program, t + 1, after), told(t, ahead, after, term)
 
     start = begun(program, rank)
-    if len(program.facts.augmented) == program.facts.N:  # a network's weights alone
+    if program.facts.augmented:
         rows = jnp.arange(min(len(y), PROBED))
         start = start._replace(m=unstuck(program, start.m, jnp.sqrt(start.D), jax.random.key(0), rows))
     return jax.lax.scan(body, start, (jnp.arange(len(y)), y))[1]

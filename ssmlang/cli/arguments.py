@@ -105,7 +105,8 @@ def _run(p: argparse.ArgumentParser) -> None:
     p.add_argument("--engine", default="auto", metavar="NAME", help="engine, with options: particle:particles=4096")
     p.add_argument("--seed", type=int, default=0, help="seed of what is random (default 0)")
     p.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="precision (default float64)")
-    p.add_argument("--device", choices=("cpu", "gpu"), default=None, help="where to compute")
+    p.add_argument("--device", choices=("cpu", "gpu"), default=None,
+                   help="where to compute (default: on a GPU if JAX uses one and it is expected to be quicker)")
 
 
 def _out(p: argparse.ArgumentParser) -> None:

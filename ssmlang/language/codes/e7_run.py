@@ -47,7 +47,8 @@ CODES: tuple[Code, ...] = (
         "E711",
         "no-such-device",
         "a device that is not there",
-        "`device` is None (what JAX takes by itself), 'cpu' or 'gpu'. The message says what JAX found.",
+        "`device` is 'cpu', 'gpu' or None: where JAX computes, or on the CPU beside it where a GPU would be slower. "
+        "The message says what JAX found.",
         _run("1", ', device="tpu"'),
         _run("1", ', device="cpu"'),
     ),

@@ -8,7 +8,8 @@ import numpy as np
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
-from ssmlang.engines._small_matrices import cholesky, solve_lower, solve_lower_transposed
+from ssmlang.engines._proposals import curvature, mode
+from ssmlang.engines._small_matrices import solve_lower_transposed
 from ssmlang.engines._swarm import begun, log_emission, normalised
 from ssmlang.engines.counters import bits, normals
 from ssmlang.engines.nonlinear import Facts, Nonlinear
@@ -22,7 +23,8 @@ MOST = 50
 """Up to so many numbers drive the first row where a mode of theirs is looked for."""
 MODES = 8
 """Places from which modes are looked for: the draws of the first law that the observations tell most for."""
-STEPS, HALVINGS = 40, 12
+STEPS, SHARES = 40, np.append(0.5 ** np.arange(12), 0.0)
+"""Newton steps, and the shares of each that are tried"""
 
 
 def can_be_sent(facts: Facts) -> bool:
@@ -69,27 +71,11 @@ def sent(program: Nonlinear, key: Array, words: Array, y: Float[Array, " m"], P:
 
 
 def _mode(program: Nonlinear, y: Array, start: Float[Array, " r"]) -> tuple[Float[Array, " r"], Float[Array, "r r"]]:
-    """The mode of p(e_0 | y_0) by Newton's method with halved steps, and the factor of the precision there; the prior
-    where nothing is found."""
-    r = len(start)
+    """The mode of p(e_0 | y_0), and the factor of the precision there."""
     score = lambda e: program.log_emission(jnp.asarray(0), program.first(e), y)
-    whole = lambda e: score(e) - 0.5 * e @ e
-    sizes = 0.5 ** jnp.arange(HALVINGS)
 
-    def factor(e: Array) -> tuple[Array, Array]:
-        g, push = jax.linearize(jax.grad(score), e)
-        B = -jax.vmap(push)(jnp.eye(r))
-        # What bends the wrong way is left to the prior, so that each step leads up.
-        return g - e, cholesky(jnp.eye(r) + positive_part(0.5 * (B + B.T)))
+    def expanded(e: Array) -> tuple[Array, Array]:
+        g, B = curvature(score, e)
+        return g, positive_part(B)  # what bends the wrong way is left to the prior, so that each step leads up
 
-    def newton(e: Array, _: None) -> tuple[Array, None]:
-        g, L = factor(e)
-        to = e + sizes[:, None] * solve_lower_transposed(L, solve_lower(L, g))
-        each = jnp.append(jax.vmap(whole)(to), whole(e))
-        best = jnp.argmax(jnp.where(jnp.isnan(each), -jnp.inf, each))
-        return jnp.concatenate([to, e[None]])[best], None
-
-    e, _ = jax.lax.scan(newton, start, None, length=STEPS)
-    L = factor(e)[1]
-    sound = jnp.isfinite(e).all() & jnp.isfinite(L).all()
-    return jnp.where(sound, e, 0.0), jnp.where(sound, L, jnp.eye(r))
+    return mode(expanded, score, start, SHARES, STEPS)

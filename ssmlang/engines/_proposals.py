@@ -7,6 +7,7 @@ N(mu, (L L')^-1) has the precision I plus what the observation says of e.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -54,7 +55,6 @@ def at_mode(program: Nonlinear, t: Array, s: Array, y: Array) -> Proposal:
 
     Of the shares of a step the best is taken: a step from where the observations bend may lead far beyond them.
     """
-    r = program.facts.noises
     score = lambda e: program.log_emission(t, program.transition(t, s, e), y)
 
     def expanded(e: Array) -> tuple[Array, Array]:
@@ -62,9 +62,17 @@ def at_mode(program: Nonlinear, t: Array, s: Array, y: Array) -> Proposal:
         if program.facts.gaussian_emission:
             found = _residuals(program, t, s, y, e)
             return found.W.T @ found.v, found.W.T @ found.W
-        g, push = jax.linearize(jax.grad(score), e)
-        B = -jax.vmap(push)(jnp.eye(r))
-        return g, 0.5 * (B + B.T)
+        return curvature(score, e)
+
+    e, L = mode(expanded, score, jnp.zeros(program.facts.noises), SHARES, STEPS)
+    return Proposal(e, L, score(e) - 0.5 * e @ e - jnp.sum(jnp.log(jnp.diagonal(L))))
+
+
+def mode(expanded: Callable[[Array], tuple[Array, Array]], score: Callable[[Array], Array], start: Float[Array, " r"],
+         shares: Float[np.ndarray, " k"], steps: int) -> tuple[Float[Array, " r"], Float[Array, "r r"]]:  # fmt: skip
+    """The maximum of score(e) - e'e / 2 by so many Newton steps, of each the best of some `shares`, and the factor of
+    the precision there; the prior where nothing is found. `expanded`: gradient and negative Hessian of the score."""
+    r = len(start)
 
     def value(e: Array) -> Array:
         found = score(e) - 0.5 * e @ e
@@ -74,15 +82,21 @@ def at_mode(program: Nonlinear, t: Array, s: Array, y: Array) -> Proposal:
         g, B = expanded(e)
         L = cholesky(jnp.eye(r) + B)
         d = solve_lower_transposed(L, solve_lower(L, g - e))
-        tried = e + SHARES[:, None] * jnp.where(jnp.isfinite(d).all(), d, g - e)
+        tried = e + shares[:, None] * jnp.where(jnp.isfinite(d).all(), d, g - e)
         return tried[jnp.argmax(jax.vmap(value)(tried))], None
 
     # One step in the program, whatever their number: derivatives of a whole row are most of what is compiled.
-    e, _ = jax.lax.scan(step, jnp.zeros(r), None, length=STEPS)
+    e, _ = jax.lax.scan(step, start, None, length=steps)
     L = cholesky(jnp.eye(r) + expanded(e)[1])
     sound = jnp.isfinite(e).all() & jnp.isfinite(L).all()
-    e, L = jnp.where(sound, e, 0.0), jnp.where(sound, L, jnp.eye(r))
-    return Proposal(e, L, score(e) - 0.5 * e @ e - jnp.sum(jnp.log(jnp.diagonal(L))))
+    return jnp.where(sound, e, 0.0), jnp.where(sound, L, jnp.eye(r))
+
+
+def curvature(score: Callable[[Array], Array], e: Float[Array, " r"]) -> tuple[Array, Float[Array, "r r"]]:
+    """Gradient and negative Hessian."""
+    g, push = jax.linearize(jax.grad(score), e)
+    B = -jax.vmap(push)(jnp.eye(len(e)))
+    return g, 0.5 * (B + B.T)
 
 
 class _Residuals(NamedTuple):

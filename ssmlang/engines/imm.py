@@ -15,12 +15,14 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from ssmlang.engines._mixtures import Laws, collapsed, predicted, seen, updated, whole
+from ssmlang.engines._switching_paths import SwitchingPaths, draw, onward
 from ssmlang.engines.base import EngineBase, register
 from ssmlang.engines.markov_chain import log_sum
 from ssmlang.engines.requirements import Requirements
+from ssmlang.engines.semidefinite import semidefinite_root
 from ssmlang.engines.switching import Switching, SwitchingFiltered, SwitchingSmoothed
 
 
@@ -47,7 +49,8 @@ class IMM(EngineBase):
     """Gaussian mixtures for switching linear-Gaussian programs.
 
     `method`: "kim" collapses after each update, "imm" before. `history`: how many rows of the regimes are remembered at
-    least; with more of them less is approximated, at the cost of a power.
+    least; with more of them less is approximated, at the cost of a power. `proposals`: how many paths of the regimes
+    are drawn for each path that is kept, by its weight: with many of them draws have the exact law.
     """
 
     name: ClassVar[str] = "imm"
@@ -57,6 +60,7 @@ class IMM(EngineBase):
 
     method: Literal["kim", "imm"] = "kim"
     history: int = 1
+    proposals: int = 8
 
     def log_likelihood_terms(self, program: Switching, y: Float[Array, "T m"]) -> Float[Array, " T"]:
         """Log-density of each row given the rows before it, by the mixture kept."""
@@ -116,6 +120,23 @@ class IMM(EngineBase):
         p = jnp.exp(log_p)
         mean, cov, signal_mean, signal_cov = jax.vmap(told)(p, laws, moving)
         return SwitchingSmoothed(p, mean, cov, signal_mean, signal_cov, values)
+
+    def draw_paths(self, program: Switching, y: Float[Array, "T m"], keys: Key[Array, " draws"]) -> SwitchingPaths:
+        """Draws of the regimes' memory and of the states of every row given all rows.
+
+        Regimes are drawn backward from the filter's mixture, `proposals` paths for each that is kept, which is chosen
+        by the ratio of their exact probability to that of the proposal; the states are drawn exactly given them. What
+        is approximate is the choice among finitely many. NaN where a regime's noises leave some of a row's data a
+        certain function of the state before. Sarkka, Bunch & Godsill (2012).
+        """
+        log_filtered, filtered, values = self._run(program, y, lambda row: (row.log_filtered, row.filtered, row.value))
+        T = len(values)
+        M = {k: v if moves else jnp.broadcast_to(v, (T, *v.shape)) for k, (v, moves) in program.matrices.items()}
+        every = lambda f, *axes: jax.vmap(jax.vmap(f, in_axes=axes))
+        rows = every(onward, *([0] * 6), None)(*(M[k] for k in ("A", "a", "Q", "Z", "d", "R")), y)
+        roots = Laws(filtered.mean, every(semidefinite_root, 0)(filtered.cov))
+        one = lambda key: draw(program.chain, rows, log_filtered, roots, values[0], program.n, self.proposals, key)
+        return SwitchingPaths(*jax.lax.map(one, keys, batch_size=64))
 
     def step(self, program: Switching, y: Float[Array, " m"], before: Carried | None
              ) -> tuple[Carried, SwitchingFiltered]:  # fmt: skip

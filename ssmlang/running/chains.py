@@ -23,6 +23,7 @@ from ssmlang.model import expr
 from ssmlang.model.chains import ChainForm, chain_form
 from ssmlang.model.model import Model, nodes_of
 from ssmlang.results.chains import chain_dataset
+from ssmlang.results.labels import entry_names
 from ssmlang.results.mixture import PATH
 from ssmlang.running.execution import Params, Series, Setting, What, floats, not_a_number, padded_length, steps_of
 from ssmlang.running.kept import Kept
@@ -301,9 +302,9 @@ class ChainMoments(Moments):
         said = {"params": {name: np.asarray(value).tolist() for name, value in params.items()}}
         found = self._labelled(self.arrays(params), self.execution.plain.at(params), keep, self._about | said)
         if paths:
-            drawn = self.draws([(params, paths)], seed, first)
+            drawn = self.draws([(params, paths)], seed, first)[:, -found.sizes["time"] :]
             found = found.assign(paths=(("path", "time", "state"), drawn))
-            names: Any = np.array(self.own.wide.states, object)
+            names: Any = np.array(entry_names(self.model.spec.states), object)
             found = found.assign_coords(path=np.arange(paths), state=("state", names)).assign_attrs(seed=seed)
         return found
 

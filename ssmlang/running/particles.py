@@ -61,3 +61,15 @@ def warn_of_few(engine: Any, ess: np.ndarray, label: Callable[[int], str], stack
     more = f"take more: {type(engine).__name__}({word}={10 * count})"
     message = f"at {where} all weight rests on {ess[at]:.1f} of {count:,} {word}"
     warnings.warn(SsmWarning(Diagnostic("W724", message, why=(why,), help=(more, other))), stacklevel=stacklevel + 1)
+
+
+def warn_of_few_proposals(engine: Any, ess: float, stacklevel: int = 2) -> None:
+    """W724 where paths of regimes were chosen among few that count; `ess`: how many, on average."""
+    count = engine.proposals
+    if not ess < 1 + min(1.0, (count - 1) / 4):
+        return
+    why = "the filter's mixture, which proposes them, is far from the law of the regimes given all data"
+    help = (f"take more: IMM(proposals={10 * count}), or remember more: IMM(history={engine.history + 1})",
+            'engine="rao_blackwell"')  # fmt: skip
+    message = f"each path of the regimes was chosen among {ess:.1f} that count, of {count:,} drawn"
+    warnings.warn(SsmWarning(Diagnostic("W724", message, why=(why,), help=help)), stacklevel=stacklevel + 1)

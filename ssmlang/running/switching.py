@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -13,6 +15,7 @@ from jax import Array
 from ssmlang.data import Bound
 from ssmlang.engines.base import Engine, Known
 from ssmlang.engines.switching import SwitchingFiltered
+from ssmlang.inference.quick import quickly_compiled
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.chain_moments import Observed, state_moments, state_probabilities
 from ssmlang.lowering.switching import SwitchingLowering
@@ -21,8 +24,9 @@ from ssmlang.model.model import Model, Variable, nodes_of
 from ssmlang.model.switching import SwitchingForm, switching_form
 from ssmlang.results.chains import chain_dataset
 from ssmlang.running.chains import ChainExecution, ChainMoments
-from ssmlang.running.execution import Params, Series, Setting, steps_of
+from ssmlang.running.execution import Params, Series, Setting, floats, not_a_number, steps_of
 from ssmlang.running.kept import Kept
+from ssmlang.running.particles import warn_of_few_proposals
 
 
 class SwitchingExecution(ChainExecution):
@@ -203,10 +207,9 @@ class SwitchingMoments(ChainMoments):
         self.own = self.execution
         self._lowering = self.own.switching(self.setting.latent, True)
 
-    def _blanked(self, out: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """NaN where a value does not exist in the first rows."""
-        if self.first:
-            return out
+    @cached_property
+    def _gone(self) -> np.ndarray:
+        """(T, n): where a state has no value in the first rows."""
         form, chain = self._lowering.form.linear, self._lowering.form.chain
         names = [n for s in self.model.spec.states.values() for n in s.entry_names()]
         gone = np.zeros((len(self._time), len(names)), bool)
@@ -216,6 +219,13 @@ class SwitchingMoments(ChainMoments):
             rows = min(len(of), len(gone))
             gone[:rows, at : at + s.size] = of[:rows, own[s.name] : own[s.name] + s.size]
             at += s.size
+        return gone
+
+    def _blanked(self, out: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """NaN where a value does not exist in the first rows."""
+        if self.first:
+            return out
+        gone = self._gone
         for kind in ("", "predicted_"):
             if f"{kind}mean" in out:
                 out[f"{kind}mean"] = np.where(gone, np.nan, out[f"{kind}mean"])
@@ -231,5 +241,34 @@ class SwitchingMoments(ChainMoments):
         said |= {"forecast_by": self.note} if self.note else {}
         return chain_dataset(self.model.spec, arrays, constant, time=self._time, attrs=attrs | said, keep=keep)
 
-    def draws(self, wanted: Any, seed: int, first: int = 0) -> np.ndarray:
-        raise SsmError(Diagnostic("E306", "engine 'imm' draws no paths", help=('engine="particle" does',)))
+    def draws(self, wanted: Sequence[tuple[Mapping[str, Any], int]], seed: int, first: int = 0) -> np.ndarray:
+        """Paths (path, T, n) of all states drawn given the data, labels by their positions. Raises E721; warns W724
+        where the regimes of a path were chosen among too few that count."""
+        execution, latent = self.own, self.setting.latent
+        kept = execution.__dict__.setdefault("_paths", {})
+        if latent not in kept:
+            lowering, engine = execution.switching(latent), execution.engine
+            apart, at, _ = _order(self.model.spec.states, lowering.linear.form.stacking.x, lowering.form.chain.first)
+
+            def draw(params: Params, series: Series, keys: Array) -> tuple[Array, Array]:
+                data, steps = (series["observations"], series["inputs"]), steps_of(series)
+                program, y = lowering.program(params, *data, steps)
+                drawn = engine.draw_paths(program, y, keys)  # type: ignore[attr-defined]
+                values = jnp.asarray(lowering.chains.memories[0], drawn.x.dtype)[drawn.memory]
+                x = jnp.concatenate([drawn.x, values], axis=2)
+                return x[..., np.where(apart, at + drawn.x.shape[2], at)], drawn.ess
+
+            kept[latent] = quickly_compiled(draw, execution.work)
+        out, ess = [], []
+        for params, count in wanted:
+            keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.key(seed), k))(np.arange(first, first + count))
+            x, own = kept[latent](floats(params), self.series, keys)
+            out.append(np.asarray(x)[:, : self.bound.steps])
+            ess.append(np.asarray(own))
+            first += count
+        paths = np.concatenate(out)
+        bad = np.isnan(paths).any(axis=(0, 2))
+        if bad.any():
+            raise SsmError(not_a_number("a path of the states", self.bound.time.label(int(np.flatnonzero(bad)[0]))))
+        warn_of_few_proposals(execution.engine, float(np.mean(np.concatenate(ess))))
+        return np.where(self._gone, np.nan, paths)

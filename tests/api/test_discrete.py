@@ -338,6 +338,28 @@ def test_with_all_regimes_remembered_a_switching_model_is_exact():
     assert list(found.obs.values) == ["y", "k"]
 
 
+def test_paths_of_regimes_and_states_have_their_exact_law():
+    model = ssmlang.compile(MIXED)
+    y, k = np.array([0.3, 1.5, np.nan, 4.0, 0.2]), np.array([1.0, np.nan, 4.0, 2.0, 0.0])
+    _, wild, mean, variance, _ = every_regime(y, k)
+    found = model.smooth({"y": y, "k": k}, MIXED_PARAMS, paths=4000, seed=1)
+    s, x = (found.paths.sel(state=n).values for n in ("s", "x"))
+    np.testing.assert_allclose(s.mean(axis=0), wild, atol=0.03)
+    np.testing.assert_allclose((x.mean(axis=0) - mean) / np.sqrt(variance), 0, atol=0.07)
+    np.testing.assert_allclose(x.var(axis=0) / variance, 1, atol=0.12)
+    few = model.smooth({"y": y, "k": k}, MIXED_PARAMS, paths=3, seed=1)
+    np.testing.assert_array_equal(few.paths, found.paths[:3])  # a path is the same however many are drawn
+
+
+def test_paths_where_a_gap_is_part_of_the_real_state():
+    model = ssmlang.compile(gnp.MODEL)
+    gaps = gnp.GROWTH[:24].copy()
+    gaps[20] = np.nan
+    found = model.smooth({"y": gaps}, gnp.PUBLISHED, engine="imm", paths=300)
+    drawn = found.paths.sel(state="s").values == 1
+    np.testing.assert_allclose(drawn.mean(axis=0), found.s_probability.isel(regime=1), atol=0.1)
+
+
 def test_a_switching_autoregression_with_gaps_and_forecasts():
     model = ssmlang.compile(gnp.MODEL)
     full = {"y": gnp.GROWTH[:40]}

@@ -162,3 +162,31 @@ def test_the_gradient_is_that_of_finite_differences():
     h, f = 1e-5, jax.jit(value)
     along = (f(A + h * da, chain + h * dc) - f(A - h * da, chain - h * dc)) / (2 * h)
     np.testing.assert_allclose(jnp.sum(slopes[0] * da) + jnp.sum(slopes[1] * dc), along, rtol=1e-7)
+
+
+@pytest.mark.parametrize("method, singular", [("kim", False), ("imm", True)])
+def test_paths_have_the_law_that_all_paths_of_the_regimes_give(method, singular):
+    numbers = Numbers(3, 5, singular=singular)
+    program, engine = numbers.program(1), IMM(method=method)
+    draws = 6000
+    keys = jax.random.split(jax.random.key(0), draws)
+    found = jax.jit(engine.draw_paths)(program, jnp.asarray(numbers.y), keys)
+    _, p, mean, cov = numbers.given(5)
+    np.testing.assert_allclose(np.mean(found.memory == 1, axis=0), p[:, 1], atol=4 * np.sqrt(0.25 / draws))
+    # A state that is known has no spread to measure by.
+    sd = np.sqrt(np.maximum(np.diagonal(cov, axis1=1, axis2=2), 1e-12))
+    np.testing.assert_allclose((np.mean(found.x, axis=0) - mean) / sd, 0.0, atol=4 / np.sqrt(draws))
+    for t in range(5):
+        spread = (np.cov(found.x[:, t].T) - cov[t]) / np.outer(sd[t], sd[t])
+        np.testing.assert_allclose(spread, 0.0, atol=0.12)
+    assert np.all(found.ess > 4)
+
+
+def test_weights_mend_what_the_collapsed_mixture_proposes():
+    numbers = Numbers(12, 5)
+    program, (_, p, _, _) = numbers.program(1), numbers.given(5)
+    keys = jax.random.split(jax.random.key(0), 6000)
+    run = lambda engine: jax.jit(engine.draw_paths)(program, jnp.asarray(numbers.y), keys).memory
+    off = [np.abs(np.mean(run(IMM(proposals=k)) == 1, axis=0) - p[:, 1]).max() for k in (1, 16)]
+    assert off[0] > 0.04
+    assert off[1] < 0.02

@@ -96,7 +96,8 @@ CODES: tuple[Code, ...] = (
         "Where observations are sharp compared to what particles were moved by, nearly all weight falls to a few of "
         "them: the log-likelihood is far too low, moments are those of a few draws, and runs with other seeds need not "
         "differ by as much as all of them are off. Given by `warnings.warn` as an `ssmlang.SsmWarning` where the "
-        "effective number is below ten. `laplace` and `importance` look at all rows at once.",
+        "effective number is below ten, or where `imm` chose a path of the regimes among fewer than two. `laplace` and "
+        "`importance` look at all rows at once.",
         _sharp("ssmlang.engines.Particle(particles=200, proposal='bootstrap')"),
         _sharp("'particle'"),
     ),

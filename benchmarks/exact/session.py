@@ -58,7 +58,7 @@ class Child:
             self.started = time.perf_counter()
             self._errors = (Path(scratch) / "errors").open("wb")
             self._process = subprocess.Popen(
-                [self.interpreter, str(PEERS / f"{self.name}_{self.kind}.py")],
+                [self.interpreter, str(PEERS / "contestant.py"), f"{self.name}_{self.kind}"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, cwd=scratch,
                 env=variables(scratch, double=True),
             )  # fmt: skip

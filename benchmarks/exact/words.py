@@ -46,6 +46,11 @@ def method(results: dict[str, Any]) -> list[str]:
         "mean and covariance. `difference` is relative; above 1e-6 a contestant is said to disagree and is not "
         "compared. simdkalman leaves a constant out, which is added.",
         "",
+        "Wherever there is JAX, programs run in the thread that calls them: "
+        "`jax.config.update(\"jax_cpu_enable_async_dispatch\", False)` before anything is computed. By default JAX hands "
+        "all but the smallest to another thread, which takes 10 to 40 us a call on a CPU, most where a core has gone "
+        "idle meanwhile. ssmlang leaves this setting, as all others, to its users.",
+        "",
         "ssmlang is called as its users call it: `benchmarks/models/*.ssm`, `jax.jit(lambda p: "
         "model.log_likelihood(data, p))` and `jax.value_and_grad` of it; its smoother is the verb `model.smooth`, "
         "which returns a labelled Dataset (`ssmlang arrays`: the compiled function alone), after the seconds of calls "

@@ -150,10 +150,14 @@ class IMM(EngineBase):
             found = self._next(program, before, y, chain.log_emission[0], moves, M)
         return (found.log_filtered, found.filtered), SwitchingFiltered(*_told(found, program.n))
 
-    def cumulative(self, program: Switching, y: Float[Array, "T m"]) -> Float[Array, "T m"]:
-        """How probable values up to those in y are given the rows before, entry by entry: of the mixture kept."""
-        log_p, laws = self._run(program, y, lambda row: (row.log_predicted, row.predicted))
+    def cumulative(self, program: Switching, y: Float[Array, "T m"], values: Float[Array, "R m"], first: Any = 0
+                   ) -> Float[Array, "R m"]:  # fmt: skip
+        """How probable values up to those given are, given the rows of y before, entry by entry: of the mixture kept.
+        `first`: the row of the first of them."""
+        found = self._run(program, y, lambda row: (row.log_predicted, row.predicted))
         still, moving = _split(program)
+        own = lambda v: jax.lax.dynamic_slice_in_dim(v, first, len(values))
+        (log_p, laws), moving = jax.tree.map(own, (found, moving))
 
         def row(p: Array, laws: Laws, y: Array, changing: dict[str, Array]) -> Array:
             M = {**still, **changing}
@@ -162,7 +166,7 @@ class IMM(EngineBase):
             sd = jnp.sqrt(jnp.where(variance > 0, variance, jnp.nan))
             return jnp.exp(p) @ jax.scipy.special.ndtr((y - each.mean) / sd)
 
-        return jax.vmap(row)(log_p, laws, y, moving)
+        return jax.vmap(row)(log_p, laws, values, moving)
 
     def _run(self, program: Switching, y: Array, told: Any) -> Any:
         """`told` of each row, stacked."""

@@ -123,8 +123,9 @@ class Observed:
 
 
     def cumulative(self, params: Numbers, observations: Rows, inputs: Rows, found: Probabilities,
-                   y: Float[Array, "T m"]) -> Float[Array, "T 2 m"]:  # fmt: skip
-        """How probable values below those in y are, and values up to them; NaN where there is no such probability."""
+                   y: Float[Array, "T m"], first: Any = 0) -> Float[Array, "T 2 m"]:  # fmt: skip
+        """How probable values below those in y are, and values up to them; NaN where there is no such probability.
+        `first`: the first row's number."""
         low = self.lowering
         at = low.environments(params, observations, inputs)
         memories = {k: jnp.asarray(v) for k, v in low.memories.items()}
@@ -136,7 +137,10 @@ class Observed:
                 if e.law is not None:
                     args = dict(zip(e.law.args, evaluate(list(e.law.args.values()), env)))
                     own = jnp.stack(cumulative(e.law, args, seen[places], low._values(e)))
-                    out = out.at[:, places].set(own)
+                else:
+                    value = _of_law(e, env, low)[0]
+                    own = jnp.stack([seen[places] > value, seen[places] >= value]).astype(float)
+                out = out.at[:, places].set(own)
             return out
 
         def row(given: tuple[Array, Array, Sequence[Array]]) -> Array:
@@ -145,7 +149,7 @@ class Observed:
             values = jax.vmap(one, in_axes=(None, None, 0))(t, seen, memories)
             return jnp.sum(jnp.where(weights > 0, weights * values, 0.0), axis=0)
 
-        return jax.lax.map(row, (jnp.arange(len(y)), y, tuple(jnp.swapaxes(p, 0, 1) for p in found)))
+        return jax.lax.map(row, (first + jnp.arange(len(y)), y, tuple(jnp.swapaxes(p, 0, 1) for p in found)))
 
     def _weights(self, each: Sequence[Array]) -> Float[Array, "C m"]:
         """The probability, for each observation, of each configuration of what it depends on; each: (B, N)."""

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from ssmlang.data.time import TimeBase
-from ssmlang.model.model import Model, State
+from ssmlang.model.model import Model, Observation, State
 from ssmlang.results.labels import dimensions, entry_names, labelled
 from ssmlang.results.labels import series as labelled_series
 from ssmlang.results.mixture import PATH
@@ -45,13 +45,28 @@ def chain_dataset(
                 out[name] = _probabilities(name, s, arrays[name][rows])
         if f"{PATH}{s.name}" in arrays:
             out[f"{s.name}_path"] = _path(s, arrays[f"{PATH}{s.name}"][rows])
+    out = with_labels(out, model, {name: values[rows] for name, values in arrays.items()})
     for name, value in constant.items():
         d = model.definitions[name]
         out[name] = labelled_series(name, value, d.shape, d.axes, lead=())
     return out
 
 
-def _probabilities(name: str, s: State, values: np.ndarray) -> xr.DataArray:
+def with_labels(out: xr.Dataset, model: Model, arrays: Mapping[str, np.ndarray]) -> xr.Dataset:
+    """With `y_probability` (time, ..., values), and `y_mode` (time, ...), the most probable value, of each observation
+    y whose law is given by the probabilities of its values."""
+    for y in model.observations.values():
+        found = arrays.get(f"{y.name}_probability")
+        if found is not None:
+            assert y.values is not None
+            out[f"{y.name}_probability"] = _probabilities(f"{y.name}_probability", y, found)
+            known = ~np.isnan(found).any(axis=-1)
+            best = np.where(known, np.argmax(found, axis=-1) + (y.values.lower or 0), np.nan)
+            out[f"{y.name}_mode"] = _path(y, best).rename(f"{y.name}_mode")
+    return out
+
+
+def _probabilities(name: str, s: State | Observation, values: np.ndarray) -> xr.DataArray:
     dims, coords = dimensions(s.name, s.shape, s.axes)
     assert s.values is not None
     if s.values.axis is not None:
@@ -65,7 +80,7 @@ def _probabilities(name: str, s: State, values: np.ndarray) -> xr.DataArray:
     return xr.DataArray(shaped, dims=("time", *dims, dim), coords=coords, name=name)
 
 
-def _path(s: State, values: np.ndarray) -> xr.DataArray:
+def _path(s: State | Observation, values: np.ndarray) -> xr.DataArray:
     dims, coords = dimensions(s.name, s.shape, s.axes)
     assert s.values is not None
     shaped = labelled(values.astype(float).reshape(len(values), *s.shape), s.values)

@@ -27,6 +27,7 @@ from ssmlang.results.labels import entry_names
 from ssmlang.results.mixture import PATH
 from ssmlang.running.execution import Params, Series, Setting, What, floats, not_a_number, padded_length, steps_of
 from ssmlang.running.kept import Kept
+from ssmlang.running.label_laws import label_probabilities
 from ssmlang.running.moments import Moments
 from ssmlang.running.per_series import PerSeries
 
@@ -183,12 +184,12 @@ class ChainExecution(PerSeries):
 
         return told
 
-    def _cumulative(self, setting: Setting) -> Callable[[Params, Series], Array]:
-        def found(params: Params, series: Series) -> Array:
+    def _cumulative(self, setting: Setting) -> Callable[[Params, Series, Array, Any], Array]:
+        def found(params: Params, series: Series, values: Array, first: Any) -> Array:
             data = (series["observations"], series["inputs"])
             program, y = self.wide.program(params, *data, steps_of(series))
-            ahead = self.engine.filter(program, y).predicted  # type: ignore[attr-defined]
-            return self._by_moments[0].cumulative(params, *data, ahead, y)
+            ahead = rows_from(self.engine.filter(program, y).predicted, first, len(values))  # type: ignore[attr-defined]
+            return self._by_moments[0].cumulative(params, *data, ahead, values, first)
 
         return found
 
@@ -216,6 +217,11 @@ class ChainExecution(PerSeries):
         if smooth:
             out |= {f"{PATH}{n}": p for n, p in _paths(lowering, found.path).items()}
         return out
+
+
+def rows_from(probabilities: Sequence[Array], first: Any, count: int) -> list[Array]:
+    """So many rows of (B, T, N) probabilities from `first` on."""
+    return [jax.lax.dynamic_slice_in_dim(p, first, count, 1) for p in probabilities]
 
 
 def _paths(lowering: ChainLowering, found: Sequence[Array]) -> dict[str, Array]:
@@ -254,6 +260,7 @@ class ChainMoments(Moments):
 
     def _prepare(self) -> None:
         self.own: Any = self.execution
+        self.chain_form = self.own.form
 
     def arrays(self, params: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """What was computed, on the host, in the rows asked for. Raises E721 where a probability is not a number."""
@@ -272,7 +279,7 @@ class ChainMoments(Moments):
         if self.first:
             for name in [n for n in out if n == "log_likelihood" or "predicted" in n]:
                 out.pop(name)
-        return self._blanked(out)
+        return self._blanked(out | label_probabilities(self, params))
 
     def _blanked(self, out: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """NaN where a state has no value in the first rows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -14,8 +15,10 @@ from ssmlang.inference.quick import quickly_compiled
 from ssmlang.model import expr
 from ssmlang.model.model import Equation, nodes_of
 from ssmlang.model.supports import ends_of
+from ssmlang.running.chains import ChainMoments
 from ssmlang.running.execution import floats
 from ssmlang.running.general import GeneralMoments
+from ssmlang.running.label_laws import MixedQuantiles
 
 if TYPE_CHECKING:
     from ssmlang.running.moments import Moments
@@ -41,6 +44,7 @@ class DrawnQuantiles:
         self.entries = sorted({places[t.name] + i for e in self._equations for t in e.targets for i in t.entries})
         self._ends = [(places[t.name] + i, ends_of(e.law)) for e in self._equations if e.law is not None
                       for t in e.targets for i in t.entries]  # fmt: skip
+        self._mixture = MixedQuantiles(ready) if isinstance(ready, ChainMoments) else None
         self._ready, self._key = ready, jax.random.fold_in(jax.random.key(seed), _APART)
         self._each = -(-ENOUGH // max(laws, 1))
         self._drawn: list[np.ndarray] = []
@@ -48,25 +52,43 @@ class DrawnQuantiles:
 
     def _told(self, ready: GeneralMoments) -> bool:
         facts = ready.general.facts
+        # Moments say nothing of discrete states; particles have paths of them.
+        drawn = not facts.discrete or hasattr(ready.execution.engine, "trajectories")
         latent = set(ready.general.latent)
         now = lambda sort, name, lag: not (
             sort in ("noise", "augment") or (sort == "state" and lag != 0) or (sort == "obs" and name in latent)
         )
         reads = [r for e in ready.model.spec.equations if e.role == "emission" for r in expr.references(nodes_of(e))]
-        return not facts.discrete and (facts.n == facts.N or all(now(*r) for r in reads))
+        return drawn and (facts.n == facts.N or all(now(*r) for r in reads))
 
     def add(self, params: Mapping[str, Any], part: Mapping[str, np.ndarray]) -> None:
         """Draw for one law of the mixture, of which `part` has the moments."""
+        if self._mixture is not None:
+            self._mixture.add(params)
         if not self._fits or "cov" not in part or not np.isfinite(part["cov"]).all():
             self._fits = False
             return
+        own, seen = jax.random.split(jax.random.fold_in(self._key, len(self._drawn)))
+        ready: Any = self._ready
+        states = self._paths(params) if ready.general.facts.discrete else self._states(part, own)
+        at = ready.first + jnp.arange(states.shape[1])
+        made = self._function()(floats(params), ready.series, at, states, seen)
+        self._drawn.append(np.asarray(made)[..., self.entries])
+
+    def _states(self, part: Mapping[str, np.ndarray], key: Array) -> Array:
+        """(each, rows, n): of each row by itself, from its Gaussian law."""
         variance, vectors = np.linalg.eigh(part["cov"])
         roots = vectors * np.sqrt(np.maximum(variance, 0.0))[:, None, :]
-        key = jax.random.fold_in(self._key, len(self._drawn))
+        standard = jax.random.normal(key, (self._each, *part["mean"].shape), part["mean"].dtype)
+        return jnp.asarray(part["mean"]) + jnp.einsum("rij,krj->kri", roots, standard)
+
+    def _paths(self, params: Mapping[str, Any]) -> Array:
+        """(each, rows, n): the coming rows of paths that particles draw."""
         ready: Any = self._ready
-        at = ready.first + jnp.arange(len(roots))
-        made = self._function()(floats(params), ready.series, at, jnp.asarray(part["mean"]), jnp.asarray(roots), key)
-        self._drawn.append(np.asarray(made)[..., self.entries])
+        engine = replace(ready.execution.engine, trajectories=self._each)
+        series = ready.execution.seeded(ready.series, 0, len(self._drawn))
+        found = ready.execution.compiled("smooth", ready.setting, engine)(floats(params), series)
+        return jnp.asarray(found.paths)[:, ready.first : ready.bound.steps]
 
     def _function(self) -> Any:
         ready: Any = self._ready
@@ -76,25 +98,26 @@ class DrawnQuantiles:
             store[key] = quickly_compiled(self._draws)
         return store[key]
 
-    def _draws(self, params: Any, series: Any, at: Array, mean: Array, roots: Array, key: Array) -> Array:
-        """(each, rows, m): of each row by itself."""
+    def _draws(self, params: Any, series: Any, at: Array, states: Array, key: Array) -> Array:
+        """(each, rows, m): the observations of states (each, rows, n)."""
         general = self._ready.general  # type: ignore[attr-defined]
         steps = next(iter(series["observations"].values())).shape[0]
         program, _ = general.program(params, series["observations"], series["inputs"], steps)
         n, N = program.facts.n, program.facts.N
 
-        def one(t: Array, mean: Array, root: Array, key: Array) -> Array:
-            own, seen = jax.random.split(key)
-            x = mean + root @ jax.random.normal(own, (n,), mean.dtype)
-            return program.sample_observed(seen, t, jnp.concatenate([x, jnp.zeros(N - n)]))  # type: ignore[no-any-return]
+        def one(t: Array, x: Array, key: Array) -> Array:
+            return program.sample_observed(key, t, jnp.concatenate([x, jnp.zeros(N - n)]))  # type: ignore[no-any-return]
 
         rows = jax.vmap(one)
-        keys = jax.random.split(key, (self._each, len(at)))
-        return jax.vmap(lambda k: rows(at, mean, roots, k))(keys)
+        return jax.vmap(lambda x, k: rows(at, x, k))(states, jax.random.split(key, (len(states), len(at))))
 
-    def into(self, quantiles: np.ndarray, probabilities: Sequence[float]) -> np.ndarray:
-        """`quantiles` (probabilities, rows, m) of moments, with those of the draws in place of them."""
+    def into(self, quantiles: np.ndarray, probabilities: Sequence[float], mean: np.ndarray, sd: np.ndarray
+             ) -> np.ndarray:  # fmt: skip
+        """`quantiles` (probabilities, rows, m) of moments, with those of the draws in place of them; mean and sd: those
+        of the whole mixture, (rows, m)."""
         out = quantiles.copy()
+        if self._mixture is not None:
+            out = self._mixture.into(out, probabilities, mean, sd)
         if self._fits and self._drawn:
             drawn = np.concatenate(self._drawn)
             # A value that was drawn: a count is a whole number, and its quantiles are.

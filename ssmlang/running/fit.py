@@ -191,10 +191,13 @@ class Fit:
         """
         steps = rows(steps, "a forecast")
         from ssmlang.running.drawn_quantiles import DrawnQuantiles
+        from ssmlang.running.execution import running
 
         made = [self._ready("forecast", bound, steps=steps, future=future) for bound in self.bounds]
         drawn = [DrawnQuantiles(one, len(self._thinned(draws)), self.seed) for one in made]
-        return self._for_each([_with_quantiles(*self._mixed(m, draws, d), d) for m, d in zip(made, drawn)])
+        mixed = [self._mixed(m, draws, d) for m, d in zip(made, drawn)]
+        with running(self.dtype, self.device):
+            return self._for_each([_with_quantiles(*m, d) for m, d in zip(mixed, drawn)])
 
     def posterior_predictive(self, *, draws: int = MIXED, seed: int | None = None) -> Any:
         """Series like the data, drawn anew: (chain, draw, time, ...) of every observation, each for another draw of the
@@ -378,7 +381,9 @@ def _with_quantiles(out: xr.Dataset, laws: dict[str, list[np.ndarray]], drawn: D
     for of, dim in (("", "state"), ("observed_", "obs")):
         if f"{of}mean" in laws:
             values = normal_quantiles(laws[f"{of}mean"], laws[f"{of}sd"], QUANTILES)
-            values = drawn.into(values, QUANTILES) if of else values
+            if of:
+                sd = np.sqrt(np.maximum(np.diagonal(out.observed_cov.values, axis1=1, axis2=2), 0.0))
+                values = drawn.into(values, QUANTILES, out.observed_mean.values, sd)
             # What has no mean, a label, has no quantiles of its number either.
             values = np.where(np.isnan(out[f"{of}mean"].values), np.nan, values)
             name = f"{'observed' if of else 'state'}_quantile"

@@ -28,6 +28,7 @@ from ssmlang.results.provenance import plain
 from ssmlang.running.execution import Params, Series, Setting, floats, not_a_number, padded_length, steps_of
 from ssmlang.running.general_labels import FIELDS, dataset, named
 from ssmlang.running.kept import Kept
+from ssmlang.running.label_laws import label_probabilities
 from ssmlang.running.moments import Moments, require_start
 from ssmlang.running.particles import death, died, dies, key_of, warn_of_few
 from ssmlang.running.per_series import PerSeries
@@ -173,19 +174,22 @@ class GeneralExecution(PerSeries):
     def _lowering_for(self, setting: Setting) -> NonlinearLowering:
         return self.general(setting.latent, setting.substeps)
 
-    def _cumulative(self, setting: Setting) -> Callable[[Params, Series], Array]:
+    def _cumulative(self, setting: Setting) -> Callable[[Params, Series, Array, Any], Array]:
         """The filter's own moments one step ahead, of these probabilities in place of the values."""
         lowering = self._lowering_for(setting)
 
-        def found(params: Params, series: Series) -> Array:
+        def found(params: Params, series: Series, values: Array, first: Any) -> Array:
             observations, inputs, steps = series["observations"], series["inputs"], steps_of(series)
             data = lowering.series(observations, inputs)
             whole, y = lowering.over(params, data), lowering.data(observations, steps)
             program = getattr(whole, "program", whole)
-            m = lowering.emissions.m
+            m, count = lowering.emissions.m, len(values)
 
             def observed(t: Array, s: Array) -> Law:
-                own = lowering.emissions.cumulative(lowering.environment(params, data, t, s), y[t])
+                at = values[jnp.clip(t - first, 0, count - 1)]
+                own = lambda: lowering.emissions.cumulative(lowering.environment(params, data, t, s), at)
+                asked = (t >= first) & (t < first + count)
+                own = jax.lax.cond(asked, own, lambda: jnp.zeros((2, m)))
                 return Law(jnp.nan_to_num(own).ravel(), jnp.zeros((2 * m, 2 * m)))
 
             program = replace(program, observed=observed)
@@ -195,7 +199,7 @@ class GeneralExecution(PerSeries):
                 mean = engine.observed_on_average(whole, y)
             else:
                 mean = engine.filter(whole, y, *self._keys(series)).observed_mean
-            return mean.reshape(steps, 2, m)  # type: ignore[no-any-return]
+            return jax.lax.dynamic_slice_in_dim(mean.reshape(steps, 2, m), first, count)
 
         return found
 
@@ -263,7 +267,8 @@ class GeneralMoments(Moments):
         if paths > getattr(engine, "trajectories", paths):
             execution: Any = self.execution
             function = execution.compiled("smooth", self.setting, replace(engine, trajectories=paths))
-        return self._named(function(floats(params), self.execution.seeded(self.series, seed, number)), params)
+        series = self.execution.seeded(self.series, seed, number)
+        return self._named(function(floats(params), series), params) | label_probabilities(self, params, series)
 
     def _named(self, found: Any, params: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """What was computed, on the host, in the rows asked for, definitions under their own names."""

@@ -13,6 +13,7 @@ import xarray as xr
 from ssmlang.data.time import TimeBase
 from ssmlang.lowering.nonlinear import NonlinearLowering
 from ssmlang.model.model import Model
+from ssmlang.results.chains import with_labels
 from ssmlang.results.labels import series as labelled_series
 from ssmlang.results.moments import Series
 from ssmlang.results.moments import moments as labelled
@@ -43,13 +44,29 @@ def dataset(spec: Model, lowering: NonlinearLowering, arrays: Mapping[str, Any],
     lets = {d.name: Series(arrays[d.name], d.axes, arrays.get(f"{d.name}_sd"))
             for d in lowering.definitions if d.name in arrays}  # fmt: skip
     lets |= {n: Series(arrays[n], spec.parameters[n].axes) for n in lowering.walks if n in arrays}
+    arrays = without_label_means(spec, arrays)
     made = labelled({k: v for k, v in arrays.items() if k in FIELDS}, states=lowering.states,
                     observations=lowering.observations, time=time, definitions=lets, attrs=attrs,
                     keep=keep)  # fmt: skip
+    made = with_labels(made, spec, {n: v[-made.sizes["time"] :] for n, v in arrays.items()})
     for name, value in constant.items():
         d = spec.definitions[name]
         made[name] = labelled_series(name, value, d.shape, d.axes, lead=())
     return made
+
+
+def without_label_means(spec: Model, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Moments of observations, NaN for those with labels: a label has no number."""
+    out = dict(arrays)
+    label = np.array([o.values is not None and o.values.axis is not None and o.values.axis.is_named
+                      for o in spec.observations.values() for _ in range(o.size)], bool)  # fmt: skip
+    if label.any():
+        for name in ("observed_mean", "observed_sd"):
+            if name in out:
+                out[name] = np.where(label, np.nan, out[name])
+        if "observed_cov" in out:
+            out["observed_cov"] = np.where(label[:, None] | label, np.nan, out["observed_cov"])
+    return out
 
 
 def _median(lowering: NonlinearLowering, name: str, mean: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:

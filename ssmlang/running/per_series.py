@@ -53,15 +53,16 @@ class PerSeries(Execution):
         return self._compiled[key]
 
     @abstractmethod
-    def _cumulative(self, setting: Setting) -> Callable[[Params, Series], Array]:
-        """What `cumulative` compiles."""
+    def _cumulative(self, setting: Setting) -> Callable[[Params, Series, Array, Any], Array]:
+        """What `cumulative` compiles, for values (R, m)."""
 
     def cumulative(self, setting: Setting) -> Callable[..., Array]:
-        """(T, 2, m) for one series: how probable values below those that were seen are given the rows before, and
-        values up to them."""
+        """Of (params, series, values, first), values (K, R, m) for the rows from `first` on, (K, R, 2, m): how probable
+        values below these are given the rows before, and values up to them."""
         key = ("cumulative", self.key(setting))
         if key not in self._compiled:
-            self._compiled[key] = quickly_compiled(self._cumulative(setting), self.work)
+            every = jax.vmap(self._cumulative(setting), in_axes=(None, None, 0, None))
+            self._compiled[key] = quickly_compiled(every, self.work)
         return self._compiled[key]
 
     def likelihood(self, setting: Setting = Setting(), *, adjoint: bool = False  # noqa: B008

@@ -17,7 +17,7 @@ from ssmlang.model.model import Model as Spec
 from ssmlang.results.provenance import noted, provenance
 from ssmlang.results.residuals import Innovations, standardized
 from ssmlang.results.residuals import residuals as dataset
-from ssmlang.running.execution import floats
+from ssmlang.running.execution import floats, padded_length
 
 if TYPE_CHECKING:
     from ssmlang.compiled import Model
@@ -47,7 +47,8 @@ def quantile_residuals(
         own = plain.standardized
     else:
         series = execution.seeded(ready.series, seed, number)
-        below = np.asarray(execution.cumulative(ready.setting)(floats(params), series))[: bound.steps]
+        own = np.pad(y, ((0, padded_length(len(y)) - len(y)), (0, 0)), constant_values=np.nan)
+        below = np.asarray(execution.cumulative(ready.setting)(floats(params), series, own[None], 0)[0])[: bound.steps]
         own = _quantiles(below, y, _without(model.spec), np.random.default_rng([abs(seed), number]))
         said = "quantile residuals (Dunn & Smyth 1996)"
     given = {k: np.asarray(v).tolist() for k, v in params.items()}
@@ -83,5 +84,6 @@ def _without(spec: Spec) -> np.ndarray:
         if e.role == "emission":
             for target in e.targets:
                 for i in target.entries:
-                    found[target.name, i] = e.law is not None and e.law.name in WITHOUT
+                    values = spec.observations[target.name].values
+                    found[target.name, i] = values is not None if e.law is None else e.law.name in WITHOUT
     return np.array([found.get((o.name, i), False) for o in spec.observations.values() for i in range(o.size)], bool)

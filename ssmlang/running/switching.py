@@ -23,7 +23,7 @@ from ssmlang.model import expr
 from ssmlang.model.model import Model, Variable, nodes_of
 from ssmlang.model.switching import SwitchingForm, switching_form
 from ssmlang.results.chains import chain_dataset
-from ssmlang.running.chains import ChainExecution, ChainMoments
+from ssmlang.running.chains import ChainExecution, ChainMoments, rows_from
 from ssmlang.running.execution import Params, Series, Setting, floats, not_a_number, steps_of
 from ssmlang.running.kept import Kept
 from ssmlang.running.particles import warn_of_few_proposals
@@ -109,19 +109,21 @@ class SwitchingExecution(ChainExecution):
     def key(self, setting: Setting) -> Hashable:
         return setting.latent, self.engine
 
-    def _cumulative(self, setting: Setting) -> Callable[[Params, Series], Array]:
+    def _cumulative(self, setting: Setting) -> Callable[[Params, Series, Array, Any], Array]:
         lowering, engine = self._whole(setting), self.engine
         observed, linear = Observed(lowering.chains), lowering.form.linear.stacking
         order = _order(self.model.observations, linear.y, lowering.form.chain.first_seen)
+        parts = [np.flatnonzero(order[0] == of)[np.argsort(order[1][order[0] == of])] for of in (False, True)]
 
-        def found(params: Params, series: Series) -> Array:
+        def found(params: Params, series: Series, values: Array, first: Any) -> Array:
             data, steps = (series["observations"], series["inputs"]), steps_of(series)
             program, y = lowering.program(params, *data, steps)
             p = engine.filter(program, y).predicted_probability  # type: ignore[attr-defined]
             ahead = [p[None] if g.entries.size else jnp.ones((len(g.entries), len(p), 1))
                      for g in lowering.chains.groups]  # fmt: skip
-            alone = observed.cumulative(params, *data, ahead, lowering.chains.data(data[0], steps))
-            real = engine.cumulative(program, y)  # type: ignore[attr-defined]
+            ahead, (own, other) = rows_from(ahead, first, len(values)), (values[:, at] for at in parts)
+            alone = observed.cumulative(params, *data, ahead, other, first)
+            real = engine.cumulative(program, y, own, first)  # type: ignore[attr-defined]
             both = jnp.concatenate([jnp.repeat(real[:, None], 2, axis=1), alone], axis=2)
             return both[..., np.where(order[0], real.shape[1] + order[1], order[1])]
 
@@ -206,6 +208,7 @@ class SwitchingMoments(ChainMoments):
     def _prepare(self) -> None:
         self.own = self.execution
         self._lowering = self.own.switching(self.setting.latent, True)
+        self.chain_form = self._lowering.form.chain
 
     @cached_property
     def _gone(self) -> np.ndarray:

@@ -74,6 +74,13 @@ class Expansion(NamedTuple):
     C: Float[Array, "T-1 N+r N+r"] | None = None
 
 
+def bent(facts: Facts) -> bool:
+    """Whether the density of a path may have modes apart: what moves states bends, or what sees them otherwise than
+    through the one hump that counts, categories and scales give."""
+    curved = facts.gaussian_emission and facts.steady_emission and not facts.linear_emission
+    return not facts.linear or curved or (facts.k > facts.m and not facts.counts)
+
+
 def open_up(program: Nonlinear, y: Float[Array, "T m"]) -> tuple[World, Numbers]:
     """The program's functions apart from their numbers."""
     f = program.facts

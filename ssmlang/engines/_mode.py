@@ -18,6 +18,7 @@ from ssmlang.engines._expansion import (
     Numbers,
     Path,
     World,
+    bent,
     expand,
     log_joint,
     motion,
@@ -26,6 +27,7 @@ from ssmlang.engines._expansion import (
 )
 from ssmlang.engines._kernel import one_kernel
 from ssmlang.engines._products import FUSED_LIMIT, times
+from ssmlang.engines._shadow import shadow
 from ssmlang.engines.semidefinite import positive_part
 
 HALVINGS = 40
@@ -52,9 +54,9 @@ def newton(world: World, numbers: Numbers, iterations: int) -> Noises:
     if scalar.fits(world):
         return scalar.noises(world, numbers, iterations)
     linear = world.facts.linear
-    e = still(world, len(numbers.y))
-    s = rollout(world, numbers, e)
-    moved = motion(world, numbers, Path(e, s)) if linear else None
+    begun = _begun(world, numbers)
+    s = begun.s[0]
+    moved = motion(world, numbers, jax.tree.map(lambda a: a[0], begun)) if linear else None
     eps = jnp.finfo(s.dtype).eps
     enough = jnp.maximum(1e-12, 100 * s.size * eps**2).astype(s.dtype)
 
@@ -92,19 +94,42 @@ def newton(world: World, numbers: Numbers, iterations: int) -> Noises:
                       scalar.settles(step.gain, now.gain, exact & (a == 1) & (now.done > 0), enough),
                       now.done + 1, (tries > HALVINGS) | ~positive)  # fmt: skip
 
-    start = _State(Path(e, s), jnp.sum(log_joint(world, numbers, Path(e, s))), jnp.full((), jnp.inf, s.dtype),
-                   jnp.zeros((), bool), jnp.zeros((), int), jnp.zeros((), bool))  # fmt: skip
     going = lambda c: (c.gain > enough) & ~c.settled & (c.done < iterations) & ~c.stuck
-    end = jax.lax.while_loop(going, iterate, start)
-    # A step that rounding alone keeps from gaining is the last one.
-    good = (end.gain <= enough) | end.settled | (end.stuck & (end.gain <= jnp.sqrt(eps)))
-    return jax.tree.map(lambda a: jnp.where(good, a, jnp.nan), end.path.e)
+
+    def search(begun: Path) -> tuple[Noises, Float[Array, ""]]:
+        start = _State(begun, jnp.sum(log_joint(world, numbers, begun)), jnp.full((), jnp.inf, s.dtype),
+                       jnp.zeros((), bool), jnp.zeros((), int), jnp.zeros((), bool))  # fmt: skip
+        end = jax.lax.while_loop(going, iterate, start)
+        # A step that rounding alone keeps from gaining is the last one.
+        good = (end.gain <= enough) | end.settled | (end.stuck & (end.gain <= jnp.sqrt(eps)))
+        return jax.tree.map(lambda a: jnp.where(good, a, jnp.nan), end.path.e), jnp.where(good, end.value, -jnp.inf)
+
+    if len(begun.s) == 1:
+        return search(jax.tree.map(lambda a: a[0], begun))[0]
+    found, values = jax.lax.map(search, begun)
+    return jax.tree.map(lambda a: a[jnp.argmax(values)], found)
+
+
+def _begun(world: World, numbers: Numbers) -> Path:
+    """Where the search begins, one or two paths: the path without noise, and one near the data where the first may lie
+    beyond another mode. Of these the one of higher density; both where states move linearly and a search is quick, for
+    the higher start need not lead to the higher mode."""
+    e = still(world, len(numbers.y))
+    plain = Path(e, rollout(world, numbers, e))
+    if not bent(world.facts):
+        return jax.tree.map(lambda a: a[None], plain)
+    both = jax.tree.map(lambda a, b: jnp.stack([a, b]), plain, shadow(world, numbers))
+    if world.facts.linear:
+        return both
+    plain_value, value = jax.vmap(lambda p: jnp.sum(log_joint(world, numbers, p)))(both)
+    better = jnp.where((value > plain_value) | ~jnp.isfinite(plain_value), 1, 0)
+    return jax.tree.map(lambda a: a[better][None], both)
 
 
 def _turned(x: Expansion) -> tuple[Expansion, riccati.Factor]:
     """An expansion that is sure to have a maximum: W with the sizes of its eigenvalues, and a C of zeros."""
-    bent = {} if x.C is None or x.C0 is None else {"C0": jnp.zeros_like(x.C0), "C": jnp.zeros_like(x.C)}
-    turned = x._replace(W=2 * positive_part(x.W) - x.W, **bent)
+    flat = {} if x.C is None or x.C0 is None else {"C0": jnp.zeros_like(x.C0), "C": jnp.zeros_like(x.C)}
+    turned = x._replace(W=2 * positive_part(x.W) - x.W, **flat)
     return turned, riccati.factor(turned)
 
 

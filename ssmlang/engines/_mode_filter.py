@@ -6,7 +6,8 @@ never singular where L is, and no covariance is inverted.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +17,23 @@ from jaxtyping import Float
 
 from ssmlang.engines._expansion import Expansion
 from ssmlang.engines._riccati import Factor, log_dets
-from ssmlang.engines.nonlinear import Nonlinear
+from ssmlang.engines.nonlinear import Facts
 from ssmlang.engines.semidefinite import positive_part, semidefinite_root
 
 HALVINGS = 30
+
+
+class Rowwise(Protocol):
+    """What is asked of a program here; see `Nonlinear`."""
+
+    @property
+    def facts(self) -> Facts: ...
+    @property
+    def first(self) -> Callable[[Array], Array]: ...
+    @property
+    def transition(self) -> Callable[[Array, Array, Array], Array]: ...
+    @property
+    def log_emission(self) -> Callable[[Array, Array, Array], Array]: ...
 
 
 class Updated(NamedTuple):
@@ -31,7 +45,7 @@ class Updated(NamedTuple):
     root: Float[Array, "N N"]
 
 
-def update(program: Nonlinear, t: Array, y: Array, m: Array, L: Array, iterations: int) -> tuple[Array, Array]:
+def update(program: Rowwise, t: Array, y: Array, m: Array, L: Array, iterations: int) -> tuple[Array, Array]:
     """Mode and root of the law of s = m + L u given y, by Newton steps that are halved until the density grows.
 
     Where the negative Hessian is not positive definite its negative part is left out, in the step and in the law.
@@ -70,7 +84,7 @@ def update(program: Nonlinear, t: Array, y: Array, m: Array, L: Array, iteration
     return m + L @ u, solve_triangular(root, L.T, lower=True).T
 
 
-def by_rows(program: Nonlinear, y: Float[Array, "T m"], iterations: int) -> Updated:
+def by_rows(program: Rowwise, y: Float[Array, "T m"], iterations: int) -> Updated:
     """The laws of each row given the data up to it."""
     f = program.facts
     e0, e = jnp.zeros(f.first_noises), jnp.zeros(f.noises)

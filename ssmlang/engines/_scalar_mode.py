@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from ssmlang.engines._expansion import Noises, Numbers, World
+from ssmlang.engines._expansion import Noises, Numbers, World, bent
 from ssmlang.engines._kernel import one_kernel
 
 HALVINGS = 40
@@ -54,9 +54,9 @@ class Mode(NamedTuple):
 
 
 def fits(world: World) -> bool:
-    """Whether a program is of this kind."""
+    """Whether a program is of this kind, and its mode can be looked for from the path without noise."""
     f = world.facts
-    return f.linear and f.N == 1 and f.noises == 1
+    return f.linear and f.N == 1 and f.noises == 1 and not bent(f)
 
 
 def rows_of(world: World, numbers: Numbers) -> tuple[Rows, Float[Array, " r0"], Float[Array, " T-1"]]:

@@ -1,12 +1,14 @@
 """Which engine `auto` takes for a program that is not linear and Gaussian, and why. No JAX here.
 
-The order was found by comparing every engine with runs of 100,000 particles on counts of Ricker, Gompertz and SEIR
-populations, boys in bed, categories, and Student t about lines and a pendulum: the log-likelihood, and the means and
-standard deviations of the filter (docs/engines.md has the table).
+The order was found by comparing every engine with runs of 100,000 particles and more on counts of Ricker, Gompertz and
+SEIR populations, boys in bed, categories, Student t about lines and a pendulum, and on the programs of
+`benchmarks.engine_errors`: the log-likelihood, and the means and standard deviations of the filter (docs/engines.md has
+the tables).
 """
 
 from __future__ import annotations
 
+from ssmlang.analysis.bends import bent_sights, cornered, jumping, rounding
 from ssmlang.analysis.folded import folded
 from ssmlang.analysis.general import blind, gaussian_emission, heavy_tailed, kinked, moves_linearly
 from ssmlang.model import expr
@@ -20,6 +22,10 @@ MANY = 50
 """From so many augmented numbers on, a filter of their own that moves none of them costs far less than a joint one."""
 FEW = 8
 """Up to so many entries of the states, augmented parameters among them, a thousand particles cover their law."""
+
+FEWER = 3
+"""Up to so many of them one Gaussian is not taken for the law of states of which what is seen bends: of more, a
+thousand particles miss what rows to come tell of those that no noise of their own moves, such as a ship's course."""
 
 
 def preferred(model: Model) -> tuple[str, ...]:
@@ -53,16 +59,15 @@ def _order(model: Model) -> tuple[tuple[str, ...], str]:
     if augmented and not model.states and _layered(model):
         why = "weights multiply weights: at means of zero a Gaussian learns nothing of them, and dual_ekf draws them"
         return ("dual_ekf", "ekf", "particle"), why
-    if gaussian_emission(model):
-        turned = folded(model, FEW) if not augmented and _driven(model) and _entries(model) <= FEW else ()
-        if turned:
-            why = (f"observations do not tell the sign of {' and '.join(turned)}, whose law may have two peaks: draws "
-                   "have them, one Gaussian does not")  # fmt: skip
-            return ("particle", "ipls", "ukf", "ekf"), why
-        return ("ukf", "ekf", "particle"), ""
-    heavy = ", ".join(dict.fromkeys(law.name for law in heavy_tailed(model)))
     driven = _driven(model)
     drawn = driven and _entries(model) <= FEW
+    if gaussian_emission(model):
+        why, smooth = _many_peaks(model) if drawn and not augmented else ("", True)
+        if not why:
+            return ("ukf", "ekf", "particle"), ""
+        # Gradients need one mode, and no corners on the way to it.
+        return ("particle", *(("laplace", "ipls") if smooth else ("ipls",)), "ukf", "ekf"), why
+    heavy = ", ".join(dict.fromkeys(law.name for law in heavy_tailed(model)))
     if heavy and driven:
         names = ("importance", "laplace", "ukf", "ekf")
         why = f"a Gaussian takes a {heavy} for one of its curvature or of its variance, and it is neither: draws do not"
@@ -71,6 +76,9 @@ def _order(model: Model) -> tuple[tuple[str, ...], str]:
         return ("particle", *names) if drawn else (*names, "particle"), why
     if kinked(model):
         return ("particle", "ukf", "ekf") if drawn else ("ukf", "ekf", "particle"), ""
+    if drawn and not augmented and (round_ := rounding(model)):
+        why = f"a state that {' and '.join(round_)} is about may go round unseen: its law has a peak for each lap"
+        return ("particle", "laplace", "ipls", "ukf", "ekf"), why
     if moves_linearly(model):
         return ("laplace", "particle", "ukf", "ekf"), ""
     if blind(model):
@@ -82,7 +90,29 @@ def _order(model: Model) -> tuple[tuple[str, ...], str]:
                "which linearises about the posterior")  # fmt: skip
         return ("particle", "ipls", "laplace", "ukf", "ekf"), why
     why = "linearising about the prediction misses where an observation that is not Gaussian puts a curved state"
-    return ("ipls", "laplace", "ukf", "particle", "ekf"), why
+    if counts_alone(model):
+        return ("ipls", "laplace", "ukf", "particle", "ekf"), why
+    if cornered(model):
+        return ("ipls", "laplace", "ukf", "particle", "ekf"), f"{why}, and a mode is not found at corners"
+    return ("laplace", "ipls", "ukf", "particle", "ekf"), why
+
+
+def _many_peaks(model: Model) -> tuple[str, bool]:
+    """Why the law of few states under Gaussian observations is none that one Gaussian has, empty where it may be; and
+    whether it has one mode at least, in a density without corners."""
+    turned = folded(model, FEW)
+    if turned:
+        return (f"observations do not tell the sign of {' and '.join(turned)}, whose law may have two peaks: draws "
+                "have them, one Gaussian does not"), False  # fmt: skip
+    moved = jumping(model)
+    if moved:
+        return (f"{' and '.join(moved)} moves otherwise where a state passes a bound: a law that lies across it comes "
+                "apart, and draws follow both parts"), False  # fmt: skip
+    seen = bent_sights(model) if _entries(model) <= FEWER else ()
+    if seen:
+        return (f"{' and '.join(seen)} bends with what it sees: the law of the states given it is not Gaussian, and "
+                "draws of so few have it"), not cornered(model)  # fmt: skip
+    return "", True
 
 
 def _layered(model: Model) -> bool:

@@ -15,8 +15,8 @@ import ssmlang
 MODELS = Path(__file__).resolve().parent.parent.parent / "stdlib" / "models"
 TAKEN = {
     "stochastic_volatility": "laplace", "lorenz63": "ukf", "lorenz96": "ukf", "sir": "particle", "koopman": "kalman",
-    "pendulum": "ukf", "switching": "discrete", "elman": "ukf", "ou": "kalman", "digits": "dual_ekf",
-    "radar": "ipls", "feedback": "laplace", "capture": "discrete", "garch": "laplace", "leverage": "laplace",
+    "pendulum": "particle", "switching": "discrete", "elman": "ukf", "ou": "kalman", "digits": "dual_ekf",
+    "radar": "laplace", "feedback": "laplace", "capture": "discrete", "garch": "laplace", "leverage": "laplace",
 }  # fmt: skip
 """What `auto` takes for a smoother where it is not `kalman`."""
 SMALLER: dict[str, dict[str, Any]] = {

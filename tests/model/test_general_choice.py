@@ -16,6 +16,7 @@ LEVEL = GROWN.replace("x[t-1] - exp(x[t-1])", "0.5 * x[t-1]")
 STILL = GROWN.replace("x[t] ~ Normal(x[t-1] - exp(x[t-1]), 0.3)", "x[t] = x[t-1] - exp(x[t-1])")
 WIDE = GROWN.replace("state x", "state x[9]").replace("exp(x[t])", "sum(exp(x[t]))")
 LAYERS = "augment param w, v ~ Normal(0, 1) walk 0.01\ninput u\nobs y\ny[t] ~ Bernoulli(logits = w * tanh(v * u[t]))\n"
+CROSSES = "if x[t-1] > 0 then 0.5 * x[t-1] else 2"
 COUNTS, HEAVY = "Poisson(exp(x[t]))", "StudentT(4, x[t], 0.2)"
 VALUE, MAP = Task(), Task("fit", method="map")
 
@@ -31,8 +32,21 @@ VALUE, MAP = Task(), Task("fit", method="map")
         (WIDE.format("Poisson(sum(exp(x[t])))"), VALUE, "ipls"),
         (STILL.format(COUNTS), VALUE, "ipls"),
         (STILL.replace("init x ~ Normal(0, 1)", "init x = 0").format(COUNTS), VALUE, "ukf"),
-        (GROWN.format("Gamma(2, exp(x[t]))"), VALUE, "ipls"),
+        (GROWN.format("Gamma(2, exp(x[t]))"), VALUE, "laplace"),
+        (GROWN.format("Gamma(2, exp(abs(x[t])))"), VALUE, "ipls"),
         (GROWN.format("Normal(x[t], 1)"), VALUE, "ukf"),
+        (GROWN.format("Normal(sin(x[t]), 1)"), VALUE, "particle"),
+        (GROWN.format("Normal(sin(x[t]), 1)"), Task("fit"), "laplace"),
+        (GROWN.format("Normal(min(x[t], 1), 1)"), Task("fit"), "ipls"),
+        (GROWN.format("Normal(x[t]^2, 1)"), Task("fit"), "ipls"),
+        (GROWN.replace("state x", "state x[4]").format("Normal(sin(x[t, 0]), 1)"), VALUE, "ukf"),
+        (STILL.format("Normal(sin(x[t]), 1)"), VALUE, "ukf"),
+        (GROWN.replace("x[t-1] - exp(x[t-1])", CROSSES).format("Normal(x[t], 1)"), VALUE, "particle"),
+        (GROWN.replace("x[t-1] - exp(x[t-1])", CROSSES.replace("x[t-1] >", "t >")).format("Normal(x[t], 1)"), VALUE,
+         "kalman"),
+        (LEVEL.format("VonMises(x[t], 9)"), VALUE, "particle"),
+        (LEVEL.format("VonMises(x[t], 9)"), MAP, "laplace"),
+        (LEVEL.format("VonMises(atan2(x[t], 1), 9)"), VALUE, "laplace"),
         (LEVEL.format(COUNTS), VALUE, "laplace"),
         (LEVEL.format(COUNTS), Task("fit", method="pmmh"), "importance"),
         (LEVEL.format(HEAVY), Task("smooth"), "particle"),

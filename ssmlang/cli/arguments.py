@@ -11,6 +11,7 @@ from ssmlang.cli.usage import Parser
 HOMES = {
     "check": "checking",
     "info": "checking",
+    "report": "checking",
     "expand": "checking",
     "lift": "lifting",
     "fmt": "formatting",
@@ -145,6 +146,20 @@ def _info(commands: Parsers) -> None:
     p.add_argument("file", metavar="FILE", help="a model file, or - for standard input")
     _const(p)
     p.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _report(commands: Parsers) -> None:
+    p = _add(
+        commands,
+        "report",
+        "write what check says as one page of HTML, with the model's text and matrices",
+        "  ssmlang report nile.ssm --out nile.html\n  ssmlang report nile.ssm --data nile --out nile.html",
+    )
+    p.add_argument("file", metavar="FILE", help="a model file, or - for standard input")
+    p.add_argument("--out", required=True, metavar="PAGE", help="the file to write")
+    p.add_argument("--rows", type=_positive, metavar="N", help="how many rows of data there will be")
+    _data(p, required=False)
+    _const(p)
 
 
 def _expand(commands: Parsers) -> None:
@@ -343,6 +358,7 @@ def _positive(text: str) -> int:
 _COMMANDS: dict[str, Callable[[Parsers], None]] = {
     "check": _check,
     "info": _info,
+    "report": _report,
     "expand": _expand,
     "lift": _lift,
     "fmt": _fmt,

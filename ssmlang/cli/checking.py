@@ -1,4 +1,4 @@
-"""`ssmlang check`, `info` and `expand`: what can be said of a model before any data are seen. Imports no JAX."""
+"""What can be said of a model before any data are seen: `ssmlang check`, `info`, `report`, `expand`. Imports no JAX."""
 
 from __future__ import annotations
 
@@ -92,6 +92,18 @@ def info(args: argparse.Namespace) -> int:
 
         print(info_text(model))
     return 0
+
+
+def report(args: argparse.Namespace) -> int:
+    """Write a page of HTML about a model; findings go to standard error too."""
+    from ssmlang.results.html import parameters_of, report_page
+
+    checked = read_program(args.file, constants(args))
+    found = report_of(checked, rows=args.rows, data=args.data, time=args.time)
+    write_text(args.out, report_page(found.to_dict(), checked.source.text, parameters_of(checked.require())))
+    show_diagnostics([d for d in found.diagnostics if d.severity != "note"], failed=True)
+    print(f"{args.out}: what is known of {found.model}")
+    return int(not found.ok)
 
 
 def expand(args: argparse.Namespace) -> int:

@@ -43,11 +43,6 @@ def make_tree(groups: Mapping[str, xr.Dataset], attrs: Mapping[Any, Any] | None 
     return tree
 
 
-def make_results(groups: Mapping[str, xr.Dataset], attrs: Mapping[str, Any] | None = None) -> Any:
-    """The installed ArviZ's own container of these groups: InferenceData, or DataTree."""
-    return native(make_tree(groups, attrs))
-
-
 def native(tree: xr.DataTree) -> Any:
     """A DataTree as the installed ArviZ's own container."""
     if arviz_line() >= 1:
@@ -62,11 +57,6 @@ def to_tree(results: Any) -> xr.DataTree:
     if isinstance(results, xr.DataTree):
         return results
     return make_tree({name: results[name] for name in results.groups()}, results.attrs)
-
-
-def group_names(results: Any) -> list[str]:
-    """The groups of either container."""
-    return list(to_tree(results).children)
 
 
 def group(results: Any, name: str) -> xr.Dataset:

@@ -88,26 +88,6 @@ def plot_forecast(
     return figure
 
 
-def plot_components(
-    moments: xr.Dataset, names: Sequence[str] | None = None, *, prob: float = INTERVAL, heading: str = ""
-) -> Plot:
-    """One panel for each definition that is a series and each state (or those of `names`), with its band.
-
-    A definition with entries gives a panel to each, as `effect[east]`; a state that is the same as a definition is left
-    out; the first sixteen.
-    """
-    chosen = list(names) if names is not None else _distinct(moments)
-    chosen = chosen[: 2 * MOST_PANELS]
-    if not chosen:
-        raise ValueError("there is no component in this Dataset")
-    figure, axes = new_figure([1.5] * len(chosen))
-    for number, (panel, name) in enumerate(zip(axes, chosen)):
-        _component(panel, moments, name, COMPONENTS[number % len(COMPONENTS)], prob, None)
-    headline(figure, heading)
-    date_axis(axes[-1], moments["time"])
-    return figure
-
-
 # ---------------------------------------------------------------------------------------------------- what is drawn
 
 

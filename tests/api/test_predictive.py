@@ -85,8 +85,8 @@ def test_a_list_of_series_gives_a_list_and_a_group_each() -> None:
     data = [{"y": np.full(n, 3.0), "u": np.ones(n)} for n in (6, 9)]
     fit, found = drawn(COUNTS, data, draws=4)
     assert [f.sizes["time"] for f in found] == [6, 9]
-    names = containers.group_names(fit.idata)
-    assert {"posterior_predictive", "posterior_predictive_1", "observed_data_1"} <= set(names)
+    names = set(containers.to_tree(fit.idata).children)
+    assert {"posterior_predictive", "posterior_predictive_1", "observed_data_1"} <= names
 
 
 def test_a_point_is_enough() -> None:

@@ -1,4 +1,4 @@
-"""`ssmlang check`, `info`, `expand`, `explain`."""
+"""`ssmlang check`, `info`, `report`, `expand`, `explain`."""
 
 from __future__ import annotations
 
@@ -207,6 +207,17 @@ def test_info(nile: str, capsys: Capture) -> None:
     assert main(["info", nile, "--json"]) == 0
     described = json.loads(capsys.readouterr().out)
     assert "sd_level" in json.dumps(described["parameters"])
+
+
+def test_a_report_is_a_page_of_its_own(files: dict[str, str], tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "walks.html"
+    assert main(["report", files["walks"], "--out", str(out)]) == 0
+    page = out.read_text()
+    for said in ("<!DOCTYPE html>", "sd_drift", "HalfNormal(1)", "W602", "kalman"):
+        assert said in page
+    assert "W602" in capsys.readouterr().err
+    assert main(["report", files["bad"], "--out", str(tmp_path / "bad.html")]) == 1
+    assert not (tmp_path / "bad.html").exists()
 
 
 def test_info_of_a_broken_model(files: dict[str, str], capsys: Capture) -> None:

@@ -39,14 +39,14 @@ ATTRS = {"model": "nile", "constants": {"p": 3}, "seed": 0, "ok": True, "nothing
 
 
 def test_the_installed_arviz_takes_it() -> None:
-    results = containers.make_results(GROUPS, ATTRS)
+    results = containers.native(containers.make_tree(GROUPS, ATTRS))
     az = containers.arviz()
     assert (containers.arviz_line() >= 1) is isinstance(results, xr.DataTree)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert len(az.summary(results)) == 7
         az.loo(results)
-    assert set(containers.group_names(results)) == set(GROUPS)
+    assert set(containers.to_tree(results).children) == set(GROUPS)
     xr.testing.assert_equal(containers.group(results, "smoothed"), GROUPS["smoothed"])
     assert results.attrs["constants"] == '{"p": 3}' and "nothing" not in results.attrs
     with pytest.raises(KeyError):
@@ -54,7 +54,7 @@ def test_the_installed_arviz_takes_it() -> None:
 
 
 def test_saved_and_loaded(tmp_path: Path) -> None:
-    results = containers.make_results(GROUPS, ATTRS)
+    results = containers.native(containers.make_tree(GROUPS, ATTRS))
     containers.save(results, tmp_path / "fit.nc")
     tree = containers.load(tmp_path / "fit.nc")
     for name, data in GROUPS.items():
@@ -78,7 +78,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 
 
 def test_summary_in_the_names_of_the_file() -> None:
-    table = containers.summary(containers.make_results(GROUPS))
+    table = containers.summary(containers.native(containers.make_tree(GROUPS)))
     assert list(table.columns) == ["mean", "sd", "5%", "95%", "ess_bulk", "ess_tail", "r_hat"]
     assert list(table.index) == ["sd", "phi[1]", "phi[2]", "P[up,up]", "P[up,down]", "P[down,up]", "P[down,down]"]
     flat = POSTERIOR["phi"].sel(lag=2).values.ravel()

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 
 from ssmlang.data import TimeBase
 from ssmlang.results.moments import Series, moments
-from ssmlang.results.plots import plot_components, plot_fit, plot_forecast
+from ssmlang.results.plots import plot_fit, plot_forecast
 from ssmlang.results.style import FORECAST, MISSING, Plot
 
 T, H = 30, 6
@@ -105,10 +105,8 @@ def test_forecast_shows_the_last_rows() -> None:
 def test_components() -> None:
     smoothed = dataset("2020-01-01", T, 0)
     smoothed["trend"] = ("time", smoothed["mean"].sel(state="level").values)
-    assert texts(plot_components(smoothed)) == ["trend", "plain", "slope"]  # the level is the trend
-    assert texts(plot_components(smoothed, ["level"])) == ["level"]
     with pytest.raises(ValueError, match="there are trend, plain, level, slope"):
-        plot_components(smoothed, ["levl"])
+        plot_fit(observed(smoothed), smoothed, components=["levl"])
     assert texts(plot_fit(observed(smoothed), smoothed, components=["slope"])) == ["y", "slope"]
     # What a part is made of stays inside; a state of the file's own stands beside it.
     parts = smoothed.assign_coords(state=["trend.level", "cycle"], state_=["trend.level", "cycle"])

@@ -322,4 +322,5 @@ def _index(x: jax.Array, indices: Sequence[jax.Array], node: Node) -> jax.Array:
     if all(k is not None for k in known):
         # Static positions become slices; JAX warns of 64-bit ones in single precision.
         return x[tuple(np.asarray(k, np.int32) for k in known)]
-    return x[tuple(i.astype(int) for i in indices)]
+    # Of 32 bits: under a caller's jit in single precision JAX cannot lower a slice at one of 64.
+    return x[tuple(i.astype(jnp.int32) for i in indices)]

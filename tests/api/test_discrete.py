@@ -150,6 +150,16 @@ def test_several_series_gradients_and_single_precision(model, data):
     np.testing.assert_allclose(slope, (near(0.7 + h) - near(0.7 - h)) / (2 * h), rtol=1e-4)
 
 
+def test_a_number_picked_by_a_label_has_a_derivative_under_jit_in_single_precision():
+    import jax
+
+    text = SWITCHING.replace("y[t] ~ Normal(growth[s[t]], sd)", "y[t] ~ Normal(growth[s[t]] + 0.5 * y[t-1], sd)")
+    model, y = ssmlang.compile(text), np.array([0.3, -0.8, 1.1, 0.4, -1.2])
+    f = lambda growth: model.log_likelihood({"y": y}, {**PARAMS, "growth": growth})
+    at, h = np.array([1.0, -1.0]), 1e-5 * np.eye(2)
+    np.testing.assert_allclose(jax.jit(jax.grad(f))(at), [(f(at + d) - f(at - d)) / 2e-5 for d in h], rtol=1e-4)
+
+
 def test_fits_sum_the_states_out(model, data, tmp_path):
     fit = model.fit(data, "map")
     assert fit.engine == "discrete"

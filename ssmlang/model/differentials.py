@@ -17,6 +17,7 @@ from ssmlang.model import expr, sparse
 from ssmlang.model.affine import Affine, Interpreter, NotAffine, spoken
 from ssmlang.model.expr import Node
 from ssmlang.model.model import Dist, Equation, Model, StochasticDifferential, Target
+from ssmlang.model.numbering import Numbering
 from ssmlang.model.obstacles import NONLINEAR, Obstacle
 from ssmlang.model.rows import matvec
 from ssmlang.model.sparse import Sparse
@@ -154,6 +155,11 @@ def _blocks(differentials: Sequence[StochasticDifferential], found: Sequence[Lin
     return [top(k) for k in range(len(place))]
 
 
+def _moves(node: Node) -> bool:
+    """Whether an expression is what can differ from row to row."""
+    return node.op in ("augment", "time") or (node.op == "ref" and node.attrs[0] in (*_MOVING, "input"))
+
+
 @dataclass(frozen=True)
 class _System:
     """All linear equations stacked: rows are the driven entries, in the order of the file."""
@@ -194,46 +200,62 @@ class _System:
     def equations(self, blocks: Sequence[list[int]]) -> list[Equation]:
         """Transitions of blocks of entries: those of one kind together."""
         kinds: dict[tuple[bool, ...], list[list[int]]] = {}
+        closed = self._closed()
         moved, noisy = np.zeros(len(self.entries), bool), np.zeros(len(self.entries), bool)
         moved[self.A.rows] = True
         noisy[self.L.rows] = True
         step = step_of(self.model)
         single = [b[0] for b in blocks if len(b) == 1]
         for k in single:
-            kinds.setdefault((bool(moved[k]), bool(noisy[k])), []).append([k])
-        made = [self._single(np.array([b[0] for b in group]), step, *kind) for kind, group in kinds.items()]
-        sizes: dict[tuple[int, bool], list[list[int]]] = {}
+            kinds.setdefault((bool(moved[k]), bool(noisy[k]), bool(closed[k])), []).append([k])
+        made = []
+        for (*kind, still), group in kinds.items():
+            one = np.array([b[0] for b in group])
+            steady = self._still()._single(one, None, *kind) if still else None
+            made.append(replace(self._single(one, step, *kind), steady=steady))
+        sizes: dict[tuple[bool, tuple[bool, ...]], list[list[int]]] = {}
         for b in blocks:
             if len(b) > 1:
-                sizes.setdefault((len(b), bool(noisy[b].any())), []).append(b)
-        return made + [self._several(np.array(group), step, noise) for (_, noise), group in sizes.items()]
+                sizes.setdefault((bool(noisy[b].any()), tuple(closed[b].tolist())), []).append(b)
+        return made + [self._several(np.array(group), step, noise, np.flatnonzero(still))
+                       for (noise, still), group in sizes.items()]  # fmt: skip
 
-    def _single(self, at: np.ndarray, step: Node, moved: bool, noisy: bool) -> Equation:
-        """States that nothing else of the system moves: x = e^{ah} x + h exprel(ah) (rate) + scale e."""
+    def _closed(self) -> np.ndarray:
+        """Entries that nothing moves that moves from row to row, over none that they read either: their law over a long
+        time is that of any step."""
+        numbering = Numbering()
+        any_input = lambda n: expr.ref("input", "moving", 0, n.shape, n.axes) if _moves(n) else None
+        varies = lambda node: numbering(expr.transform(node, any_input)).varies
+        moved = varies(self.held).reshape(-1).copy()
+        for m in (self.A, self.L):
+            moved[m.rows[varies(m.values).reshape(-1)]] = True
+        while True:
+            reached = self.A.rows[moved[self.A.cols]]
+            if moved[reached].all():
+                return ~moved
+            moved[reached] = True
+
+    def _single(self, at: np.ndarray, h: Node | None, moved: bool, noisy: bool) -> Equation:
+        """States that nothing else of the system moves: x = e^{ah} x + h exprel(ah) (rate) + scale e. Without h over
+        1 / |a|, for what is stationary under one step is so under any other."""
         rate = sparse.gather(self.held, at)
         own = self.A.take_rows(at)
         a = sparse.gather(own.values, np.arange(len(at))) if moved else None
-        scale = self._scale(at) if noisy else None
+        if h is None:
+            h = expr.const(1.0) if a is None else _inverse(expr.unary("abs", a))
         x = self._before(at)
-
-        def over(h: Node) -> Equation:
-            center = x if a is None else expr.mul(expr.unary("exp", expr.mul(a, h)), x)
-            if not rate.is_zero:
-                gain = h if a is None else expr.mul(h, expr.unary("exprel", expr.mul(a, h)))
-                center = expr.add(center, expr.mul(gain, rate))
-            if scale is None:
-                return self._equation(at, value=center)
-            # The roots apart: that of h alone is zero at h = 0, where a derivative in `a` must be zero and not 0/0.
-            sd = expr.mul(scale, expr.unary("sqrt", h))
-            if a is not None:
-                sd = expr.mul(sd, expr.unary("sqrt", expr.unary("exprel", expr.mul(expr.const(2.0), expr.mul(a, h)))))
-            law = Dist("Normal", {"loc": center, "scale": sd}, (len(at),), 0, self.spans[at[0]])
-            return self._equation(at, law=law)
-
-        if not self._closed(rate):
-            return over(step)
-        scale_of_time = expr.const(1.0) if a is None else _inverse(expr.unary("abs", a))
-        return replace(over(step), steady=over(scale_of_time))
+        center = x if a is None else expr.mul(expr.unary("exp", expr.mul(a, h)), x)
+        if not rate.is_zero:
+            gain = h if a is None else expr.mul(h, expr.unary("exprel", expr.mul(a, h)))
+            center = expr.add(center, expr.mul(gain, rate))
+        if not noisy:
+            return self._equation(at, value=center)
+        # The roots apart: that of h alone is zero at h = 0, where a derivative in `a` must be zero and not 0/0.
+        sd = expr.mul(self._scale(at), expr.unary("sqrt", h))
+        if a is not None:
+            sd = expr.mul(sd, expr.unary("sqrt", expr.unary("exprel", expr.mul(expr.const(2.0), expr.mul(a, h)))))
+        law = Dist("Normal", {"loc": center, "scale": sd}, (len(at),), 0, self.spans[at[0]])
+        return self._equation(at, law=law)
 
     def _scale(self, at: np.ndarray) -> Node:
         """The standard deviation per root of time of single states."""
@@ -244,8 +266,8 @@ class _System:
         total = sparse.build((len(at), 1), own.rows, np.zeros(own.nnz, int), squares)
         return expr.unary("sqrt", expr.reshape(total.dense, (len(at),)))
 
-    def _several(self, at: np.ndarray, step: Node, noisy: bool) -> Equation:
-        """Blocks (K, n) of states that move together: x = F x + Phi (rate) + G e."""
+    def _several(self, at: np.ndarray, step: Node, noisy: bool, closed: np.ndarray) -> Equation:
+        """Blocks (K, n) of states that move together: x = F x + Phi (rate) + G e. `closed`: which of each block are."""
         K, n = at.shape
         flat = at.reshape(-1)
         A = self._within(self.A, at, flat, n)
@@ -256,19 +278,30 @@ class _System:
         moved = expr.linalg("diffuse", [A, step, L], (3, K, n, n))
         F, Phi, G = (expr.index(moved, [expr.const(i)]) for i in range(3))
         made = self._blockwise(flat, F, x, Phi, rate, G if noisy else None)
-        if not self._closed(rate):
-            return made
-        # The midpoint rule has the stationary law of the equation itself, whatever its step: its Lyapunov equation is
-        # (A P + P A' + L L') h = 0 between two inverses, which so short a step keeps from being singular.
+        return replace(made, steady=self._still()._steady(at[:, closed])) if len(closed) else made
+
+    def _still(self) -> _System:
+        """The system with ones for what moves from row to row, for entries that read none of it."""
+        still = lambda node: expr.transform(node, lambda n: expr.const(np.ones(n.shape)) if _moves(n) else None)
+        A, L = (replace(m, values=still(m.values)) for m in (self.A, self.L))
+        return replace(self, A=A, held=still(self.held), L=L)
+
+    def _steady(self, at: np.ndarray) -> Equation:
+        """The midpoint rule, which has the stationary law of the equation itself, whatever its step: its Lyapunov
+        equation is (A P + P A' + L L') h = 0 between two inverses, which so short a step keeps from being singular."""
+        K, n = at.shape
+        flat = at.reshape(-1)
+        A = self._within(self.A, at, flat, n)
+        rate = expr.reshape(sparse.gather(self.held, flat), (K, n, 1))
+        x = expr.reshape(self._before(flat), (K, n, 1))
         largest = expr.reduce("max", expr.reshape(expr.unary("abs", A), (K, n * n)), 1)
         h = expr.reshape(_inverse(expr.mul(expr.const(float(n)), largest)), (K, 1, 1))
         half = expr.mul(expr.mul(expr.const(0.5), h), A)
         eye = expr.const(np.broadcast_to(np.eye(n), (K, n, n)))
         solve = lambda b: expr.linalg("solve", [expr.sub(eye, half), b], b.shape)
-        W = expr.mul(expr.unary("sqrt", h), solve(self._square(L)))
-        gain = expr.mul(h, solve(eye))
-        steady = self._blockwise(flat, solve(expr.add(eye, half)), x, gain, rate, W if noisy else None)
-        return replace(made, steady=steady)
+        noisy = np.isin(flat, self.L.rows).any()
+        W = expr.mul(expr.unary("sqrt", h), solve(self._square(self._loadings(at, flat)))) if noisy else None
+        return self._blockwise(flat, solve(expr.add(eye, half)), x, expr.mul(h, solve(eye)), rate, W)
 
     def _blockwise(self, flat: np.ndarray, F: Node, x: Node, gain: Node, rate: Node, G: Node | None) -> Equation:
         K, n = F.shape[:2]
@@ -308,11 +341,6 @@ class _System:
             inside[block == b] = number
             width = max(width, len(used))
         return expr.reshape(sparse.build((K * n, width), own.rows, inside, own.values).dense, (K, n, width))
-
-    def _closed(self, rate: Node) -> bool:
-        """Whether nothing that moves from row to row is read: then the law over a long time is that of any step."""
-        nodes = [rate, self.A.values, self.L.values]
-        return not expr.varies(nodes) and not any(s in _MOVING for s, *_ in expr.references(nodes))
 
     def _before(self, at: np.ndarray) -> Node:
         """The values of entries at the row before, as one vector."""

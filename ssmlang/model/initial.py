@@ -150,9 +150,8 @@ def _on_first_rows(rows: Rows, offset: int, widths: dict[str, int], n: int, dept
 def _over_steady_steps(reader: Reader, by_entry: Rows, group: np.ndarray) -> Rows:
     """The transition with differential equations over a step that does not change from row to row: what is stationary
     under it is so under any other. Not where a state of the group that moves from row to row reads what they drive."""
-    n, steady = reader.stacking.n, [e for e in reader.model.equations if e.steady is not None]
-    parts = [(reader.places([(t.name, t.entries) for t in e.targets]), reader.equation(e.steady))
-             for e in steady if e.steady is not None]  # fmt: skip
+    n, steady = reader.stacking.n, [e.steady for e in reader.model.equations if e.steady is not None]
+    parts = [(reader.places([(t.name, t.entries) for t in e.targets]), reader.equation(e)) for e in steady]
     driven = np.zeros(n, bool)
     for places, _ in parts:
         driven[places] = True
@@ -210,8 +209,16 @@ def _stationary(reader: Reader, transition: Rows, initials: Sequence[InitialEqua
         elif kind == "past":
             trouble += [(int(r), "reads its whole past") for r in m.rows]
     numbering = Numbering()
-    if not trouble and any(numbering(n).varies.any() for n in (own.constant, *(m.values for m in own.terms.values()))):
-        trouble += [(0, "its transition changes from row to row")]
+    if not trouble:
+        moved = numbering(own.constant).varies.copy()
+        for m in own.terms.values():
+            moved[m.rows[numbering(m.values).varies]] = True
+        # To blame is what has no law over a long time rather than what has one and is moved in the same equation.
+        settles = [k for e in reader.model.equations if e.steady is not None
+                   for k in reader.places([(t.name, t.entries) for t in e.steady.targets])]  # fmt: skip
+        rows = np.flatnonzero(moved)
+        trouble += [(int(r), "its transition changes from row to row")
+                    for r in (*rows[~np.isin(group[rows], settles)], *rows)]  # fmt: skip
     spans = tuple(i.span for i in initials if i.special == "stationary")
     for row, why in trouble[:1]:
         reader.obstacles.append(Obstacle(

@@ -206,6 +206,21 @@ def test_a_stationary_state_beside_one_that_wanders(axis: str) -> None:
     assert float(drawn["v"].isel(time=0).std()) == pytest.approx(1.5 / np.sqrt(1.6), rel=0.08)
 
 
+@pytest.mark.parametrize("more", ["d(z) = (u + 0.3*x - 0.5*z)*dt + 0.2*dW", "d(z) = -u*z*dt + 0.2*dW"])
+def test_what_inputs_move_beside_it_is_no_bar_to_a_stationary_law(more: str) -> None:
+    """An entry that reads the stationary ones, or none of them, has a law of its own."""
+    text = CAR2.replace("input dt", "input dt, u").replace("state x, v", "state x, v, z").replace("obs y", "obs y, w")
+    model = ssmlang.compile(text + f"init z ~ Normal(0, 1)\n{more}\nw[t] ~ Normal(z[t], 0.5)\n")
+    params = {"a0": 2.0, "a1": 0.5, "q": 1.1, "sd": 0.3}
+    u = np.random.default_rng(3).uniform(0.2, 1, T)
+    alone = float(ssmlang.compile(CAR2).log_likelihood({"y": Y, "dt": DT}, params))
+    data = {"y": Y, "w": np.full(T, np.nan), "dt": DT, "u": u}
+    assert float(model.log_likelihood(data, params)) == pytest.approx(alone, abs=1e-10)
+    with pytest.raises(SsmError, match="z has no stationary law"):
+        ssmlang.compile(str(model.source_text).replace("init x, v ~ Stationary()\n", "init x, v, z ~ Stationary()\n")
+                        .replace("init z ~ Normal(0, 1)\n", "")).log_likelihood(data, params)  # fmt: skip
+
+
 GROWTH = """
 const dt = 1
 param s ~ HalfNormal(0.3)

@@ -122,6 +122,7 @@ class Rows:
                 used += size
             else:
                 values = self.give(keys.pop() if equation.law is not None else None, equation, env, kind)
+            values = jnp.where(self._reads_nothing(equation, out, t), jnp.nan, values)
             first = 0
             for target in equation.targets:
                 entries = np.asarray(target.entries)
@@ -129,6 +130,14 @@ class Rows:
                 out[target.name] = _write(out[target.name], self.before + t, entries, part, t, given[target.name])
                 first += len(entries)
         return out
+
+    def _reads_nothing(self, equation: Equation, paths: Paths, t: Array) -> Array:
+        """Whether an equation reads a label or a count that does not exist, of which an index makes a number."""
+        known: dict[str, Any] = {**self.model.states, **self.model.observations}
+        read = [paths[name][jnp.clip(self.before + t - lag, 0)] for _, name, lag in expr.references(nodes_of(equation))
+                if getattr(known.get(name), "values", None) is not None and isinstance(lag, int) and lag
+                and (name, lag) not in equation.guarded]  # fmt: skip
+        return jnp.isnan(jnp.concatenate(read)).any() if read else jnp.asarray(False)
 
     def definitions(self, paths: Paths) -> Paths:
         """The definitions that have a value a row."""

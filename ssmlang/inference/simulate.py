@@ -120,7 +120,7 @@ class Simulator:
                 out[name] = out[name].at[before - jnp.arange(before + 1)].set(values)
                 given[name][:] = True
         for k, name in zip(keys[len(self._ordered) :], self._chains):
-            out[name] = out[name].at[before].set(chain_start(k, self.model, name, rows.params))
+            out[name] = out[name].at[: before + 1].set(chain_start(k, self.model, name, rows.params, before))
             given[name][:] = True
         for name, value in init.items():
             out[name], given[name] = self._put(out[name], name, value), np.ones_like(given[name])

@@ -17,13 +17,14 @@ from ssmlang.model.chain_obstacles import nodes_of
 from ssmlang.model.model import Dist, Equation, Model, State
 
 
-def chain_start(key: Array, model: Model, name: str, params: Mapping[str, Array]) -> Array:
-    """A draw, flat, of a discrete state from the stationary law of its chain; its entries are separate chains.
+def chain_start(key: Array, model: Model, name: str, params: Mapping[str, Array], before: int = 0) -> Array:
+    """A draw (before + 1, size) of a discrete state in rows -before, ..., 0 from the stationary law of its chain; its
+    entries are separate chains.
 
     Raises E350 where the chain has no constant transition matrix of its own.
     """
     state = model.states[name]
-    out = jnp.zeros(state.size)
+    out = jnp.zeros((before + 1, state.size))
     assert state.values is not None
     for e in model.equations:
         if e.role != "transition" or all(t.name != name for t in e.targets):
@@ -49,9 +50,12 @@ def chain_start(key: Array, model: Model, name: str, params: Mapping[str, Array]
         # pi (P - I) = 0 and sum(pi) = 1 as one regular system, for an irreducible chain.
         A = jnp.swapaxes(P, 1, 2) - jnp.eye(count) + 1.0
         pi = jnp.linalg.solve(A, jnp.ones((len(P), count, 1)))[..., 0]
-        key, now = jax.random.split(key)
-        found = jax.random.categorical(now, jnp.log(jnp.maximum(pi, 0.0)), axis=-1) + first
-        out = out.at[np.asarray(e.targets[0].entries)].set(found.astype(float))
+        logs, law_of = jnp.log(jnp.maximum(pi, 0.0)), jnp.log(jnp.maximum(P, 0.0))
+        for row_ in range(before + 1):
+            key, now = jax.random.split(key)
+            found = jax.random.categorical(now, logs, axis=-1)
+            out = out.at[row_, np.asarray(e.targets[0].entries)].set((found + first).astype(float))
+            logs = jnp.take_along_axis(law_of, found[:, None, None], axis=1)[:, 0]
     return out
 
 

@@ -158,6 +158,31 @@ class Emissions:
                 reach[at] = max([0, *(lag for lag in lags if lag not in guarded)])
         return np.arange(reach.max(initial=0))[:, None] < reach
 
+    @cached_property
+    def unavailable(self) -> np.ndarray:
+        """(rows, m): observations of the first rows that read a state in a row before 0 in which it has no value, and
+        are not conditioned on."""
+        given = {(t.name, -t.row) for i in self.model.initials for t in i.targets}
+        settled = {t.name for i in self.model.initials if i.special == "stationary" for t in i.targets}
+        found: set[tuple[int, int]] = set()
+        for s in self.seen:
+            for k, at in enumerate(s.at):
+                for sort, name, lag in expr.references(_entry(s, k)):
+                    if sort == "state" and isinstance(lag, int) and not {(name, lag)} & s.equation.guarded:
+                        found |= {(r, at) for r in range(lag) if name not in settled and (name, lag - r) not in given}
+        marks = np.zeros((max((r + 1 for r, _ in found), default=0), self.m), bool)
+        for r, at in found:
+            marks[r, at] = not (r < len(self.conditioned) and self.conditioned[r, at])
+        return marks
+
+    @cached_property
+    def lawless(self) -> np.ndarray:
+        """(rows, m): observations of the first rows that have no law, for one reason or the other."""
+        marks = np.zeros((max(len(self.conditioned), len(self.unavailable)), self.m), bool)
+        for own in (self.conditioned, self.unavailable):
+            marks[: len(own)] |= own
+        return marks
+
     def statistic(self, y: Array) -> Array:
         """The statistic of a row of data, NaN where missing."""
         parts = [y[s.at.astype(np.int32)] if s.size == len(s.at) and not self._angular(s) else

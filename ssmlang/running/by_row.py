@@ -18,6 +18,7 @@ from ssmlang.model import expr
 from ssmlang.model.model import Equation, Model, nodes_of
 from ssmlang.model.told_noises import told_noises
 from ssmlang.running.execution import floats, not_a_number
+from ssmlang.running.gaps import check_reach, seen_in
 from ssmlang.running.particles import died, dies
 from ssmlang.running.rows import At, Moments, Stepping, Windows
 
@@ -170,16 +171,8 @@ class ByRow(Stepping):
     @staticmethod
     def _unavailable(marks: np.ndarray, values: Mapping[str, np.ndarray], t: int, model: Model) -> None:
         """Raise E205 where an observation that was seen reads a state without a value; marks: (rows, m) of a model."""
-        if t >= len(marks):
-            return
-        y = np.concatenate([values[n].reshape(-1) for n in model.observations] or [np.zeros(0)])
-        bad = np.flatnonzero(marks[t] & ~np.isnan(y))
-        if len(bad):
-            names = [e for o in model.observations.values() for e in o.entry_names()]
-            raise SsmError(Diagnostic(
-                "E205", f"`{names[int(bad[0])]}` at row {t} reads a state that has no value so far back",
-                help=("give the earlier values by `init`, or leave these observations missing",),
-            ))  # fmt: skip
+        row = {n: values[n][None] for n in model.observations}
+        check_reach(model.observations, marks, seen_in(row, row, 1), t)
 
 
 def _words(seed: int) -> np.ndarray:

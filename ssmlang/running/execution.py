@@ -32,7 +32,7 @@ from ssmlang.model.model import Model
 from ssmlang.running.blocks import asked as in_blocks
 from ssmlang.running.blocks import blocks_of, known_of
 from ssmlang.running.definitions import with_reads
-from ssmlang.running.gaps import lacking_of, missing_data
+from ssmlang.running.gaps import check_reach, lacking_of, missing_data, seen_in
 from ssmlang.running.heads import known_head, seen
 from ssmlang.running.kept import Kept
 from ssmlang.running.plain import PlainDefinitions
@@ -180,18 +180,8 @@ class Execution:
 
     def _check_rows(self, bound: Bound) -> None:
         """Observations in the first rows that read a state without a value there (E205)."""
-        rows = min(len(self.form.unavailable), bound.steps)
-        seen = [~np.isnan(bound.observations[n][:rows].reshape(rows, -1)) for n in self.model.observations if rows]
-        if not seen:
-            return
-        bad = self.form.unavailable[:rows] & np.concatenate(seen, axis=1)
-        if bad.any():
-            names = [e for v in self.model.observations.values() for e in v.entry_names()]
-            row, entry = (int(i) for i in np.argwhere(bad)[0])
-            raise SsmError(Diagnostic(
-                "E205", f"`{names[entry]}` at row {row} reads a state that has no value so far back",
-                help=("give the earlier values by `init`, or leave these observations missing",),
-            ))  # fmt: skip
+        seen = seen_in(self.model.observations, bound.observations, bound.steps)
+        check_reach(self.model.observations, self.form.unavailable, seen)
 
     def _check_inputs(self, bound: Bound) -> None:
         """An input that is missing in a row that needs it (E407)."""

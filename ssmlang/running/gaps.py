@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool
 
 from ssmlang.data import Bound
 from ssmlang.inference.quick import quickly_compiled
-from ssmlang.language.diagnostics import Diagnostic
+from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.gaussian import GaussianLowering
+from ssmlang.model.model import Observation
 
 GRAIN = 32
 """Series are as long as the next multiple, or the next sixteenth, where it is asked what they lack."""
@@ -81,6 +83,26 @@ def _missing(name: str, row: str, why: str, help: str) -> Diagnostic:
     return Diagnostic("E413", f"`{name}` is missing at {row}, and is needed as a number", why=(why,), help=(help,))
 
 
+def check_reach(observations: Mapping[str, Observation], marks: Bool[np.ndarray, "rows m"],
+                seen: Bool[np.ndarray, "R m"], row: int = 0) -> None:  # fmt: skip
+    """Raise E205 where an observation that was seen, in rows `row`, row + 1, ..., reads a state that has no value: one
+    that is marked; `marks` are of rows 0, 1, ...."""
+    marks = marks[row : row + len(seen)]
+    bad = np.argwhere(marks & seen[: len(marks)])
+    if len(bad):
+        names = [e for o in observations.values() for e in o.entry_names()]
+        raise SsmError(Diagnostic(
+            "E205", f"`{names[bad[0][1]]}` at row {row + bad[0][0]} reads a state that has no value so far back",
+            help=("give the earlier values by `init`, or leave these observations missing",),
+        ))  # fmt: skip
+
+
+def seen_in(observations: Iterable[str], values: Mapping[str, np.ndarray], rows: int) -> Bool[np.ndarray, "rows m"]:
+    """Whether there is a value, in the first `rows` of some observations side by side."""
+    parts = [~np.isnan(values[n][:rows].reshape(rows, -1)) for n in observations]
+    return np.concatenate([np.zeros((rows, 0), bool), *parts], axis=1)
+
+
 class Absent(NamedTuple):
     """Values that do not exist: entries of the state, (T, n), and of the observations, (T, m); None where all exist."""
 
@@ -94,7 +116,7 @@ def absent(lowering: GaussianLowering, bound: Bound) -> Absent:
     states = np.zeros((steps, lowering.n), bool)
     seen = np.zeros((steps, lowering.m), bool)
     early = min(len(form.absent), steps)
-    states[:early], seen[:early] = form.absent[:early], form.unavailable[:early]
+    states[:early], seen[:early] = form.absent[:early], (form.unavailable | form.conditioned)[:early]
     if any(np.isnan(v).any() for v in bound.inputs.values()):
         lacking = undefined(lowering, bound)
         unknown = _spread(lowering, lacking)

@@ -26,6 +26,7 @@ from ssmlang.model.flows import flowing
 from ssmlang.model.model import Equation, Model, nodes_of
 from ssmlang.results.provenance import plain
 from ssmlang.running.execution import Params, Series, Setting, floats, not_a_number, padded_length, steps_of
+from ssmlang.running.gaps import Absent, blanked, check_reach, seen_in
 from ssmlang.running.general_labels import FIELDS, dataset, named
 from ssmlang.running.kept import Kept
 from ssmlang.running.label_laws import label_probabilities
@@ -105,6 +106,8 @@ class GeneralExecution(PerSeries):
         groups: dict[int, list[int]] = {}
         for i, b in enumerate(bounds):
             self._check_inputs(b)
+            check_reach(self.model.observations, self.general().emissions.unavailable,
+                        seen_in(self.model.observations, b.observations, b.steps))  # fmt: skip
             self._check_row_reads(b)
             self._check_conditioned(b)
             groups.setdefault(padded_length(b.steps), []).append(i)
@@ -286,13 +289,19 @@ class GeneralMoments(Moments):
         if "ess" in arrays:
             own = arrays["ess"][-1:] if not dies(self.execution.engine) else arrays["ess"]
             warn_of_few(self.execution.engine, own, self.bound.time.label, stacklevel=6)
-        arrays = {k: v[self.first :] for k, v in arrays.items() if k not in self._left_out}
+        arrays = {k: v[self.first :] for k, v in self._blanked(arrays).items() if k not in self._left_out}
         if self.first:
             arrays.pop("ess", None)
         arrays = named(self.general, arrays, params)
         if found.paths is not None:
             arrays["paths"] = np.asarray(found.paths)[:, :steps][:, self.first :]
         return arrays
+
+    def _blanked(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """With NaN for observations that do not exist: those that reach before there is anything."""
+        marks = self.general.emissions.lawless[: self.bound.steps]
+        lawless = np.pad(marks, [(0, self.bound.steps - len(marks)), (0, 0)])
+        return blanked(arrays, Absent(None, lawless if lawless.any() else None))
 
     def _made(self, arrays: Any, constant: Any, keep: Any, attrs: dict[str, Any]) -> Any:
         return dataset(self.model.spec, self.general, arrays, constant, self._time, keep, attrs)

@@ -82,7 +82,9 @@ class GeneralStepper(ByRow):
         return after._replace(carried=carried)
 
     def _scored(self, values: Mapping[str, np.ndarray], t: int) -> np.ndarray:
-        return stacked(self.model.observations, values, self._execution.general().emissions.conditioned, t)
+        emissions = self._execution.general().emissions
+        self._unavailable(emissions.unavailable, values, t, self.model)
+        return stacked(self.model.observations, values, emissions.conditioned, t)
 
     # -------------------------------------------------------------------------------------------------- functions
 
@@ -123,8 +125,8 @@ class GeneralStepper(ByRow):
     def _named(self, told: Moments, params: Mapping[str, np.ndarray], t: int) -> Moments:
         arrays = named(self._execution.general(), {k: v[None] for k, v in told.items()}, params)
         found = {k: v[0] for k, v in arrays.items()}
-        marks = self._execution.general().emissions.conditioned
-        if t < len(marks):  # nothing is expected of what is conditioned on
+        marks = self._execution.general().emissions.lawless
+        if t < len(marks):
             found["observed_mean"] = np.where(marks[t], np.nan, found["observed_mean"])
             found["observed_cov"] = np.where(marks[t][:, None] | marks[t], np.nan, found["observed_cov"])
         return found

@@ -12,6 +12,7 @@ from ssmlang.data import Bound
 from ssmlang.engines._diffuse_head import DiffuseHead, diffuse_head
 from ssmlang.engines.program import Initial, LinearGaussian
 from ssmlang.lowering.gaussian import GaussianLowering, Plan
+from ssmlang.running.gaps import seen_in
 
 LOOK = 2_000
 """Rows looked at; the diffuse phase of a series that needs more is left to the engine."""
@@ -53,8 +54,7 @@ def _known(plan: Plan) -> np.ndarray | None:
 def seen(lowering: GaussianLowering, bound: Bound, rows: int) -> Bool[np.ndarray, "rows m"]:
     """Which entries are scored, in the first rows."""
     rows = min(bound.steps, rows)
-    columns = [~np.isnan(bound.observations[n][:rows].reshape(rows, -1)) for n in lowering.model.observations]
-    found = np.concatenate(columns, axis=1) if columns else np.zeros((rows, 0), bool)
+    found = seen_in(lowering.model.observations, bound.observations, rows)
     unscored = (lowering.form.conditioned | lowering.form.unavailable)[:rows]
     found[: len(unscored)] &= ~unscored
     return found

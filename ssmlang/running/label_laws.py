@@ -81,7 +81,7 @@ def _lawless(ready: Moments, o: Observation) -> np.ndarray:
     """(T, size): rows in which an observation has no law, for its equation reaches before there is anything."""
     general = getattr(ready, "general", None)
     if general is not None:
-        first, marks = general.emissions.offsets[o.name], general.emissions.conditioned
+        first, marks = general.emissions.offsets[o.name], general.emissions.lawless
     else:
         own: Any = ready
         form = own.chain_form

@@ -18,6 +18,7 @@ from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.one_row import Lacking, OneRow
 from ssmlang.results.moments import moments as labelled
 from ssmlang.running.execution import Execution, floats, not_a_number
+from ssmlang.running.gaps import check_reach
 from ssmlang.running.rows import At, Moments, Stepping, Windows, one_row, time_of
 
 
@@ -102,14 +103,7 @@ class Stepper(Stepping):
         """The row's observations as they are scored. Raises E205 where one reads a state without a value."""
         y = np.concatenate([values[n].reshape(-1) for n in self.model.observations] or [np.zeros(0)])
         form = self.lowering.form
-        if t < len(form.unavailable):
-            bad = np.flatnonzero(form.unavailable[t] & ~np.isnan(y))
-            if len(bad):
-                name = self.lowering.observations[int(bad[0])]
-                raise SsmError(Diagnostic(
-                    "E205", f"`{name}` at row {t} reads a state that has no value so far back",
-                    help=("give the earlier values by `init`, or leave these observations missing",),
-                ))  # fmt: skip
+        check_reach(self.model.observations, form.unavailable, ~np.isnan(y)[None], t)
         if t < len(form.conditioned):
             y = np.where(form.conditioned[t], np.nan, y)
         return y

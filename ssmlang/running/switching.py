@@ -16,7 +16,7 @@ from ssmlang.data import Bound
 from ssmlang.engines.base import Engine, Known
 from ssmlang.engines.switching import SwitchingFiltered
 from ssmlang.inference.quick import quickly_compiled
-from ssmlang.language.diagnostics import Diagnostic, SsmError
+from ssmlang.language.diagnostics import SsmError
 from ssmlang.lowering.chain_moments import Observed, state_moments, state_probabilities
 from ssmlang.lowering.switching import SwitchingLowering
 from ssmlang.model import expr
@@ -25,6 +25,7 @@ from ssmlang.model.switching import SwitchingForm, switching_form
 from ssmlang.results.chains import chain_dataset
 from ssmlang.running.chains import ChainExecution, ChainMoments, rows_from
 from ssmlang.running.execution import Params, Series, Setting, floats, not_a_number, steps_of
+from ssmlang.running.gaps import check_reach, seen_in
 from ssmlang.running.kept import Kept
 from ssmlang.running.particles import warn_of_few_proposals
 
@@ -74,21 +75,10 @@ class SwitchingExecution(ChainExecution):
         """Observations in the first rows that read a state or a regime without a value there (E205)."""
         form = self.switching().form
         observations = form.linear_model.observations
-        names = [e for o in observations.values() for e in o.entry_names()]
-        bad = np.zeros((bound.steps, len(names)), bool)
+        seen = seen_in(observations, bound.observations, bound.steps)
+        seen[: len(form.linear.conditioned)] &= ~form.linear.conditioned[: bound.steps]
         for mark in (form.unavailable, form.linear.unavailable):
-            bad[: len(mark)] |= mark[: bound.steps]
-        early = form.linear.conditioned[: bound.steps]
-        bad[: len(early)] &= ~early
-        seen = [~np.isnan(bound.observations[n].reshape(bound.steps, -1)) for n in observations]
-        if seen:
-            bad &= np.concatenate(seen, axis=1)
-        if bad.any():
-            row, entry = (int(i) for i in np.argwhere(bad)[0])
-            raise SsmError(Diagnostic(
-                "E205", f"`{names[entry]}` at row {row} reads a state that has no value so far back",
-                help=("give the earlier values by `init`, or leave these observations missing",),
-            ))  # fmt: skip
+            check_reach(observations, mark, seen)
 
     def _undefined(self, params: Params, seen: Any, given: Any, bound: Bound) -> np.ndarray:
         return self.switching(self.setting([bound]).latent).undefined(params, seen, given, bound.steps)

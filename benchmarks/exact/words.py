@@ -47,7 +47,7 @@ def method(results: dict[str, Any]) -> list[str]:
         "compared. simdkalman leaves a constant out, which is added.",
         "",
         "Wherever there is JAX, programs run in the thread that calls them: "
-        "`jax.config.update(\"jax_cpu_enable_async_dispatch\", False)` before anything is computed. By default JAX hands "
+        '`jax.config.update("jax_cpu_enable_async_dispatch", False)` before anything is computed. By default JAX hands '
         "all but the smallest to another thread, which takes 10 to 40 us a call on a CPU, most where a core has gone "
         "idle meanwhile. ssmlang leaves this setting, as all others, to its users.",
         "",

@@ -115,8 +115,12 @@ def _forwards(
         value = row_update.gained(univariate.columns(found.v), found.F, found.kind, y)
         return step.filtered, value, found.kind == USED
 
+    def onward(now: Finite, row: Row, across: Array | None) -> Finite:
+        return univariate.time_update(now, row, layout, across)
+
     def kernel(rows: Rows, y: Array, state: Finite) -> tuple[_Carry, Any]:
         varying, blocks, total = in_blocks(rows, y, plan.block)
+        across = univariate.at_hand(rows, layout)
         # Series that fill up a group are missing throughout: the first says what the gaps are.
         gaps = jnp.any(jnp.isnan(blocks if y.ndim == 2 else blocks[..., 0]), axis=(1, 2))
 
@@ -124,7 +128,7 @@ def _forwards(
             def row(c: tuple[Finite, Array], x: tuple[dict[str, Array], Array]) -> tuple[tuple[Finite, Array], Any]:
                 here = rows.row(x[0])
                 filtered, gained, used = one_kernel(taken)(c[0], here, x[1])
-                after = one_kernel(partial(univariate.time_update, layout=layout))(filtered, here)
+                after = one_kernel(onward)(filtered, here, across)
                 return (after, c[1] + gained), _Used(used, *((c[0].P, c[0].m) if every else ()))
 
             (now, value), kept = jax.lax.scan(row, (carry.now, carry.log_likelihood), x)
@@ -174,6 +178,7 @@ def _backwards(
     def kernel(kept: tuple, g: Array, P_end: Array, m_end: Array) -> tuple[Rows, Array, Finite]:
         rows, y, begun, count, E = kept
         varying, blocks, _ = in_blocks(rows, y, plan.block)
+        across = univariate.at_hand(rows, layout)
         first = rows.row(jax.tree.map(lambda a: a[0], rows.varying))
         nothing = jax.tree.map(jnp.zeros_like, first)
         Carry = tuple[Array, Array, Row]
@@ -189,7 +194,7 @@ def _backwards(
             def again(now: tuple[Array, Array], x: tuple) -> tuple[tuple[Array, Array], _Kept]:
                 here = rows.row(x[0])
                 kept = taken(now, here, x[1], x[2].used)
-                after = univariate.time_update(Finite(kept.P_filtered, kept.m_filtered, None), here, layout)
+                after = univariate.time_update(Finite(kept.P_filtered, kept.m_filtered, None), here, layout, across)
                 return (after.P, after.m), kept
 
             def back(carry: Carry, x: tuple) -> tuple[Carry, tuple[dict[str, Array], Array]]:

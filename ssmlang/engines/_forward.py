@@ -86,10 +86,12 @@ def forward(
     """All rows, in diffuse form if the state has a flat part; up to `unrolled` observations a row are written out."""
 
     def pass_through(rows: Rows, y: Array, state: State) -> tuple[State, Any]:
+        across = univariate.at_hand(rows, layout)
+
         def body(carry: State, x: tuple[dict[str, Array], Array]) -> tuple[State, Any]:
             row = rows.row(x[0])
             step = take_in(carry, row, x[1], layout, unrolled)
-            finite = univariate.time_update(step.filtered, row, layout)
+            finite = univariate.time_update(step.filtered, row, layout, across)
             flat = None if step.filtered_flat is None else diffuse.time_update(step.filtered_flat, row, layout)
             return (finite, flat), emit(step)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,8 @@ from jax import Array
 from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun, jaxprs_in_params
 from jax.interpreters import ad, batching, mlir
+
+_inside: ContextVar[bool] = ContextVar("inside", default=False)
 
 
 def one_kernel(function: Callable[..., Any], wanted: bool = True) -> Callable[..., Any]:
@@ -38,13 +41,22 @@ def one_kernel(function: Callable[..., Any], wanted: bool = True) -> Callable[..
     def called(*args: Any) -> Any:
         leaves, tree = jax.tree.flatten(args)
         flat = lambda *leaves: function(*jax.tree.unflatten(tree, leaves))
-        closed, shape = jax.make_jaxpr(flat, return_shape=True)(*leaves)
+        token = _inside.set(True)
+        try:
+            closed, shape = jax.make_jaxpr(flat, return_shape=True)(*leaves)
+        finally:
+            _inside.reset(token)
         if calls_library(closed.jaxpr):
             return function(*args)
         found = _kernel.bind(*closed.consts, *leaves, jaxpr=closed.jaxpr, constants=len(closed.consts))
         return jax.tree.unflatten(jax.tree.structure(shape), found)
 
     return called
+
+
+def in_kernel() -> bool:
+    """Whether what is traced now becomes a kernel."""
+    return _inside.get()
 
 
 def on_cpu() -> bool:

@@ -26,7 +26,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ssmlang.engines import _univariate as univariate
 from ssmlang.engines._kernel import one_kernel
-from ssmlang.engines._products import FUSED_LIMIT, product, product_transposed, symmetric
+from ssmlang.engines._products import FUSED_LIMIT, gram, product, product_transposed, symmetric
 from ssmlang.engines._rows import Row
 from ssmlang.engines._univariate import IMPOSSIBLE, SKIPPED, USED, Finite, columns, zero_tolerance
 from ssmlang.engines.layout import Layout
@@ -150,7 +150,7 @@ def _contradicted(
 def moved(P: Float[Array, "N N"], m: Float[Array, N * S], t: Taken, layout: Layout) -> Finite:
     """Moments given the row's observations."""
     scaled = t.M * t.w[:, None]
-    P = P - symmetric(product(scaled.T, t.M, layout.fused))
+    P = P - gram(t.M, t.w, layout.fused)
     return Finite(P, m + product(scaled.T, t.e, layout.fused).reshape(m.shape), None)
 
 

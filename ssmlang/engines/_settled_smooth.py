@@ -68,6 +68,7 @@ def settling(
 
     def kernel(rows: Rows, y: Array, begun: Any) -> tuple[Gathered, tuple[RowMoments, Array]]:
         varying, blocks, _ = in_blocks(rows, y, block)
+        across = univariate.at_hand(rows, layout)
 
         def body(carry: _Carry, x: tuple) -> tuple[_Carry, Found]:
             return jax.lax.cond(x[-1][-1], settled, unsettled, carry, x)
@@ -78,7 +79,7 @@ def settling(
             def again(now: tuple[Array, Array], x: tuple) -> tuple[tuple[Array, Array], tuple]:
                 row = rows.row(x[0])
                 t = row_update.taken(*now, row, x[1], layout, x[2])
-                after = univariate.time_update(row_update.moved(*now, t, layout), row, layout)
+                after = univariate.time_update(row_update.moved(*now, t, layout), row, layout, across)
                 return (after.P, after.m), (*now, t)
 
             def back(gathered: Gathered, x: tuple) -> tuple[Gathered, Found]:

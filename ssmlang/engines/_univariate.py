@@ -24,8 +24,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import DTypeLike
 
-from ssmlang.engines._products import SUMMED_LIMIT, product, product_transposed, row_product, symmetric
-from ssmlang.engines._rows import Row
+from ssmlang.engines._products import SUMMED_LIMIT, product, product_transposed, read_across, row_product, symmetric
+from ssmlang.engines._rows import Row, Rows
+from ssmlang.engines._turned import turned
 from ssmlang.engines.layout import Layout, Runs
 
 USED, SKIPPED, IMPOSSIBLE, DIFFUSE = 0, 1, 2, 3
@@ -175,9 +176,15 @@ def variances(P: Float[Array, "N N"]) -> Float[Array, " N"]:
     )
 
 
-def time_update(now: Finite, row: Row, layout: Layout) -> Finite:
-    """From row t given y_0..y_t to row t + 1."""
-    P = propagated(now.P, row.top, layout) + row.Q
+def at_hand(rows: Rows, layout: Layout) -> Float[Array, "read n"] | None:
+    """The transpose of a transition that all rows share, where it pays to have it before they are gone through."""
+    top = rows.constant.get("top")
+    return turned(top) if top is not None and layout.fused and read_across(top, len(top)) else None
+
+
+def time_update(now: Finite, row: Row, layout: Layout, across: Float[Array, "read n"] | None = None) -> Finite:
+    """From row t given y_0..y_t to row t + 1. `across`: the transpose of the transition, if it is at hand."""
+    P = propagated(now.P, row.top, layout, across) + row.Q
     m = (advance_rows(columns(now.m), row.top, layout) + row.a[:, None]).reshape(now.m.shape)
     E = None
     if now.E is not None:
@@ -185,10 +192,13 @@ def time_update(now: Finite, row: Row, layout: Layout) -> Finite:
     return Finite(P, m, E)
 
 
-def propagated(P: Float[Array, "N N"], top: Float[Array, "n read"], layout: Layout) -> Float[Array, "N N"]:
+def propagated(
+    P: Float[Array, "N N"], top: Float[Array, "n read"], layout: Layout, across: Float[Array, "read n"] | None = None
+) -> Float[Array, "N N"]:
     """A P A' for a symmetric P, symmetric to the last bit."""
-    new = product(top, P[: layout.read], layout.fused)
-    corner = symmetric(product_transposed(new[:, : layout.read], top, layout.fused))
+    new, fused = product(top, P[: layout.read], layout.fused), layout.fused
+    read = new[:, : layout.read]
+    corner = symmetric(product_transposed(read, top, fused) if across is None else product(read, across, fused))
     if layout.size == layout.structure.n:
         return corner
     across = jnp.concatenate([part.T for part in _taken(new.T, layout.down)], axis=1)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ssmlang.engines._kernel import kernel, one_kernel
+from ssmlang.engines._products import gram, product_transposed
 
 
 def decay(start, rows):
@@ -51,3 +52,27 @@ def test_derivatives_and_batches(way):
     ):
         found, expected = (jax.jit(transform(g))(1.5, data) for g in (native, plain))
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-13), found, expected)
+
+
+def test_a_matrix_that_a_product_reads_across_is_turned_first_in_a_kernel():
+    across = lambda A, B: product_transposed(A, B, fused=True)
+    native = one_kernel(across)
+    A, B = np.random.default_rng(0).standard_normal((2, 12, 12))
+    assert "turned" in str(jax.make_jaxpr(native)(A, B))
+    assert "turned" not in str(jax.make_jaxpr(across)(A, B))
+    assert "turned" not in str(jax.make_jaxpr(one_kernel(across))(A[:8, :8], B[:8, :8]))  # in registers all along
+    np.testing.assert_allclose(jax.jit(native)(A, B), A @ B.T, rtol=1e-12)
+    members = jax.jit(jax.vmap(native, (0, None)))(np.stack([A, B]), B)
+    np.testing.assert_allclose(members, np.stack([A @ B.T, B @ B.T]), rtol=1e-12)
+    slopes = jax.jit(jax.grad(lambda A, B: jnp.sum(native(A, B) * A), (0, 1)))(A, B)
+    np.testing.assert_allclose(slopes[0], A @ B.T + A @ B, rtol=1e-12)
+    np.testing.assert_allclose(slopes[1], A.T @ A, rtol=1e-12)
+
+
+def test_a_weighted_gram_matrix_is_symmetric_to_the_last_bit():
+    rng = np.random.default_rng(1)
+    for k, n in ((3, 4), (3, 10), (8, 24)):
+        M, w = rng.standard_normal((k, n)), rng.exponential(size=k)
+        found = jax.jit(one_kernel(lambda M, w: gram(M, w, fused=True)))(M, w)
+        np.testing.assert_allclose(found, M.T @ (w[:, None] * M), rtol=1e-11, atol=1e-13)
+        np.testing.assert_array_equal(found, np.asarray(found).T)

@@ -75,11 +75,11 @@ REQUIRES = {
     ),
     "laplace": Requirements(
         linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True,
-        emission_density=True, curved=True,
+        emission_density=True, curved=True, diffuse=True,
     ),
     "importance": Requirements(
         linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True,
-        emission_density=True, curved=True, random=True, normal_noise=True,
+        emission_density=True, curved=True, diffuse=True, random=True, normal_noise=True,
     ),
     "particle": Requirements(
         linear=False, gaussian=False, finite_order=True, gradients=False, exact=False, emission_density=True,

@@ -28,7 +28,8 @@ LINEARISING = ("ekf", "iekf", "ukf", "cubature", "gauss_hermite", "ipls", "dual_
 def lacking(model: Model, requires: Requirements, able: Iterable[str] = ()) -> list[Obstacle]:
     """What stands between a model and an engine of nonlinear programs; `able`: engines that take it."""
     by = tuple(able)
-    found: list[Obstacle] = [*_unfinished(model), *_unending(model), *_without_a_start(model)]
+    flat = requires.diffuse and _straight(model)
+    found: list[Obstacle] = [*_unfinished(model), *_unending(model), *_without_a_start(model, flat, by)]
     bar = lambda needs, span, label, help="": found.append(
         Obstacle("E306", f"engine 'kalman' {needs}", span, label, help, by=by)
     )
@@ -101,15 +102,22 @@ def _unending(model: Model) -> Iterator[Obstacle]:
                            "reaches back to row 0", "bound the sum: `for k in 1..min(20, t)`")  # fmt: skip
 
 
-def _without_a_start(model: Model) -> Iterator[Obstacle]:
-    """E306 for a start that has no law, E205 for a state that is read before it has a value."""
+def _straight(model: Model) -> bool:
+    """Whether the states move linearly: then data say of a flat start what they say of any."""
+    moving = lambda sort, name, lag: sort in ("state", "noise", "augment")
+    return all(is_linear(e, moving) for e in model.equations if e.role == "transition")
+
+
+def _without_a_start(model: Model, flat: bool, by: tuple[str, ...]) -> Iterator[Obstacle]:
+    """E306 for a start that has no law, but where the engine takes a `flat` one; E205 for a state that is read before
+    it has a value."""
     given: dict[tuple[str, int], set[int]] = {}
     for i in model.initials:
-        if i.special == "diffuse":
+        if i.special == "diffuse" and not flat:
             names = ", ".join(dict.fromkeys(t.name for t in i.targets))
             yield Obstacle("E306", "engine 'kalman' needs a proper initial law", i.span,
                            "a diffuse start has infinite variance",
-                           f"give a law, wide as you like: `init {names} ~ Normal(0, 100)`")  # fmt: skip
+                           f"give a law, wide as you like: `init {names} ~ Normal(0, 100)`", by=by)  # fmt: skip
         for target in i.targets:
             if target.name in model.observations:
                 yield Obstacle("E306", "engine 'kalman' takes no initial law of an observation", i.span,

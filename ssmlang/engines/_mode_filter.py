@@ -17,10 +17,11 @@ from jaxtyping import Float
 
 from ssmlang.engines._expansion import Expansion
 from ssmlang.engines._riccati import Factor, log_dets
-from ssmlang.engines.nonlinear import Facts
+from ssmlang.engines.nonlinear import FLAT, UNDONE, Facts
 from ssmlang.engines.semidefinite import positive_part, semidefinite_root
+from ssmlang.engines.triangular import tria
 
-HALVINGS = 30
+HALVINGS = 60
 
 
 class Rowwise(Protocol):
@@ -90,8 +91,7 @@ def by_rows(program: Rowwise, y: Float[Array, "T m"], iterations: int) -> Update
     e0, e = jnp.zeros(f.first_noises), jnp.zeros(f.noises)
     start, G0 = program.first(e0), jax.jacfwd(program.first)(e0)
 
-    def take(t: Array, y: Array, m: Array, P: Array) -> Updated:
-        L = semidefinite_root(P)
+    def take(t: Array, y: Array, m: Array, L: Array) -> Updated:
         return Updated(m, L, *update(program, t, y, m, L, iterations))
 
     def body(before: tuple[Array, Array], row: tuple[Array, Array]) -> tuple[tuple[Array, Array], Updated]:
@@ -99,43 +99,55 @@ def by_rows(program: Rowwise, y: Float[Array, "T m"], iterations: int) -> Update
         m, L = before
         F = jax.jacfwd(lambda s: program.transition(t, s, e))(m)
         G = jax.jacfwd(lambda e: program.transition(t, m, e))(e)
-        FL = F @ L
-        found = take(t, y, program.transition(t, m, e), FL @ FL.T + G @ G.T)
+        found = take(t, y, program.transition(t, m, e), _root(bool(f.flat), F @ L, G))
         return (found.mean, found.root), found
 
-    first = take(jnp.asarray(0), y[0], start, G0 @ G0.T)
+    first = take(jnp.asarray(0), y[0], start, _root(bool(f.flat), G0))
     _, rest = jax.lax.scan(body, (first.mean, first.root), (jnp.arange(1, len(y)), y[1:]))
     return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rest)
 
 
-def shares(x: Expansion, f: Factor, tame: Expansion, tame_f: Factor, emitted: Float[Array, " T"], e0: Array, e: Array
-           ) -> Float[Array, " T"]:  # fmt: skip
+def _root(flat: bool, *parts: Array) -> Array:
+    """A square root of the sum of Gramians: by reflections where variances are as wide as flat ones, beside which what
+    the data tell would be lost in their squares."""
+    if not flat:
+        return semidefinite_root(sum((p @ p.T for p in parts[1:]), parts[0] @ parts[0].T))
+    whole = jnp.concatenate(parts, axis=1)
+    return tria(jnp.pad(whole, ((0, 0), (0, max(0, len(whole) - whole.shape[1])))))
+
+
+def shares(x: Expansion, f: Factor, tame: Expansion, tame_f: Factor, emitted: Float[Array, " T"], e0: Array, e: Array,
+           flat: int = 0) -> Float[Array, " T"]:  # fmt: skip
     """Laplace's log-likelihood row by row: of each row given those before it under the Gaussian approximation to the
     joint law, and what its emission's log-density at the mode has above the quadratic's.
 
     `tame`: the expansion without what may be indefinite on the way; what that leaves out of the determinant is added
-    where the factorisation meets it. Exact for linear-Gaussian programs, row by row.
+    where the factorisation meets it. Exact for linear-Gaussian programs, row by row. `flat`: how many first numbers
+    are; what row 0 has more on their account goes to the rows that settle them.
     """
     N = x.b.shape[1]
 
-    def row(m: Array, P: Array, b: Array, W: Array) -> tuple[Array, Array, Array]:
+    def row(m: Array, L: Array, b: Array, W: Array) -> tuple[tuple[Array, Array], Array, Array]:
         """m: the mean less the mode."""
-        L = semidefinite_root(P)
-        A = jnp.linalg.cholesky(jnp.eye(N) + L.T @ W @ L)
+        told = jnp.eye(N) + L.T @ W @ L
+        A = jnp.linalg.cholesky(told)
         c = L.T @ (b - W @ m)
         half = solve_triangular(A, c, lower=True)
         term = b @ m - 0.5 * m @ W @ m + 0.5 * half @ half - jnp.sum(jnp.log(jnp.diagonal(A)))
         root = solve_triangular(A, L.T, lower=True).T
-        return term, m + root @ half, root
+        # Directions of which a row tells for the first time: their variances fall from those of flat ones.
+        settled = UNDONE * jnp.sum(jnp.linalg.eigvalsh(told) > FLAT) if flat else jnp.zeros(())
+        return (term, settled), m + root @ half, root
 
-    def body(before: tuple[Array, Array], at: tuple[Array, ...]) -> tuple[tuple[Array, Array], Array]:
+    def body(before: tuple[Array, Array], at: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         F, G, e, b, W = at
         m, L = before
-        FL = F @ L
-        term, m, L = row(F @ m - G @ e, FL @ FL.T + G @ G.T, b, W)
-        return (m, L), term
+        found, m, L = row(F @ m - G @ e, _root(bool(flat), F @ L, G), b, W)
+        return (m, L), found
 
-    first, m, L = row(-x.G0 @ e0, x.G0 @ x.G0.T, x.b[0], tame.W[0])
+    first, m, L = row(-x.G0 @ e0, _root(bool(flat), x.G0), x.b[0], tame.W[0])
     _, rest = jax.lax.scan(body, (m, L), (x.F, x.G, e, x.b[1:], tame.W[1:]))
-    terms = jnp.concatenate([first[None], rest])
+    terms, settled = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rest)
+    # Row 0 has it all; what is never settled stays there.
+    terms = terms + settled - jnp.where(jnp.arange(len(terms)) == 0, jnp.sum(settled), 0.0)
     return terms + emitted - log_dets(f) + log_dets(tame_f)

@@ -198,8 +198,11 @@ def _newton(rows: Rows, emission: Emission, iterations: int) -> tuple[Array, Arr
 def noises(world: World, numbers: Numbers, iterations: int) -> Noises:
     """The mode as the numbers that drive the path."""
     rows, G0, G = rows_of(world, numbers)
-    _, u = newton(rows, emission_of(world, numbers), iterations)
-    return Noises(G0 * u[0], (G * u[1:])[:, None])
+    s, u = newton(rows, emission_of(world, numbers), iterations)
+    # Not by u, a small difference of large numbers where the first law is wide.
+    moves = rows.P > 0
+    start = jnp.where(moves, (s[0] - rows.m) / jnp.where(moves, rows.P, 1.0), u[0])
+    return Noises(G0 * start, (G * u[1:])[:, None])
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 3))

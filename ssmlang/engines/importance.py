@@ -52,7 +52,7 @@ class Importance(EngineBase):
     name: ClassVar[str] = "importance"
     requires: ClassVar[Requirements] = Requirements(
         linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True,
-        emission_density=True, curved=True, random=True, normal_noise=True,
+        emission_density=True, curved=True, diffuse=True, random=True, normal_noise=True,
     )  # fmt: skip
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ from ssmlang.engines._mode import Fit, fit
 from ssmlang.engines._mode_filter import by_rows, shares
 from ssmlang.engines._path_draws import draw
 from ssmlang.engines.base import EngineBase, Known, register
-from ssmlang.engines.nonlinear import Estimated, Nonlinear
+from ssmlang.engines.nonlinear import FLAT, Estimated, Nonlinear
 from ssmlang.engines.requirements import Requirements
 from ssmlang.engines.semidefinite import semidefinite_root
 
@@ -48,7 +48,7 @@ class Laplace(EngineBase):
     name: ClassVar[str] = "laplace"
     requires: ClassVar[Requirements] = Requirements(
         linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True,
-        emission_density=True, curved=True,
+        emission_density=True, curved=True, diffuse=True,
     )  # fmt: skip
 
     def for_data(self, known: Known, *, adjoint: bool = False) -> Self:
@@ -125,7 +125,8 @@ def _scalar_rule(world: World, iterations: int, primals: tuple, tangents: tuple)
 def terms_of(program: Nonlinear, found: Fit, emitted: Float[Array, " T"]) -> Float[Array, " T"]:
     """Laplace's log-likelihood row by row."""
     tame = tamed(found.x)
-    terms = shares(found.x, found.f, tame, riccati.factor(tame), emitted, found.path.e.first, found.path.e.later)
+    terms = shares(found.x, found.f, tame, riccati.factor(tame), emitted, found.path.e.first, found.path.e.later,
+                   program.facts.flat)  # fmt: skip
     return jnp.where(program.exists, terms, -jnp.inf)
 
 
@@ -143,8 +144,30 @@ def filtered(program: Nonlinear, y: Float[Array, "T m"], iterations: int, terms:
     after = jax.vmap(lambda t, m, L: moments(lambda s: program.definitions(t, s), m, L))
     lets, lets_cov = after(t, laws.mean, laws.root)
     square = lambda L: (L @ jnp.swapaxes(L, 1, 2))[:, :n, :n]
-    return Estimated(laws.mean[:, :n], square(laws.root), seen, seen_cov, terms, laws.predicted[:, :n],
-                     square(laws.predicted_root), lets, _sd(lets_cov))  # fmt: skip
+    cov, ahead_cov, sd = square(laws.root), square(laws.predicted_root), _sd(lets_cov)
+    found = Estimated(laws.mean[:, :n], cov, seen, seen_cov, terms, laws.predicted[:, :n], ahead_cov, lets, sd)
+    if not program.facts.flat:
+        return found
+
+    # Where a state is still as wide as a flat start its variance is infinite; so is that of what reads it, of mean
+    # the one at the states' means.
+    def wide(cov: Array) -> tuple[Array, Array]:
+        flat = jnp.sqrt(jnp.diagonal(cov, axis1=1, axis2=2)) > FLAT / 100
+        shown = jnp.where(flat[:, :, None] | flat[:, None, :], 0.0, cov)
+        return jnp.where(flat[:, :, None] & jnp.eye(cov.shape[1], dtype=bool), jnp.inf, shown), flat.any(axis=1)
+
+    cov, unsettled = wide(cov)
+    ahead_cov, blind = wide(ahead_cov)
+    plain = jax.vmap(lambda t, s: program.observed(t, s).mean)(t, laws.predicted)
+    blind = blind[:, None] & ~(jnp.diagonal(seen_cov, axis1=1, axis2=2) < (FLAT / 100) ** 2)
+    endless = jnp.where(jnp.eye(plain.shape[1], dtype=bool) & blind[:, None], jnp.inf, 0.0)
+    return found._replace(
+        cov=cov, predicted_cov=ahead_cov,
+        observed_mean=jnp.where(blind, plain, seen),
+        observed_cov=jnp.where(blind[:, :, None] | blind[:, None], endless, seen_cov),
+        definition_mean=jnp.where(unsettled[:, None], jax.vmap(program.definitions)(t, laws.mean), lets),
+        definition_sd=jnp.where(unsettled[:, None], jnp.inf, sd),
+    )  # fmt: skip
 
 
 def _sd(cov: Array) -> Array:

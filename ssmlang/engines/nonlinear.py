@@ -15,12 +15,18 @@ category as indicators of all categories but the first, an angle as its cosine a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from jax import Array
 from jaxtyping import Bool, Float, Int, Key
+
+FLAT = 1e6
+"""The standard deviation of what stands for a flat law: off by the square of how much smaller the states are."""
+UNDONE = math.log(FLAT) + 0.5 * math.log(2 * math.pi)
+"""What the log-density of such a law lacks to that of a flat one, which is zero."""
 
 
 class Law(NamedTuple):
@@ -75,6 +81,8 @@ class Facts(NamedTuple):
     is entry i of s_0 in a number of its own"""
     augmented: tuple[int, ...] = ()
     """entries of the memory that are augmented parameters of the row itself, each with a step of its own"""
+    flat: int = 0
+    """how many numbers of row 0 and before are flat: of sd `FLAT`, which `log_emission` of row 0 undoes"""
 
 
 @dataclass(frozen=True)

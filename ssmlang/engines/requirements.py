@@ -51,6 +51,8 @@ class Requirements(NamedTuple):
     """Of a nonlinear program: some parameter is augmented."""
     smooths: bool = True
     """Whether it gives the law of a row given all data."""
+    diffuse: bool = False
+    """Of a nonlinear program: whether it takes a start that is flat; others of them need a law to start from."""
     few: int = 0
     """Of a nonlinear program: how many entries its states and augmented parameters may have together; 0: any number"""
     by_row: bool = False

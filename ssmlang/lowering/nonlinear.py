@@ -24,7 +24,7 @@ from ssmlang.lowering.emissions import Emissions
 from ssmlang.lowering.evaluate import Environment, Shared, early, evaluate
 from ssmlang.lowering.first_density import has_first_density, log_first
 from ssmlang.lowering.memory import Key, memory_of, whole
-from ssmlang.lowering.nonlinear_parts import Augmented, Counter, additive, in_order
+from ssmlang.lowering.nonlinear_parts import Augmented, Counter, additive, flattened, in_order, with_wide_starts
 from ssmlang.lowering.shared_noises import SharedNoises
 from ssmlang.lowering.sources import EXACT, Draws, Normals, Source
 from ssmlang.lowering.stationary_start import GaussianStart
@@ -68,7 +68,7 @@ class NonlinearLowering:
 
     def __init__(self, model: Model, walks: Mapping[str, Walk], latent: Sequence[str] = (), *, drawn: bool = False,
                  told: bool = True) -> None:  # fmt: skip
-        model = started(model)
+        model, self.flat = with_wide_starts(started(model))
         self.model, self.walks, self.latent, self.drawn = model, dict(walks), tuple(latent), drawn
         sizes = {n: w.size for n, w in walks.items()}
         shared = told_noises(model) if told else ()
@@ -137,7 +137,7 @@ class NonlinearLowering:
             steady_emission=steady, linear_emission=steady and self.emissions.affine(self._moving),
             density=self._density(),
             apart=apart(self),
-            discrete=self.memory.whole,
+            discrete=self.memory.whole, flat=self.flat,
             augmented=tuple(self.memory.starts["augment", n, 0] + i for n, w in self.walks.items()
                             for i in range(w.size)),
         )  # fmt: skip
@@ -197,6 +197,7 @@ class NonlinearLowering:
 
         row = lambda t, s: self.environment(params, data, t, s)
         E = self.emissions
+        density = flattened(lambda t, s, y, *how: E.log_density(row(t, s), y, *how), self.flat)
         return Nonlinear(
             facts=self.facts,
             first=lambda e: first(Normals(e)),
@@ -204,8 +205,8 @@ class NonlinearLowering:
             emission=lambda t, s, y: E.moments(row(t, s), y),
             statistic=E.statistic,
             observed=lambda t, s: E.observed(row(t, s)),
-            log_emission=lambda t, s, y: E.log_density(row(t, s), y),
-            log_emission_rounded=(lambda t, s, y: E.log_density(row(t, s), y, True)) if E.kinked else None,
+            log_emission=density,
+            log_emission_rounded=(lambda t, s, y: density(t, s, y, True)) if E.kinked else None,
             sample_first=lambda key: first(Draws(key)),
             sample=lambda key, t, s: transition(t, s, Draws(key)),
             sample_observed=lambda key, t, s: E.sample(row(t, s), Draws(key)),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ssmlang.engines.nonlinear import FLAT, UNDONE
 from ssmlang.lowering.sources import EXACT
 from ssmlang.model import expr
 from ssmlang.model.affine import Affine, Interpreter
-from ssmlang.model.model import Equation, InitialEquation, Values, nodes_of
+from ssmlang.model.model import Dist, Equation, InitialEquation, Model, Values, nodes_of
 
 
 class Augmented(Mapping[tuple[str, int], Array]):
@@ -74,3 +76,22 @@ def in_order(initials: Sequence[InitialEquation]) -> list[InitialEquation]:
         done.append(ready)
         waiting.remove(ready)
     return done
+
+
+def with_wide_starts(model: Model) -> tuple[Model, int]:
+    """The model with a wide normal law in place of each `Diffuse()`, and how many numbers that is."""
+    count = sum(len(t.entries) for i in model.initials if i.special == "diffuse" for t in i.targets)
+
+    def proper(i: InitialEquation) -> InitialEquation:
+        size = sum(len(t.entries) for t in i.targets)
+        args = {"loc": expr.const(np.zeros(size)), "scale": expr.const(np.full(size, FLAT))}
+        return replace(i, law=Dist("Normal", args, (size,), 0, i.span), special=None)
+
+    found = tuple(proper(i) if i.special == "diffuse" else i for i in model.initials)
+    return (replace(model, initials=found) if count else model), count
+
+
+def flattened(density: Callable[..., Array], flat: int) -> Callable[..., Array]:
+    """`log_emission` where so many first numbers are flat. The density of a flat law is one: what the wide law that
+    stands for it has is taken out in row 0."""
+    return (lambda t, *rest: density(t, *rest) + jnp.where(t == 0, flat * UNDONE, 0.0)) if flat else density

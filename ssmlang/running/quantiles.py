@@ -50,6 +50,9 @@ def quantile_residuals(
         own = np.pad(y, ((0, padded_length(len(y)) - len(y)), (0, 0)), constant_values=np.nan)
         below = np.asarray(execution.cumulative(ready.setting)(floats(params), series, own[None], 0)[0])[: bound.steps]
         own = _quantiles(below, y, _without(model.spec), np.random.default_rng([abs(seed), number]))
+        # Before a flat start is settled nothing is expected of a row, and nothing is a surprise.
+        spread = np.diagonal(cov, axis1=1, axis2=2) if cov.ndim == 3 else cov
+        own = np.where(np.isinf(spread), np.nan, own)
         said = "quantile residuals (Dunn & Smyth 1996)"
     given = {k: np.asarray(v).tolist() for k, v in params.items()}
     attrs = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb="residuals",

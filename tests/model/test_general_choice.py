@@ -83,9 +83,9 @@ def test_what_no_engine_runs_is_one_error_at_the_line_that_bars_them() -> None:
 def test_what_bars_engines_in_a_component_is_said_to_stand_in_its_file() -> None:
     """Before, its line was given as if it were the model's own, and the mend spoke of an `x` that is nowhere."""
     model = ssmlang.compile("from structural import local_level\nparam s ~ HalfNormal(1)\npart level = local_level(s)\n"
-                            "obs y\ny[t] ~ Poisson(exp(level[t]))\n")  # fmt: skip
+                            "obs y\ny[t] ~ Uniform(level[t] - 1, level[t] + 1)\n")  # fmt: skip
     assert "line 6 of structural.ssm: a diffuse start" in str(model.why())
-    assert "line 5: Poisson is not Gaussian" in str(model.why())
+    assert "line 5: Uniform is not Gaussian" in str(model.why())
     with pytest.raises(SsmError) as caught:
         model.execution("auto", MAP)
     said = caught.value.diagnostics[0].help

@@ -48,7 +48,7 @@ CODES: tuple[Code, ...] = (
         "The model is sound: it parses, checks and simulates. What stands in the way of each engine is listed "
         "with its line; the place shown is that of `particle`, which asks least. Most often "
         "it is a `Diffuse()` start, that of a part of the standard library too, in "
-        "a model that is not linear and Gaussian: give the state a law there, as `init level ~ Normal(0, 10)`; "
+        "a model whose states do not move linearly: give the state a law there, as `init level ~ Normal(0, 10)`; "
         "`ssmlang expand` writes parts out, so that theirs can be changed.",
         _ask("y[t] ~ Normal(sum(tanh(x[t-k]) for k in 1..t), 1)", "auto"),
         _ask("y[t] ~ Normal(x[t], 1)", "auto"),

@@ -149,8 +149,8 @@ def filtered(program: Nonlinear, y: Float[Array, "T m"], iterations: int, terms:
     if not program.facts.flat:
         return found
 
-    # Where a state is still as wide as a flat start its variance is infinite; so is that of what reads it, of mean
-    # the one at the states' means.
+    # Where a state is still as wide as a flat start its variance is infinite; so is that of what reads it, whose mean
+    # is taken at the means of the states.
     def wide(cov: Array) -> tuple[Array, Array]:
         flat = jnp.sqrt(jnp.diagonal(cov, axis1=1, axis2=2)) > FLAT / 100
         shown = jnp.where(flat[:, :, None] | flat[:, None, :], 0.0, cov)

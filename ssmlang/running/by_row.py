@@ -19,7 +19,7 @@ from ssmlang.model.model import Equation, Model, nodes_of
 from ssmlang.model.told_noises import told_noises
 from ssmlang.running.execution import floats, not_a_number
 from ssmlang.running.gaps import check_reach, seen_in
-from ssmlang.running.particles import died, dies
+from ssmlang.running.particles import died, dies, warn_of_few
 from ssmlang.running.rows import At, Moments, Stepping, Windows
 
 Data = tuple[dict[str, Window], dict[str, Window]]
@@ -91,6 +91,8 @@ class ByRow(Stepping):
             raise SsmError(diagnostic)
         carried, told = self._run(params, at, windows, y, t)
         self._check(told, t)
+        if "ess" in told and dies(self.engine):
+            warn_of_few(self.engine, told["ess"][None], lambda _: f"row {t}", stacklevel=5)
         return at._replace(windows=windows, carried=carried), self._named(told, params, t)
 
     def before(self, params: Mapping[str, np.ndarray], at: At) -> Moments:

@@ -131,8 +131,8 @@ class Stream:
         """What is known after one more row, a dict by name; observations that are absent or NaN are missing.
 
         Raises E402 to E405 and E415 for a row that is none of the model's, E407, E413 and E205 where the row needs what
-        it lacks, E452 where the parameters allow no stationary start, E721 where a number is none. The stream itself
-        stays as it was.
+        it lacks, E452 where the parameters allow no stationary start, E721 where a number is none. Warns W724 where few
+        particles have the weight of the row. The stream itself stays as it was.
         """
         s, t = self._stepper, self.t + 1
         values = s.reader.read(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +154,16 @@ def test_labels_in_a_row() -> None:
         with pytest.raises(SsmError) as caught:
             model.step(start, {"seen": wrong})
         assert caught.value.diagnostics[0].code in ("E406", "E403")
+
+
+def test_few_particles_are_said_row_by_row():
+    """A stream warned of nothing, where the filter of the same rows did."""
+    model = ssmlang.compile("state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(sin(x[t-1]), 1)\n"
+                            "y[t] ~ Normal(x[t], if t > 0 then 0.001 else 1)\n")  # fmt: skip
+    stream = model.initial_state({}, engine=Particle(particles=200, proposal="bootstrap"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stream = model.step(stream, {"y": 0.1})
+    with pytest.warns(ssmlang.SsmWarning, match="W724(.|\n)*at row 1 all weight rests on") as found:
+        model.step(stream, {"y": 1.3})
+    assert found[0].filename == __file__

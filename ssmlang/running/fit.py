@@ -103,6 +103,31 @@ class Fit:
         return {n: float(v) if np.ndim(v) == 0 else np.asarray(v) for n, v in values.items()}
 
     @cached_property
+    def point(self) -> dict[str, np.ndarray | float]:
+        """The parameters that stand for all where one law is asked for (`filter`, `residuals`, `diagnose`): `params`,
+        or the draw of highest posterior density where the mean's is lower.
+
+        A mean between the humps of a posterior (labels that change places, signs) is where none of them is.
+        """
+        if self.found.draws is None or "lp" not in self.found.stats or self._runner.engine.requires.joint:
+            return self.params
+        best = np.unravel_index(np.argmax(self.found.stats["lp"]), self.found.stats["lp"].shape)
+        draw = {n: float(v[best]) if v.ndim == 2 else v[best] for n, v in self.found.draws.items()}
+        return draw if self._density(draw) > self._density(self.params) else self.params
+
+    def _density(self, params: Mapping[str, Any]) -> float:
+        """The logarithm of the posterior density on the parameters' own scale, less a constant."""
+        from ssmlang.running.execution import running
+        from ssmlang.running.verbs import Likelihood
+
+        with running("float64", self.device):
+            prior = float(self.model.priors.log_density({n: np.asarray(v, float) for n, v in params.items()}))
+            try:
+                return prior + float(Likelihood(self._runner, self.bounds).at(params, self.seed))
+            except SsmError:  # a mean of draws need not be one that any law allows
+                return -np.inf
+
+    @cached_property
     def posterior(self) -> xr.Dataset:
         """Draws (chain, draw, ...) of the parameters and of the definitions that follow from them alone; the one point
         as one draw for `mle` and `map`."""
@@ -169,19 +194,19 @@ class Fit:
             return with_paths(smoothed, ready, arrays, wanted, self.seed, series * count)
 
     def filter(self) -> Any:
-        """`Model.filter` of the data fitted to, at `params`. A list for several series."""
-        return self._at_params(self.model.filter)
+        """`Model.filter` of the data fitted to, at `point`. A list for several series."""
+        return self._at_point(self.model.filter)
 
     def residuals(self) -> Any:
-        """`Model.residuals` of the data fitted to, at `params`. A list for several series."""
-        return self._at_params(self.model.residuals)
+        """`Model.residuals` of the data fitted to, at `point`. A list for several series."""
+        return self._at_point(self.model.residuals)
 
     def diagnose(self, *, lags: int | None = None) -> Any:
-        """`Model.diagnose` of the data fitted to, at `params`. A list for several series."""
-        return self._at_params(self.model.diagnose, lags=lags)
+        """`Model.diagnose` of the data fitted to, at `point`. A list for several series."""
+        return self._at_point(self.model.diagnose, lags=lags)
 
-    def _at_params(self, verb: Callable[..., Any], **options: Any) -> Any:
-        return verb(self.data, self.params, self._runner.engine, dtype=self.dtype, device=self.device, **options)
+    def _at_point(self, verb: Callable[..., Any], **options: Any) -> Any:
+        return verb(self.data, self.point, self._runner.engine, dtype=self.dtype, device=self.device, **options)
 
     def forecast(self, steps: int, *, future: Any = None, draws: int = MIXED) -> Any:
         """Moments of the `steps` rows after the data, mixed over at most `draws` draws, with quantiles of the mixture.

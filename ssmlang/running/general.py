@@ -30,6 +30,7 @@ from ssmlang.running.gaps import Absent, blanked, check_reach, seen_in
 from ssmlang.running.general_labels import FIELDS, dataset, named
 from ssmlang.running.kept import Kept
 from ssmlang.running.label_laws import label_probabilities
+from ssmlang.running.misfit import Judge
 from ssmlang.running.moments import Moments, require_start
 from ssmlang.running.particles import death, died, dies, key_of, warn_of_few
 from ssmlang.running.per_series import PerSeries
@@ -53,6 +54,11 @@ class GeneralExecution(PerSeries):
     @property
     def small(self) -> bool:
         return False
+
+    @cached_property
+    def judge(self) -> Judge:
+        """Whether one Gaussian is the law of what it filters."""
+        return Judge(self)
 
     def lowered(self, model: Model, latent: tuple[str, ...]) -> NonlinearLowering:
         """The road from a model to the programs that the engine runs."""
@@ -271,7 +277,12 @@ class GeneralMoments(Moments):
             execution: Any = self.execution
             function = execution.compiled("smooth", self.setting, replace(engine, trajectories=paths))
         series = self.execution.seeded(self.series, seed, number)
-        return self._named(function(floats(params), series), params) | label_probabilities(self, params, series)
+        computed = function(floats(params), series)
+        named = self._named(computed, params) | label_probabilities(self, params, series)
+        judge = getattr(self.execution, "judge", None) if self.verb == "filter" else None
+        if judge is not None and judge.able(self.setting):
+            judge.warn(self.setting, floats(params), self.series, computed, self.bound.steps)
+        return named
 
     def _named(self, found: Any, params: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """What was computed, on the host, in the rows asked for, definitions under their own names."""

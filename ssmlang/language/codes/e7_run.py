@@ -42,6 +42,16 @@ def _sharp(engine: str) -> Example:
     return Example(text, language="python")
 
 
+def _folded(engine: str) -> Example:
+    text = (
+        'import ssmlang\nmodel = ssmlang.compile("""\n'
+        "state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(x[t-1], 2)\n"
+        'y[t] ~ Normal(x[t]^2, 0.3)\n""")\n'
+        f'model.filter({{"y": [1.2, 2.1, 0.2, 0.4, 1.5]}}, {{}}, engine="{engine}")\n'
+    )
+    return Example(text, language="python")
+
+
 CODES: tuple[Code, ...] = (
     Code(
         "E711",
@@ -100,5 +110,18 @@ CODES: tuple[Code, ...] = (
         "`importance` look at all rows at once.",
         _sharp("ssmlang.engines.Particle(particles=200, proposal='bootstrap')"),
         _sharp("'particle'"),
+    ),
+    Code(
+        "W725",
+        "not-one-gaussian",
+        "a filter carries one Gaussian where the law of the states is none",
+        "`ekf`, `ukf`, `ipls` and their kin carry a mean and a covariance. Where a row's observations bend with what "
+        "they see, do not tell a sign, or repeat themselves, the law that they leave of the states is no Gaussian, and "
+        "the filter's means and log-likelihood are off. Points of the laws that `filter` predicts, weighted by the "
+        "observations' own density, say by how much in that row alone; it is said where that is more than half a "
+        "standard deviation or some four in the log-likelihood. Given by `warnings.warn` as an `ssmlang.SsmWarning`, "
+        "for up to eight states.",
+        _folded("ukf"),
+        _folded("particle"),
     ),
 )

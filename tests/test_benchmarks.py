@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import engine_errors
 from benchmarks.environments import SHARED
 from benchmarks.exact import problems, reference, results
 from benchmarks.exact.__main__ import wanted
@@ -135,6 +136,14 @@ def test_the_page_says_whether_a_goal_is_met(own: float, word: str) -> None:
 def test_the_page_is_that_of_the_numbers() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(results.load(results.DEFAULT), results.elsewhere()), (
         "run `python -m benchmarks.exact --page`"
+    )
+
+
+def test_so_is_that_of_the_errors_of_engines() -> None:
+    found = json.loads(engine_errors.RESULTS.read_text())
+    assert list(found) == list(engine_errors.CASES)
+    assert engine_errors.PAGE.read_text(encoding="utf-8") == engine_errors.page(found), (
+        "run `python -m benchmarks.engine_errors --page`"
     )
 
 

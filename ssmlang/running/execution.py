@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,7 @@ from ssmlang.model.model import Model
 from ssmlang.running.blocks import asked as in_blocks
 from ssmlang.running.blocks import blocks_of, known_of
 from ssmlang.running.definitions import with_reads
+from ssmlang.running.double import in_double as inside
 from ssmlang.running.gaps import check_reach, lacking_of, missing_data, seen_in
 from ssmlang.running.heads import known_head, seen
 from ssmlang.running.kept import Kept
@@ -90,15 +91,13 @@ def in_double(function: Callable[[Params], Array], quick: Callable[[Params], Arr
 
     @jax.custom_jvp
     def bordered(params: Params) -> Array:
-        with jax.enable_x64(True):
-            return function(widened(params)).astype("float32")
+        return cast(Array, inside(lambda p: function(widened(p)).astype("float32"), params))
 
     @bordered.defjvp
     def _rule(primals: Any, tangents: Any) -> tuple[Array, Array]:
         (params,), (moves,) = primals, tangents
-        with jax.enable_x64(True):
-            value, slope = jax.value_and_grad(quick)(widened(params))
-            value, slope = jax.tree.map(lambda a: a.astype("float32"), (value, slope))
+        single = lambda found: jax.tree.map(lambda a: a.astype("float32"), found)
+        value, slope = inside(lambda p: single(jax.value_and_grad(quick)(widened(p))), params)
         parts = [jnp.sum(slope[n] * jnp.asarray(moves[n], "float32")) for n in slope]
         return value, sum(parts, jnp.zeros((), "float32"))
 

@@ -152,3 +152,32 @@ y[t] ~ Laplace(x[t], s)
         "state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(x[t-1], 1)\ny[t] ~ Uniform(x[t] - 1, x[t] + 1)"
     )
     assert str(flat.why()).startswith("engine: particle")
+
+
+@pytest.mark.parametrize("engine", ["importance", "kalman"])
+def test_a_likelihood_goes_through_a_callers_jit_in_single_precision(engine: str) -> None:
+    """Draws and incomplete gamma functions were lowered as of single precision, and a vmap of a jit added both."""
+    law = "Poisson(exp(x[t]))" if engine == "importance" else "Normal(x[t], 0.5)"
+    text = "param a\nstate x\nobs y\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(a*x[t-1], 0.6)\n"
+    model = ssmlang.compile(f"{text}y[t] ~ {law}\n")
+    f = lambda a: model.log_likelihood({"y": np.array([1.0, 0.0, 2.0, 4.0])}, {"a": a}, engine)
+    at, h = np.array([0.7, 0.4]), 1e-4
+    plain = [float(f(a)) for a in at]
+    np.testing.assert_allclose(jax.vmap(jax.jit(f))(at), plain, rtol=1e-6)
+    slope = [(float(f(a + h)) - float(f(a - h))) / (2 * h) for a in at]
+    np.testing.assert_allclose(jax.jit(jax.vmap(jax.grad(f)))(at), slope, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(jax.jit(lambda a: jax.lax.map(f, a))(at), plain, rtol=1e-6)
+    if engine == "kalman":
+        bend = (float(f(0.7 + 0.01)) - 2 * plain[0] + float(f(0.7 - 0.01))) / 0.01**2
+        np.testing.assert_allclose(jax.jit(jax.hessian(f))(0.7), bend, rtol=1e-3)
+
+
+def test_counts_beside_a_number_that_is_read_back_and_missing() -> None:
+    """The density of the counts read what the law of the other observation reads, which the memory need not hold."""
+    text = ("state x\nobs y, k\ninit x ~ Normal(0, 1)\nx[t] ~ Normal(0.8*x[t-1], 0.5)\n"
+            "y[t] ~ Normal(x[t] + 0.3*y[t-1], 0.6)\nk[t] ~ Poisson(exp(0.5*x[t]))\n")  # fmt: skip
+    model = ssmlang.compile(text)
+    data = {"y": np.array([0.2, 0.5, np.nan, 0.7, -0.1]), "k": np.array([1.0, 2.0, 0.0, np.nan, 3.0])}
+    estimates = [float(model.log_likelihood(data, {}, "particle", seed=s)) for s in range(8)]
+    for engine in ("ekf", "ukf", "ipls"):
+        assert float(model.log_likelihood(data, {}, engine)) == pytest.approx(np.mean(estimates), abs=0.15)

@@ -25,6 +25,8 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun, jaxprs_in_params
 from jax.interpreters import ad, batching, mlir
 
+from ssmlang.engines._side_by_side import fits, in_lanes, side_by_side
+
 _inside: ContextVar[bool] = ContextVar("inside", default=False)
 
 
@@ -169,6 +171,11 @@ def _derivative(primals: Sequence[Any], tangents: Sequence[Any], *, jaxpr: Any, 
 def _batched(args: Sequence[Any], axes: Sequence[int | None], *, jaxpr: Any, constants: int) -> tuple[Any, Any]:
     if not on_cpu():  # the members fill an accelerator together
         found = jax.vmap(_plain(jaxpr, constants), axes)(*args)
+        return found, [0] * len(found)
+    if fits(jaxpr):
+        own = [axis is not None for axis in axes]
+        lanes = lambda *values: side_by_side(jaxpr, (), values, own)
+        found = in_lanes(one_kernel(lanes), args, axes)
         return found, [0] * len(found)
     batched = [jnp.moveaxis(a, axis, 0) for a, axis in zip(args, axes, strict=True) if axis is not None]
 

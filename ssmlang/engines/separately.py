@@ -18,6 +18,7 @@ from jax.custom_derivatives import CustomVJPPrimal
 from jaxtyping import Array, Bool, Float
 
 from ssmlang.engines._kernel import on_cpu
+from ssmlang.engines._side_by_side import LANES, LARGEST
 from ssmlang.engines.base import Engine
 from ssmlang.engines.members import Members
 from ssmlang.engines.program import LinearGaussian
@@ -144,7 +145,8 @@ def side_by_side(engine: Engine, members: Members) -> int:
         return 1
     size = max(members.structure.memory_size, 1)
     most = max(1, min(_CACHED // (size * (size + 1)), _MOST, members.count))
-    return -(-members.count // -(-members.count // most))
+    width = -(-members.count // -(-members.count // most))
+    return width + -width % LANES if size**3 <= LARGEST and width > LANES else width
 
 
 def _chunks(own: Mapping[str, Array], width: int) -> tuple[dict[str, Array], Bool[Array, "chunks width"]]:

@@ -241,12 +241,12 @@ def in_lanes(function: Callable[..., list[Array]], args: Sequence[Any], axes: Se
     Members that fill up the last group are the last one again.
     """
     count = next(np.shape(a)[x] for a, x in zip(args, axes, strict=True) if x is not None)
-    more = -count % LANES
+    more, groups = -count % LANES, -(-count // LANES)
 
     def grouped(a: Array, axis: int) -> Array:
         a = jnp.moveaxis(a, axis, 0)
         a = jnp.concatenate([a, jnp.broadcast_to(a[-1:], (more, *a.shape[1:]))]) if more else a
-        return jnp.moveaxis(a.reshape(-1, LANES, *a.shape[1:]), 1, -1)
+        return jnp.moveaxis(a.reshape(groups, LANES, *a.shape[1:]), 1, -1)
 
     own = [grouped(a, x) for a, x in zip(args, axes, strict=True) if x is not None]
 
@@ -255,4 +255,4 @@ def in_lanes(function: Callable[..., list[Array]], args: Sequence[Any], axes: Se
         return function(*(a if x is None else next(given) for a, x in zip(args, axes, strict=True)))
 
     found = jax.lax.map(one, own)
-    return [jnp.moveaxis(a, -1, 1).reshape(-1, *a.shape[1:-1])[:count] for a in found]
+    return [jnp.moveaxis(a, -1, 1).reshape(groups * LANES, *a.shape[1:-1])[:count] for a in found]

@@ -280,7 +280,7 @@ class GeneralMoments(Moments):
         computed = function(floats(params), series)
         named = self._named(computed, params) | label_probabilities(self, params, series)
         judge = getattr(self.execution, "judge", None) if self.verb == "filter" else None
-        if judge is not None and judge.able(self.setting):
+        if judge is not None and judge.able(self.setting, computed):
             judge.warn(self.setting, floats(params), self.series, computed, self.bound.steps)
         return named
 

@@ -47,9 +47,9 @@ class Judge:
     def _able(self) -> bool:
         return self.execution.engine.name in LINEARISING and not lacking(self.execution.model, REQUIRES["particle"])
 
-    def able(self, setting: Any) -> bool:
+    def able(self, setting: Any, found: Estimated) -> bool:
         """Whether there is anything to be said: few states that are the whole memory, something that bends."""
-        if not self._able:
+        if not self._able or found.predicted_cov is None or found.cov is None:
             return False
         facts = self.execution.general(setting.latent, setting.substeps).facts
         exact = facts.linear and facts.linear_emission and facts.gaussian_emission

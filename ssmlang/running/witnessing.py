@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -207,7 +208,7 @@ def _parameters(context: Context, finding: Finding, witness: Witness, steps: int
 
     from ssmlang.compiled import Model
     from ssmlang.frontend import check_text
-    from ssmlang.language.diagnostics import SsmError
+    from ssmlang.language.diagnostics import SsmError, SsmWarning
 
     spec = replace(context.model, assertions=())
     # The model itself, without the assertions that may be what it fails.
@@ -224,7 +225,9 @@ def _parameters(context: Context, finding: Finding, witness: Witness, steps: int
                                    seed=seed + k)  # fmt: skip
             data = {**given, **{n: np.asarray(drawn[n]) for n in spec.observations}}
             for own, params in zip(found, settings):
-                moments: Any = model.filter(data, params)
+                with warnings.catch_warnings():  # what an approximation is worth is the same for both
+                    warnings.simplefilter("ignore", SsmWarning)
+                    moments: Any = model.filter(data, params)
                 own.append(np.asarray(moments["log_likelihood"]))
     except SsmError as error:
         raise NotShown(error.diagnostics[0].message) from error

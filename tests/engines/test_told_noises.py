@@ -105,6 +105,7 @@ def test_a_linear_program_has_the_numbers_that_it_has_with_the_noise_remembered(
         close(back.cov, smooth["cov"])
 
 
+@pytest.mark.filterwarnings("ignore:(?s).*W725:ssmlang.language.diagnostics.SsmWarning")
 def test_rows_one_at_a_time_are_those_of_the_filter() -> None:
     model, r = ssmlang.compile(LEVERAGE), returns()[16:26]
     whole = model.filter({"r": r}, PARAMS, engine="ekf")

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.custom_derivatives import CustomVJPPrimal
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Bool, Float
 
+from ssmlang.engines._density import inner
 from ssmlang.engines._kernel import on_cpu
 from ssmlang.engines._side_by_side import LANES, LARGEST
 from ssmlang.engines.base import Engine
@@ -46,9 +47,6 @@ class Separately:
     """An engine for each group, run on every member of it."""
 
     engines: tuple[Engine, ...]
-    once: bool = False
-    """Whether `log_likelihood` will be differentiated once and in reverse mode, nothing else: a member's gradient is
-    then computed beside its value, so that nothing of a member is kept for a backward pass over all of them."""
 
     def log_likelihood(self, groups: tuple[Members, ...], y: Data) -> Float[Array, ""]:
         """Log-density of what was observed, of all members together."""
@@ -62,9 +60,7 @@ class Separately:
             return jnp.sum(_existing(members))
         member = _Member(engine.log_likelihood, members)
         own, shared = {**members.own, _Y: y}, dict(members.shared)
-        if self.once:
-            return _summed_once(member, side_by_side(engine, members), own, shared)
-        return _summed(member, side_by_side(engine, members), own, shared)
+        return _total(member, side_by_side(engine, members), own, shared)
 
     def log_likelihood_terms(self, groups: tuple[Members, ...], y: Data) -> Float[Array, " T"]:
         """Log-density of each row given the rows before it, of all members together."""
@@ -190,34 +186,29 @@ def _summed(
     return jax.lax.scan(add, jnp.zeros(shape.shape, shape.dtype), _chunks(own, width))[0]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _summed_once(one: _Member, width: int, own: dict[str, Array], shared: dict[str, Array]) -> Array:
-    """The same of a scalar, whose gradient is computed on the way."""
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _total(one: _Member, width: int, own: dict[str, Array], shared: dict[str, Array]) -> Array:
+    """The same of a scalar, whose gradient is computed on the way: nothing of a member is kept for a backward pass over
+    all of them."""
     return _summed(one, width, own, shared)
 
 
-def _forwards(
-    one: _Member, width: int, own: dict[str, CustomVJPPrimal], shared: dict[str, CustomVJPPrimal]
-) -> tuple[Array, tuple]:
-    values, same = ({k: v.value for k, v in side.items()} for side in (own, shared))
-    moved, moved_same = ([k for k, v in side.items() if v.perturbed] for side in (own, shared))
+def _derivative(
+    one: _Member, width: int, primals: tuple[dict[str, Array], dict[str, Array]], tangents: tuple[Any, Any]
+) -> tuple[Array, Array]:
+    own, shared = primals
+    moves, moves_same = ({k: t for k, t in side.items() if not isinstance(t, SymbolicZero)} for side in tangents)
 
     def body(carry: Any, x: tuple[dict[str, Array], Array]) -> tuple[Any, dict[str, Array]]:
         chunk, there = x
-        total = lambda a, b: _chunk(one, width, {**chunk, **a}, there, {**same, **b})
-        mine, alike = {k: chunk[k] for k in moved}, {k: same[k] for k in moved_same}
+        total = lambda a, b: _chunk(one, width, {**chunk, **a}, there, {**shared, **b})
+        mine, alike = {k: chunk[k] for k in moves}, {k: shared[k] for k in moves_same}
         value, (slope, slope_same) = jax.value_and_grad(total, argnums=(0, 1))(mine, alike)
         return jax.tree.map(jnp.add, carry, (value, slope_same)), slope
 
-    start = (jnp.zeros((), values[_Y].dtype), {k: jnp.zeros_like(same[k]) for k in moved_same})
-    (total, slopes_same), slopes = jax.lax.scan(body, start, _chunks(values, width))
-    slopes = _joined(slopes, len(values[_Y]), width)
-    padded = lambda side, some: {k: some.get(k) for k in side}
-    return total, (padded(own, slopes), padded(shared, slopes_same))
+    start = (jnp.zeros((), own[_Y].dtype), {k: jnp.zeros_like(shared[k]) for k in moves_same})
+    (total, slopes_same), slopes = jax.lax.scan(body, start, _chunks(own, width))
+    return total, inner((_joined(slopes, len(own[_Y]), width), slopes_same), (moves, moves_same))
 
 
-def _backwards(one: _Member, width: int, slopes: tuple, cotangent: Array) -> tuple:
-    return tuple({k: None if s is None else cotangent * s for k, s in side.items()} for side in slopes)
-
-
-_summed_once.defvjp(_forwards, _backwards, symbolic_zeros=True)
+_total.defjvp(_derivative, symbolic_zeros=True)

@@ -37,7 +37,7 @@ def asked(
     # What is never seen stays diffuse to the end.
     endless = known._replace(diffuse=DiffuseHead(steps, True))
     each = tuple(engine.for_data(known if g.observed else endless, adjoint=adjoint) for g in blocks.groups)
-    separately = Separately(each, once=adjoint)
+    separately = Separately(each)
     options = {"whole": holds_whole(blocks, steps)} if method in ("filter", "smooth") else {}
 
     def run(params: Mapping[str, Any], series: Mapping[str, Mapping[str, Array]]) -> Any:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import ssmlang
 from ssmlang.engines import Kalman, Known, separately
 from ssmlang.engines.separately import Separately
 from ssmlang.frontend import check_text
@@ -53,7 +54,7 @@ def assert_same(
         args = numbers(low, seed, missing)
         engine = Kalman()
         each = Separately((engine,) * len(sizes))
-        quick = Separately((engine.for_data(Known(), adjoint=True),) * len(sizes), once=True)
+        quick = Separately((engine.for_data(Known(), adjoint=True),) * len(sizes))
 
         def whole(params: dict, data: dict, inputs: dict) -> tuple[jax.Array, list]:
             program, y = low.program(params, data, inputs, T)
@@ -103,6 +104,26 @@ def test_a_panel_with_parameters_of_its_own(monkeypatch: pytest.MonkeyPatch) -> 
         y[t, i] ~ Normal(level[t, i], sd_obs) for i in site
     """
     assert_same("axis site = 1..5\n" + text, [5], gradient="both")
+
+
+def test_the_derivatives_of_a_panel_in_either_mode_and_again() -> None:
+    model = ssmlang.compile("""
+        axis site = 1..5
+        param s ~ HalfNormal(1)
+        param sd[site] ~ HalfNormal(1)
+        state level[site]
+        obs y[site]
+        init level ~ Normal(0, 1)
+        level[t, i] ~ Normal(0.9 * level[t-1, i], sd[i]) for i in site
+        y[t, i] ~ Normal(level[t, i], s) for i in site
+    """)
+    y = np.random.default_rng(2).standard_normal((6, 5))
+    with jax.enable_x64(True):
+        value = lambda s, sd, engine="auto": model.log_likelihood({"y": y}, {"s": s, "sd": sd}, engine=engine)
+        at = (jnp.asarray(0.7), jnp.linspace(0.5, 1.5, 5))
+        for derivative in (jax.grad, jax.jacfwd, jax.hessian):
+            found, whole = (jit(derivative(partial(value, engine=e), (0, 1)))(*at) for e in ("auto", "batch"))
+            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-9, 1e-9), found, whole)
 
 
 def test_blocks_of_several_kinds() -> None:

@@ -174,7 +174,7 @@ def _batched(args: Sequence[Any], axes: Sequence[int | None], *, jaxpr: Any, con
         return found, [0] * len(found)
     if fits(jaxpr):
         own = [axis is not None for axis in axes]
-        lanes = lambda *values: side_by_side(jaxpr, (), values, own)
+        lanes = lambda *values: side_by_side(jaxpr, values, own)
         found = in_lanes(one_kernel(lanes), args, axes)
         return found, [0] * len(found)
     batched = [jnp.moveaxis(a, axis, 0) for a, axis in zip(args, axes, strict=True) if axis is not None]

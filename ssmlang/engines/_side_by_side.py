@@ -54,11 +54,11 @@ def fits(jaxpr: Any) -> bool:
     return True
 
 
-def side_by_side(jaxpr: Any, consts: Sequence[Any], args: Sequence[Any], own: Sequence[bool]) -> list[Array]:
-    """Results of a program that `fits`, the members last in all of them. `own`: which arguments have members, last."""
+def side_by_side(jaxpr: Any, args: Sequence[Any], own: Sequence[bool]) -> list[Array]:
+    """Results of a program that `fits`, the members last in all of them. `args`: its constants and arguments; `own`:
+    which of these have members, last."""
     count = next(np.shape(a)[-1] for a, o in zip(args, own, strict=True) if o)
-    shared = [(c, False) for c in consts]
-    found = _run(jaxpr, shared, list(zip(args, own, strict=True)), count)
+    found = _run(jaxpr, [], list(zip(args, own, strict=True)), count)
     return [_spread(x, np.ndim(x[0]) - x[1], count) for x in found]
 
 

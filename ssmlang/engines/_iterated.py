@@ -72,9 +72,8 @@ class IteratedEngine(MomentEngine):
 
         return taken
 
-    def _smoothed(self, rows: Rows, y: Float[Array, "T m"]) -> tuple[backward.Linearised, Law, Law, Float[Array, " T"]]:
+    def _smoothed(self, rows: Rows, y: Float[Array, "T m"]) -> tuple[backward.Linearised, Law, Law, forward.Passed]:
         found = forward.passed(rows, self._update(rows), y)
-        terms = forward.terms(rows, found)
         z = rows.statistic(y)
         rows = self._of_all(rows)
 
@@ -100,4 +99,4 @@ class IteratedEngine(MomentEngine):
         linear = linearised(rows, found.ahead, found.after, found.at, y)
         begun = _Pass(linear, found.after, found.ahead, jnp.asarray(True))
         end = jax.lax.scan(step, begun, jnp.arange(self.iterations + 1))[0]
-        return end.linear, end.laws, end.ahead, terms
+        return end.linear, end.laws, end.ahead, found

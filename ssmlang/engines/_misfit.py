@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from scipy.special import ndtri
 from scipy.stats import qmc
 
-from ssmlang.engines.nonlinear import Estimated, Nonlinear
+from ssmlang.engines.nonlinear import Nonlinear, Passing
 from ssmlang.engines.semidefinite import semidefinite_root
 
 POINTS = 256
@@ -28,12 +28,11 @@ class Misfit(NamedTuple):
     ess: Float[Array, " T"]
 
 
-def misfit(program: Nonlinear, y: Float[Array, "T m"], found: Estimated) -> Misfit:
+def misfit(program: Nonlinear, y: Float[Array, "T m"], found: Passing) -> Misfit:
     """Points of each row's predicted law are weighted by the observations' own density: what a filter should find
     there (importance sampling from the prior, with a low-discrepancy sequence). Of a program whose memory is the state.
     """
     n = program.facts.n
-    assert found.predicted_mean is not None and found.predicted_cov is not None and found.cov is not None
     u = ndtri(qmc.Sobol(n, scramble=True, seed=0).random(POINTS)) if n else np.zeros((POINTS, 0))
     at = jnp.asarray(u, found.mean.dtype)
 
@@ -49,5 +48,4 @@ def misfit(program: Nonlinear, y: Float[Array, "T m"], found: Estimated) -> Misf
         drawn = jnp.where(seen & jnp.isfinite(total), 1 / jnp.sum(weight**2), 0.0)
         return Misfit(term - total + float(np.log(POINTS)), jnp.max(jnp.abs(off), initial=0.0), drawn)
 
-    given = (found.predicted_mean, found.predicted_cov, found.mean, found.cov, found.log_likelihood)
-    return jax.vmap(row)(jnp.arange(len(y)), y, *given)
+    return jax.vmap(row)(jnp.arange(len(y)), y, *found)

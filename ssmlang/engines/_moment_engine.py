@@ -18,7 +18,7 @@ from ssmlang.engines._moment_factor import FactorRows
 from ssmlang.engines._moment_rows import Rows
 from ssmlang.engines._sigma_points import Unscented
 from ssmlang.engines.base import EngineBase
-from ssmlang.engines.nonlinear import Estimated, Facts, Law, Nonlinear
+from ssmlang.engines.nonlinear import Estimated, Facts, Law, Nonlinear, Passing
 from ssmlang.engines.requirements import Requirements
 from ssmlang.engines.stepwise import Probe
 
@@ -103,12 +103,15 @@ class MomentEngine(EngineBase):
     def smooth(self, program: Nonlinear, y: Float[Array, "T m"]) -> Estimated:
         """Moments of each row given all of y."""
         rows = self._rows(program)
-        _, laws, _, terms = self._smoothed(rows, y)
+        _, laws, _, found = self._smoothed(rows, y)
+        terms = forward.terms(rows, found)
         rows, n, t = self._of_all(rows), program.facts.n, jnp.arange(len(y))
+        of = lambda law: (law.mean[:, :n], law.cov[:, :n, :n])
+        passed = Passing(*of(found.ahead), *of(found.after), terms)
         signal = jax.vmap(lambda t, law: forward.observed(rows, t, law, noise=False))(t, laws)
         lets = jax.vmap(lambda t, law: forward.definitions(rows, t, law))(t, laws)
         return Estimated(laws.mean[:, :n], laws.cov[:, :n, :n], signal.mean, signal.cov, terms,
-                         definition_mean=lets.mean, definition_sd=forward.sd(lets.cov))  # fmt: skip
+                         definition_mean=lets.mean, definition_sd=forward.sd(lets.cov), passed=passed)  # fmt: skip
 
     def paths(
         self, program: Nonlinear, y: Float[Array, "T m"], keys: Key[Array, " draws"]
@@ -128,12 +131,12 @@ class MomentEngine(EngineBase):
     def _update(self, rows: Rows) -> forward.Update:
         return forward.once(rows)
 
-    def _smoothed(self, rows: Rows, y: Float[Array, "T m"]) -> tuple[backward.Linearised, Law, Law, Float[Array, " T"]]:
-        """The affine program that stands for this one, smoothed and predicted laws, the filter's log-densities."""
+    def _smoothed(self, rows: Rows, y: Float[Array, "T m"]) -> tuple[backward.Linearised, Law, Law, forward.Passed]:
+        """The affine program that stands for this one, its smoothed and predicted laws, what the filter left."""
         found = forward.passed(rows, self._update(rows), y)
         linear = linearised(rows, found.ahead, found.after, found.at, y)
         laws = backward.smoothed(linear, found.ahead, rows.statistic(y), rows.fused)
-        return linear, laws, found.ahead, forward.terms(rows, found)
+        return linear, laws, found.ahead, found
 
 
 def linearised(rows: Rows, ahead: Law, moving: Law, seeing: Law, y: Float[Array, "T m"]) -> backward.Linearised:

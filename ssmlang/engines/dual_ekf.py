@@ -111,7 +111,7 @@ class DualEKF(EngineBase):
              ) -> tuple[_Carried, Estimated]:  # fmt: skip
         after, seen = self._updated(split, ahead, Q, t, y)
         seen["log_likelihood"] = jnp.where(split.program.exists, seen["log_likelihood"], -jnp.inf)
-        found = {"predicted_" + k: v for k, v in self._moments(split, ahead, full).items()}
+        found: dict[str, Any] = {"predicted_" + k: v for k, v in self._moments(split, ahead, full).items()}
         found |= self._moments(split, after, full)
         return after, Estimated(cov=found.pop("cov", None), **found, **seen, **split.definitions(after, t))
 

@@ -121,13 +121,23 @@ class Nonlinear:
     """log-density of x_0, known numbers among its entries left out; None where it has none"""
 
 
+class Passing(NamedTuple):
+    """Means and covariances of the states in each row ahead of its observations and after them, and its log-density."""
+
+    predicted_mean: Float[Array, "T n"]
+    predicted_cov: Float[Array, "T n n"]
+    mean: Float[Array, "T n"]
+    cov: Float[Array, "T n n"]
+    log_likelihood: Float[Array, " T"]
+
+
 class Estimated(NamedTuple):
     """What an engine finds of each row, given the data up to it (filter) or all data (smoother).
 
     Moments as in `ssmlang.engines.base.Filtered`; the smoother gives no predicted ones, and as `observed_*` the moments
     of the mean of y_t given s_t. `definition_*`: of `Nonlinear.definitions`. `ess`: effective number of particles.
     `paths`: draws of x given all data. `sd` in place of `cov`: where an engine holds no full covariance, or it would be
-    too large.
+    too large. `passed`: of a smoother, what the filter that it began with had found, where that is at hand.
     """
 
     mean: Float[Array, "T n"]
@@ -143,3 +153,4 @@ class Estimated(NamedTuple):
     paths: Float[Array, "P T n"] | None = None
     sd: Float[Array, "T n"] | None = None
     predicted_sd: Float[Array, "T n"] | None = None
+    passed: Passing | None = None

@@ -24,6 +24,7 @@ from ssmlang.running import groups
 from ssmlang.running.calls import draws_wanted, paths_wanted, rows, seed_of
 from ssmlang.running.derived import of_draws, of_point
 from ssmlang.running.estimate import Estimate, estimate
+from ssmlang.running.misfit import look_at
 from ssmlang.running.moments import Moments, ready
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def fit(model: Model, runner: Execution, bounds: Sequence[Bound], *, method: str
     with running("float64", device):
         found = estimate(model, runner, bounds, method, draws=draws, warmup=warmup, chains=chains, seed=seed,
                          progress=progress, tuned=tuned)  # fmt: skip
+        look_at(found, model, found.runner or runner, bounds[0], dtype, device)
     runner = found.runner or runner
     return Fit(model, runner, tuple(bounds), found, method=method, seed=seed, dtype=dtype, device=device)
 

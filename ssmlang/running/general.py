@@ -36,6 +36,9 @@ from ssmlang.running.particles import death, died, dies, key_of, warn_of_few
 from ssmlang.running.per_series import PerSeries
 from ssmlang.running.substeps import Substeps
 
+APART = ("paths", "passed")
+"""What an engine finds that is no moment of a row."""
+
 
 class GeneralExecution(PerSeries):
     """The functions of one model and one engine of nonlinear programs, compiled when first used."""
@@ -44,7 +47,7 @@ class GeneralExecution(PerSeries):
 
     def __init__(self, model: Model, engine: Engine) -> None:
         # Linear differential equations move from row to row exactly, the others in short steps.
-        self._spec, _ = stepped(model)
+        self.source, (self._spec, _) = model, stepped(model)
         self._gaussian = not (engine.requires.random or engine.requires.normal_noise)
         self.model, self.engine = flowing(self._spec, 1, gaussian=self._gaussian), engine
         self._programs: dict[tuple[tuple[str, ...], int], NonlinearLowering] = {}
@@ -271,6 +274,19 @@ class GeneralMoments(Moments):
     def arrays(self, params: Mapping[str, Any], seed: int = 0, number: int = 0, paths: int = 0
                ) -> dict[str, np.ndarray]:  # fmt: skip
         """By name; `number` is that of the series among those asked for, `paths` how many are drawn."""
+        return self._computed(params, seed, number, paths)[0]
+
+    def judged(self, params: Mapping[str, Any], seed: int = 0, number: int = 0, paths: int = 0
+               ) -> dict[str, np.ndarray]:  # fmt: skip
+        """`arrays`, with a word where they are not to be trusted (W725)."""
+        named, computed = self._computed(params, seed, number, paths)
+        judge = getattr(self.execution, "judge", None)
+        if judge is not None:
+            judge.look(self.setting, floats(params), self.series, computed, self.bound)
+        return named
+
+    def _computed(self, params: Mapping[str, Any], seed: int, number: int, paths: int
+                  ) -> tuple[dict[str, np.ndarray], Any]:  # fmt: skip
         function = self._function
         engine: Any = self.execution.engine
         if paths > getattr(engine, "trajectories", paths):
@@ -278,16 +294,12 @@ class GeneralMoments(Moments):
             function = execution.compiled("smooth", self.setting, replace(engine, trajectories=paths))
         series = self.execution.seeded(self.series, seed, number)
         computed = function(floats(params), series)
-        named = self._named(computed, params) | label_probabilities(self, params, series)
-        judge = getattr(self.execution, "judge", None) if self.verb == "filter" else None
-        if judge is not None and judge.able(self.setting, computed):
-            judge.warn(self.setting, floats(params), self.series, computed, self.bound.steps)
-        return named
+        return self._named(computed, params) | label_probabilities(self, params, series), computed
 
     def _named(self, found: Any, params: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """What was computed, on the host, in the rows asked for, definitions under their own names."""
         steps = self.bound.steps
-        arrays = {k: np.asarray(v)[:steps] for k, v in found._asdict().items() if k != "paths" and v is not None}
+        arrays = {k: np.asarray(v)[:steps] for k, v in found._asdict().items() if k not in APART and v is not None}
         for name, values in arrays.items():
             if np.isnan(values).any() and name in FIELDS:
                 bad = np.isnan(values).reshape(len(values), -1).any(axis=1)
@@ -319,7 +331,7 @@ class GeneralMoments(Moments):
 
     def at(self, params: Mapping[str, Any], keep: Any = "all", *, paths: int = 0, seed: int = 0, first: int = 0) -> Any:
         said = plain({"params": {name: np.asarray(value).tolist() for name, value in params.items()}})
-        arrays = self.arrays(params, seed, first // max(paths, 1), paths)
+        arrays = self.judged(params, seed, first // max(paths, 1), paths)
         drawn = arrays.pop("paths", None)
         found = self._labelled(arrays, self.execution.plain.at(params), keep, self._about | said)
         if drawn is not None:

@@ -34,7 +34,7 @@ def quantile_residuals(
     home, name = execution.moments.split(":")
     ready = getattr(import_module(home), name)(model, execution, "filter", bound)
     drawn = "seed" in inspect.signature(ready.arrays).parameters
-    found = ready.arrays(params, seed, number) if drawn else ready.arrays(params)
+    found = ready.judged(params, seed, number) if drawn else ready.arrays(params)
     y = _scored(execution, bound)
     mean = found["observed_mean"]
     cov = found["observed_cov"] if "observed_cov" in found else found["observed_sd"]

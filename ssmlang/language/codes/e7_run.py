@@ -114,13 +114,17 @@ CODES: tuple[Code, ...] = (
     Code(
         "W725",
         "not-one-gaussian",
-        "a filter carries one Gaussian where the law of the states is none",
+        "an engine carries one Gaussian where the law of the states is none",
         "`ekf`, `ukf`, `ipls` and their kin carry a mean and a covariance. Where a row's observations bend with what "
         "they see, do not tell a sign, or repeat themselves, the law that they leave of the states is no Gaussian, and "
-        "the filter's means and log-likelihood are off. Points of the laws that `filter` predicts, weighted by the "
+        "the filter's means and log-likelihood are off. Points of the laws that it predicts, weighted by the "
         "observations' own density, say by how much in that row alone; it is said where that is more than half a "
-        "standard deviation or some four in the log-likelihood. Given by `warnings.warn` as an `ssmlang.SsmWarning`, "
-        "for up to eight states.",
+        "standard deviation or some four in the log-likelihood. `laplace` and `importance` work from one most probable "
+        "path; where there may be several, a run of 512 particles says whether it is where the states are likely: its "
+        "likelihood is right on average, and is far higher than the engine's own only where that is far too low (up to "
+        "5,000 rows). Given by `warnings.warn` as an `ssmlang.SsmWarning`, for up to eight states: by `filter`, "
+        "`smooth`, `forecast` and `residuals`, and once by `fit`, of the point that it found and its first series. "
+        "`log_likelihood` says nothing, for it would have to filter a second time.",
         _folded("ukf"),
         _folded("particle"),
     ),

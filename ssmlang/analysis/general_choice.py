@@ -8,7 +8,7 @@ the tables).
 
 from __future__ import annotations
 
-from ssmlang.analysis.bends import bent_sights, cornered, jumping, rounding
+from ssmlang.analysis.bends import bent_sights, cornered, jumping, limited, rounding
 from ssmlang.analysis.folded import folded
 from ssmlang.analysis.general import blind, gaussian_emission, heavy_tailed, kinked, moves_linearly
 from ssmlang.model import expr
@@ -63,6 +63,11 @@ def _order(model: Model) -> tuple[tuple[str, ...], str]:
     drawn = driven and _entries(model) <= FEW
     if gaussian_emission(model):
         why, smooth = _many_peaks(model) if drawn and not augmented else ("", True)
+        without = limited(model) if not why else ()
+        if without:
+            why = (f"{' and '.join(without)} sees a logarithm or a root of states: points of a Gaussian law fall where "
+                   "it has no value")  # fmt: skip
+            return ("laplace", "particle", "ipls", "ukf", "ekf"), why
         if not why:
             return ("ukf", "ekf", "particle"), ""
         # Gradients need one mode, and no corners on the way to it.

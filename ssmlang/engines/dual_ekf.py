@@ -111,9 +111,10 @@ class DualEKF(EngineBase):
              ) -> tuple[_Carried, Estimated]:  # fmt: skip
         after, seen = self._updated(split, ahead, Q, t, y)
         seen["log_likelihood"] = jnp.where(split.program.exists, seen["log_likelihood"], -jnp.inf)
-        found: dict[str, Any] = {"predicted_" + k: v for k, v in self._moments(split, ahead, full).items()}
+        found = {"predicted_" + k: v for k, v in self._moments(split, ahead, full).items()}
         found |= self._moments(split, after, full)
-        return after, Estimated(cov=found.pop("cov", None), **found, **seen, **split.definitions(after, t))
+        told: dict[str, Any] = {**found, **seen, **split.definitions(after, t)}
+        return after, Estimated(cov=told.pop("cov", None), **told)
 
     def begin(self, program: Nonlinear, key: None = None, probe: Probe | None = None) -> _Carried:
         """Row 0 before its observations, as `step` takes it; what depends on a parameter is looked for in `probe`."""

@@ -16,6 +16,7 @@ from ssmlang.language.source import Span
 from ssmlang.model import expr, sparse
 from ssmlang.model.affine import Affine, Interpreter, NotAffine, spoken
 from ssmlang.model.expr import Node
+from ssmlang.model.geometric import geometric
 from ssmlang.model.model import Dist, Equation, Model, StochasticDifferential, Target
 from ssmlang.model.numbering import Numbering
 from ssmlang.model.obstacles import NONLINEAR, Obstacle
@@ -41,8 +42,8 @@ class Linear:
 
 
 def stepped(model: Model) -> tuple[Model, tuple[Obstacle, ...]]:
-    """The model with every linear block of differential equations as equations from row to row, and what stands
-    against it in the other blocks, which remain differential equations."""
+    """The model with every linear block of differential equations, and every equation of what grows in proportion to
+    itself, as equations from row to row, and what stands against linear ones elsewhere."""
     if not model.differentials:
         return model, ()
     driven = [(d.target.name, i) for d in model.differentials for i in d.target.entries]
@@ -62,7 +63,12 @@ def stepped(model: Model) -> tuple[Model, tuple[Obstacle, ...]]:
     if own:
         system = _System.of(model, found, driven)
         equations = system.equations([[k for k in own if label[k] == b] for b in dict.fromkeys(label[k] for k in own)])
-    return replace(model, equations=(*equations, *model.equations), differentials=tuple(rest)), tuple(obstacles)
+    grown = {id(d): geometric(d, model, drift_of(d), loadings_of(d), step_of(model)) for d in rest}
+    exact = [found for found in grown.values() if found is not None]
+    rest = [d for d in rest if grown[id(d)] is None]
+    made = replace(model, equations=(*equations, *(e for e, _ in exact), *model.equations), differentials=tuple(rest),
+                   noises={**model.noises, **{n.name: n for _, n in exact}})  # fmt: skip
+    return made, tuple(obstacles)
 
 
 def step_of(model: Model) -> Node:

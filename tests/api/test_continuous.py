@@ -315,3 +315,62 @@ def test_one_diagnostic_where_the_drift_is_not_linear() -> None:
     with pytest.raises(SsmError, match="affine") as trouble:
         ssmlang.compile(WELL).log_likelihood({"y": [1.0]}, {"q": 1.0, "sd": 1.0}, engine="kalman")
     assert [d.code for d in trouble.value.diagnostics] == ["E304"]
+
+
+GROWN = """
+param mu ~ Normal(0, 0.5)
+param sigma, more, sd ~ HalfNormal(0.5)
+input dt
+state s
+obs y
+init s ~ LogNormal(0, 0.5)
+d(s) = s * (mu * dt + sigma * dW[a] - more * dW[b])
+y[t] ~ Normal(log(s[t]), sd)
+"""
+LOGS = """
+param mu ~ Normal(0, 0.5)
+param sigma, more, sd ~ HalfNormal(0.5)
+input dt
+state x
+obs y
+init x ~ Normal(0, 0.5)
+x[t] ~ Normal(x[t-1] + (mu - (sigma^2 + more^2) / 2) * dt[t], sqrt((sigma^2 + more^2) * dt[t]))
+y[t] ~ Normal(x[t], sd)
+"""
+RATES = {"mu": 0.1, "sigma": 0.9, "more": 0.5, "sd": 0.3}
+
+
+def test_what_grows_in_proportion_to_itself_is_stepped_exactly() -> None:
+    """Its logarithm is a random walk with drift, which `kalman` filters; sigma points fell below zero here."""
+    dt = np.array([1.0, 0.2, 2.0, 1.0, 0.0, 3.0, 1.0, 1.0, 0.5, 1.0])
+    y = np.array([0.1, -0.4, np.nan, -2.3, -2.0, 1.5, 2.5, 0.3, -0.8, -3.0])
+    grown, logs = ssmlang.compile(GROWN), ssmlang.compile(LOGS)
+    data = {"y": y, "dt": dt}
+    exact = float(logs.log_likelihood(data, RATES))
+    assert logs.why().chosen == "kalman"
+    assert float(grown.log_likelihood(data, RATES, engine="laplace")) == pytest.approx(exact, abs=1e-7)
+    drawn = grown.log_likelihood(data, RATES, engine=ssmlang.engines.Particle(20_000))
+    assert float(drawn) == pytest.approx(exact, abs=0.1)
+    paths = grown.simulate(params=RATES, future={"dt": dt}, draws=4000, seed=2)["s"].values
+    moved = np.log(paths[:, 5] / paths[:, 4]) / np.sqrt(3)
+    assert moved.std() == pytest.approx(np.sqrt(0.81 + 0.25), rel=0.05)
+    assert (paths > 0).all()
+
+
+def test_many_of_them_seen_through_logarithms_have_an_engine() -> None:
+    """Four, so that auto takes no particles."""
+    each = GROWN.replace("state s", "state s[4]").replace("obs y", "obs y[4]").replace(" - more * dW[b]", "")
+    each = each.replace("dW[a]", "dW")
+    y = np.random.default_rng(0).normal(size=(6, 4))
+    model = ssmlang.compile(each)
+    assert model.why().chosen == "laplace"
+    got = float(model.log_likelihood({"y": y, "dt": np.ones(6)}, RATES))
+    logs = ssmlang.compile(LOGS)
+    alone = [float(logs.log_likelihood({"y": y[:, i], "dt": np.ones(6)}, RATES | {"more": 0.0})) for i in range(4)]
+    assert got == pytest.approx(sum(alone), abs=1e-7)
+
+
+def test_an_increment_shared_with_another_is_stepped_with_it() -> None:
+    text = GROWN.replace("state s", "state s, v").replace("d(s)", "init v ~ Normal(0, 1)\nd(v) = -v * dt + dW[a]\nd(s)")
+    assert "not linear: s" in str(ssmlang.compile(text).why()) or "not linear: v, s" in str(ssmlang.compile(text).why())
+    assert "moved in short steps" not in str(ssmlang.compile(GROWN).why())

@@ -41,6 +41,8 @@ VALUE, MAP = Task(), Task("fit", method="map")
         (GROWN.format("Normal(x[t]^2, 1)"), Task("fit"), "ipls"),
         (GROWN.replace("state x", "state x[4]").format("Normal(sin(x[t, 0]), 1)"), VALUE, "ukf"),
         (STILL.format("Normal(sin(x[t]), 1)"), VALUE, "ukf"),
+        (GROWN.replace("state x", "state x[4]").format("Normal(log(x[t, 0]), 1)"), VALUE, "laplace"),
+        (GROWN.replace("state x", "state x[4]").format("Normal(sqrt(1 + exp(x[t, 0])), 1)"), VALUE, "ukf"),
         (GROWN.replace("x[t-1] - exp(x[t-1])", CROSSES).format("Normal(x[t], 1)"), VALUE, "particle"),
         (GROWN.replace("x[t-1] - exp(x[t-1])", CROSSES.replace("x[t-1] >", "t >")).format("Normal(x[t], 1)"), VALUE,
          "kalman"),

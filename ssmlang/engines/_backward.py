@@ -69,6 +69,30 @@ def backward(program: Nonlinear, clouds: Cloud, key: Key[Array, ""], count: int)
     return Back(_joined(program, paths), clouds.s, jnp.concatenate([found, weights[None]]))
 
 
+def most_probable(program: Nonlinear, y: Float[Array, "T m"], paths: Float[Array, "T N M"]
+                  ) -> Float[Array, "T n"] | None:  # fmt: skip
+    """The most probable path of discrete states through the values that drawn paths have in each row (Viterbi's
+    algorithm over particles: Godsill, Doucet & West 2001); None where there are others, or no density."""
+    f = program.facts
+    if not f.density or program.log_first is None or not set(range(f.n)) <= set(f.discrete):
+        return None
+    emitted = jax.vmap(lambda t, s, y: jax.vmap(program.log_emission, (None, 1, None))(t, s, y))
+    seen, first = emitted(jnp.arange(len(y)), paths, y), jax.vmap(program.log_first, 1)(paths[0])
+    pair = lambda t: jax.vmap(jax.vmap(lambda s, after: program.log_transition(t, s, after), (1, None)), (None, 1))
+
+    def onward(logs: Array, row: tuple[Array, ...]) -> tuple[Array, Array]:
+        t, before, now, own = row
+        through = logs + pair(t)(before, now)
+        return jnp.max(through, axis=1) + own, jnp.argmax(through, axis=1)
+
+    rows = (jnp.arange(1, len(y)), paths[:-1], paths[1:], seen[1:])
+    logs, parents = jax.lax.scan(onward, first + seen[0], rows)
+    last = jnp.argmax(logs)
+    _, earlier = jax.lax.scan(lambda at, parents: (parents[at], parents[at]), last, parents, reverse=True)
+    at = jnp.concatenate([earlier, last[None]])
+    return jax.vmap(lambda s, i: s[: f.n, i])(paths, at)
+
+
 def _joined(program: Nonlinear, paths: Float[Array, "T N M"]) -> Float[Array, "T N M"]:
     """Paths whose older rows, which definitions read, are those of the path itself."""
     if program.facts.n == program.facts.N:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from ssmlang.engines._conditional_kalman import Particle, begun, moved, spread_through, updated
-from ssmlang.engines._swarm import Weighted, deviations, normalised, spread
+from ssmlang.engines._swarm import Weighted, deviations, marked, normalised, spread
 from ssmlang.engines.conditionally_linear import ConditionallyLinear
 from ssmlang.engines.nonlinear import Estimated, Law
 from ssmlang.engines.resampling import Scheme, parents
@@ -97,7 +97,9 @@ def estimated(given: ConditionallyLinear, row: Taken) -> Estimated:
     after, before = mixture(given, state, row.after, row.pool.weights), mixture(given, state, row.ahead, weights)
     lets = mixture(given, lambda s: program.definitions(row.t, s), row.after, row.pool.weights)
     return Estimated(after.mean, after.cov, seen.mean, seen.cov + jnp.einsum("pij,p->ij", noise, weights), row.term,
-                     before.mean, before.cov, lets.mean, deviations(lets.cov), row.pool.ess)  # fmt: skip
+                     before.mean, before.cov, lets.mean, deviations(lets.cov), row.pool.ess,
+                     marks=marked(program, row.after.s.T, row.pool.weights),
+                     predicted_marks=marked(program, row.ahead.s.T, weights))  # fmt: skip
 
 
 def mixture(given: ConditionallyLinear, f: Any, particles: Particle, weights: Array) -> Law:

@@ -18,6 +18,7 @@ from ssmlang.engines._swarm import (
     begun,
     deviations,
     log_emission,
+    marked,
     moved,
     normalised,
     seen,
@@ -78,6 +79,8 @@ class Row(NamedTuple):
     definition_mean: Float[Array, " d"]
     definition_sd: Float[Array, " d"]
     ess: Float[Array, ""]
+    marks: Float[Array, " k"] | None
+    predicted_marks: Float[Array, " k"] | None
 
 
 class Cloud(NamedTuple):
@@ -237,5 +240,5 @@ class Forward:
             lets = spread(jax.vmap(program.definitions, (None, 1), 1)(t, now), pool.weights)
             row = Row(spread(now[:n], pool.weights), spread(before[:n], prior),
                       seen(program, t, before, prior, noise=True), lets.mean, deviations(lets.cov),
-                      pool.ess)  # fmt: skip
+                      pool.ess, marked(program, now, pool.weights), marked(program, before, prior))  # fmt: skip
         return row, Cloud(now, pool.logs, at.astype(jnp.int32)) if clouds else None

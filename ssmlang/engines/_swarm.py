@@ -83,6 +83,11 @@ def seen(program: Nonlinear, t: Array, s: Float[Array, "N P"], weights: Float[Ar
     return Moments(mean, cov + jnp.where(weights > 0, law.cov, 0.0) @ weights)
 
 
+def marked(program: Nonlinear, s: Float[Array, "N P"], weights: Float[Array, " P"]) -> Float[Array, " d"] | None:
+    """Probabilities of the values of discrete states; None where a program marks none."""
+    return None if program.marks is None else jax.vmap(program.marks, 1, 1)(s) @ weights
+
+
 def deviations(cov: Float[Array, "*T k k"]) -> Float[Array, "*T k"]:
     """Standard deviations of a covariance matrix."""
     return jnp.sqrt(jnp.maximum(jnp.diagonal(cov, axis1=-2, axis2=-1), 0.0))

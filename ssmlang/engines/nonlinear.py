@@ -117,6 +117,8 @@ class Nonlinear:
         Callable[[Int[Array, ""], Float[Array, " N"], Float[Array, " m"]], Float[Array, ""]] | None
     ) = None
     """`log_emission` with corners rounded off, to find a Gaussian law by; None where it has none"""
+    marks: Callable[[Float[Array, " N"]], Float[Array, " d"]] | None = None
+    """Ones and zeros: which value each discrete entry of x has; None where none is, or there are too many values"""
     log_first: Callable[[Float[Array, " N"]], Float[Array, ""]] | None = None
     """log-density of x_0, known numbers among its entries left out; None where it has none"""
 
@@ -138,6 +140,7 @@ class Estimated(NamedTuple):
     of the mean of y_t given s_t. `definition_*`: of `Nonlinear.definitions`. `ess`: effective number of particles.
     `paths`: draws of x given all data. `sd` in place of `cov`: where an engine holds no full covariance, or it would be
     too large. `passed`: of a smoother, what the filter that it began with had found, where that is at hand.
+    `marks`: means of `Nonlinear.marks`, the probabilities of values. `best`: the most probable path of discrete x.
     """
 
     mean: Float[Array, "T n"]
@@ -154,3 +157,6 @@ class Estimated(NamedTuple):
     sd: Float[Array, "T n"] | None = None
     predicted_sd: Float[Array, "T n"] | None = None
     passed: Passing | None = None
+    marks: Float[Array, "T d"] | None = None
+    predicted_marks: Float[Array, "T d"] | None = None
+    best: Float[Array, "T n"] | None = None

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from ssmlang.engines._backward import ancestral, backward
+from ssmlang.engines._backward import ancestral, backward, most_probable
 from ssmlang.engines._particle_filter import Forward, Row, plan_of
-from ssmlang.engines._swarm import Weighted, deviations, seen, spread
+from ssmlang.engines._swarm import Weighted, deviations, marked, seen, spread
 from ssmlang.engines.base import EngineBase, register
 from ssmlang.engines.nonlinear import Estimated, Facts, Nonlinear
 from ssmlang.engines.requirements import Requirements
@@ -135,6 +135,8 @@ class Particle(EngineBase):
         return Estimated(
             states.mean, states.cov, signal.mean, signal.cov, terms, definition_mean=lets.mean,
             definition_sd=deviations(lets.cov), ess=ess, paths=jnp.moveaxis(back.paths[:, :n], 2, 0),
+            marks=None if program.marks is None else jax.vmap(lambda s, w: marked(program, s, w))(back.s, back.weights),
+            best=most_probable(program, y, back.paths),
         )  # fmt: skip
 
     def _forward(self, program: Nonlinear) -> Forward:
@@ -145,5 +147,6 @@ class Particle(EngineBase):
 def _estimated(terms: Array, rows: Row) -> Estimated:
     return Estimated(
         rows.after.mean, rows.after.cov, rows.observed.mean, rows.observed.cov, terms, rows.before.mean,
-        rows.before.cov, rows.definition_mean, rows.definition_sd, rows.ess,
+        rows.before.cov, rows.definition_mean, rows.definition_sd, rows.ess, marks=rows.marks,
+        predicted_marks=rows.predicted_marks,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from ssmlang.engines._backward import drawn_from
 from ssmlang.engines._conditional_filter import Carried, Forward, estimated, mixture
 from ssmlang.engines._conditional_kalman import Particle
 from ssmlang.engines._conditional_smooth import along
-from ssmlang.engines._swarm import deviations
+from ssmlang.engines._swarm import deviations, marked
 from ssmlang.engines.base import EngineBase, register
 from ssmlang.engines.conditionally_linear import ConditionallyLinear
 from ssmlang.engines.nonlinear import Estimated, Law
@@ -104,6 +104,7 @@ class RaoBlackwell(EngineBase):
         return Estimated(
             state.mean, state.cov, signal.mean, signal.cov, terms, definition_mean=lets.mean,
             definition_sd=deviations(lets.cov), paths=jnp.moveaxis(found.drawn[..., :n], 1, 0),
+            marks=None if whole.marks is None else jax.vmap(lambda s: marked(whole, s.T, alike))(paths),
         )  # fmt: skip
 
     # -------------------------------------------------------------------------------------------- row by row

@@ -23,6 +23,7 @@ from ssmlang.lowering.apart import apart
 from ssmlang.lowering.emissions import Emissions
 from ssmlang.lowering.evaluate import Environment, Shared, early, evaluate
 from ssmlang.lowering.first_density import has_first_density, log_first
+from ssmlang.lowering.marks import marks, valued
 from ssmlang.lowering.memory import Key, memory_of, whole
 from ssmlang.lowering.nonlinear_parts import Augmented, Counter, additive, flattened, in_order, with_wide_starts
 from ssmlang.lowering.shared_noises import SharedNoises
@@ -80,6 +81,7 @@ class NonlinearLowering:
         self.told = ToldNoises(self.emissions, shared) if shared else None
         read = {n for e in self.moved for sort, n, lag in expr.references(nodes_of(e)) if sort == "noise" and lag == 0}
         self.noises = [v for v in model.noises.values() if v.name in read or ("noise", v.name) in self.memory.places]
+        self.valued = valued(model)
         self.lets = [d for d in model.definitions.values() if d.series and d.value is not None]
         names = list(dict.fromkeys(t.name for i in model.initials if i.special == "stationary" for t in i.targets))
         back = max([0, *(-t.row for i in model.initials for t in i.targets), *(k[2] for k in self.memory.starts),
@@ -214,6 +216,7 @@ class NonlinearLowering:
             joined=self._joined,
             definitions=lambda t, s: self._definitions(row(t, s)),
             exists=exists,
+            marks=(lambda s: marks(self.valued, self.memory, s)) if self.valued else None,
             log_first=(lambda s: log_first(self, params, data, s)) if self.first_density else None,
         )
 

@@ -39,16 +39,22 @@ def chain_dataset(
                            observations=entry_names(model.observations), time=time, definitions=lets, attrs=attrs,
                            keep=keep)  # fmt: skip
     rows = slice(-1, None) if keep == "last" else slice(None)
-    for s in model.states.values():
-        for name in (f"{s.name}_probability", f"{s.name}_predicted_probability"):
-            if name in arrays:
-                out[name] = _probabilities(name, s, arrays[name][rows])
-        if f"{PATH}{s.name}" in arrays:
-            out[f"{s.name}_path"] = _path(s, arrays[f"{PATH}{s.name}"][rows])
-    out = with_labels(out, model, {name: values[rows] for name, values in arrays.items()})
+    shown = {name: values[rows] for name, values in arrays.items()}
+    out = with_labels(with_states(out, model, shown), model, shown)
     for name, value in constant.items():
         d = model.definitions[name]
         out[name] = labelled_series(name, value, d.shape, d.axes, lead=())
+    return out
+
+
+def with_states(out: xr.Dataset, model: Model, arrays: Mapping[str, np.ndarray]) -> xr.Dataset:
+    """With the probabilities of the values of each discrete state, and its most probable path."""
+    for s in model.states.values():
+        for name in (f"{s.name}_probability", f"{s.name}_predicted_probability"):
+            if name in arrays:
+                out[name] = _probabilities(name, s, arrays[name])
+        if f"{PATH}{s.name}" in arrays:
+            out[f"{s.name}_path"] = _path(s, arrays[f"{PATH}{s.name}"])
     return out
 
 

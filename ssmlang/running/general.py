@@ -315,6 +315,7 @@ class GeneralMoments(Moments):
         arrays = {k: v[self.first :] for k, v in self._blanked(arrays).items() if k not in self._left_out}
         if self.first:
             arrays.pop("ess", None)
+            arrays.pop("predicted_marks", None)
         arrays = named(self.general, arrays, params)
         if found.paths is not None:
             arrays["paths"] = np.asarray(found.paths)[:, :steps][:, self.first :]

@@ -13,8 +13,9 @@ import xarray as xr
 from ssmlang.data.time import TimeBase
 from ssmlang.lowering.nonlinear import NonlinearLowering
 from ssmlang.model.model import Model
-from ssmlang.results.chains import with_labels
+from ssmlang.results.chains import with_labels, with_states
 from ssmlang.results.labels import series as labelled_series
+from ssmlang.results.mixture import PATH
 from ssmlang.results.moments import Series
 from ssmlang.results.moments import moments as labelled
 from ssmlang.running.execution import floats
@@ -27,6 +28,14 @@ def named(lowering: NonlinearLowering, arrays: dict[str, np.ndarray], params: Ma
           ) -> dict[str, np.ndarray]:  # fmt: skip
     """Arrays by name, rows first: definitions, and augmented parameters, under their own names."""
     lets = {"": arrays.pop("definition_mean", None), "_sd": arrays.pop("definition_sd", None)}
+    for name in ("marks", "predicted_marks"):
+        if name in arrays:
+            arrays |= _of_values(lowering, name.replace("marks", "probability"), arrays.pop(name))
+    if "best" in arrays:
+        best = arrays.pop("best")
+        for s in lowering.model.states.values():
+            first = lowering.memory.starts["state", s.name, 0]
+            arrays[f"{PATH}{s.name}"] = best[:, first : first + s.size]
     at = 0
     for d in lowering.definitions:
         for suffix, each in lets.items():
@@ -36,6 +45,17 @@ def named(lowering: NonlinearLowering, arrays: dict[str, np.ndarray], params: Ma
     for name in lowering.walks:
         arrays[name] = _median(lowering, name, arrays["mean"], params)
     return arrays
+
+
+def _of_values(lowering: NonlinearLowering, kind: str, found: np.ndarray) -> dict[str, np.ndarray]:
+    """`s_probability` (T, size, values) of each state s with values."""
+    out, at = {}, 0
+    for s in lowering.valued:
+        assert s.values is not None
+        count = int(np.ptp(s.values.ends)) + 1
+        out[f"{s.name}_{kind}"] = found[:, at : at + s.size * count].reshape(-1, s.size, count)
+        at += s.size * count
+    return out
 
 
 def dataset(spec: Model, lowering: NonlinearLowering, arrays: Mapping[str, Any], constant: Mapping[str, np.ndarray],
@@ -48,7 +68,8 @@ def dataset(spec: Model, lowering: NonlinearLowering, arrays: Mapping[str, Any],
     made = labelled({k: v for k, v in arrays.items() if k in FIELDS}, states=lowering.states,
                     observations=lowering.observations, time=time, definitions=lets, attrs=attrs,
                     keep=keep)  # fmt: skip
-    made = with_labels(made, spec, {n: v[-made.sizes["time"] :] for n, v in arrays.items()})
+    shown = {n: v[-made.sizes["time"] :] for n, v in arrays.items()}
+    made = with_labels(with_states(made, spec, shown), spec, shown)
     for name, value in constant.items():
         d = spec.definitions[name]
         made[name] = labelled_series(name, value, d.shape, d.axes, lead=())

@@ -78,7 +78,8 @@ class DrawnMoments(GeneralMoments):
         lets = jax.vmap(program.definitions)(t, memory)
         cov = observed.cov if self.verb == "forecast" else jnp.zeros_like(observed.cov)
         return memory[:, :n], Estimated(memory[:, :n], jnp.zeros((steps, n, n)), observed.mean, cov, jnp.zeros(steps),
-                                        definition_mean=lets, definition_sd=jnp.zeros_like(lets))  # fmt: skip
+                                        definition_mean=lets, definition_sd=jnp.zeros_like(lets),
+                                        marks=jax.vmap(program.marks)(memory) if program.marks else None)  # fmt: skip
 
     def _found(self, params: Mapping[str, Any]) -> tuple[Array, Estimated]:
         assert isinstance(params, Draw)

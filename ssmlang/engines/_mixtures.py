@@ -72,6 +72,15 @@ def whole(probabilities: Float[Array, " C"], laws: Laws) -> Laws:
     return Laws(mean, cov)
 
 
+def gain(cross: Array, cov: Array) -> Array:
+    """J with J cov = cross, where the rows of cross lie in the range of cov, of any rank: by its eigenvectors."""
+    values, vectors = jnp.linalg.eigh(cov)
+    top = jnp.max(jnp.abs(values), axis=-1, keepdims=True, initial=0.0)
+    positive = values > cov.shape[-1] * jnp.finfo(cov.dtype).eps * top
+    inverse = jnp.where(positive, 1.0 / jnp.where(positive, values, 1.0), 0.0)
+    return (cross @ vectors * inverse[..., None, :]) @ jnp.swapaxes(vectors, -1, -2)
+
+
 def _spread(memory: Memory, values: Float[Array, "C N"]) -> Float[Array, "C K N"]:
     return values[memory.successors]
 

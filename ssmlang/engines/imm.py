@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from ssmlang.engines._mixtures import Laws, collapsed, predicted, seen, updated, whole
+from ssmlang.engines._mixtures import Laws, collapsed, gain, predicted, seen, updated, whole
+from ssmlang.engines._switching_bound import Given, draw_bound
 from ssmlang.engines._switching_paths import SwitchingPaths, draw, onward
 from ssmlang.engines.base import EngineBase, register
 from ssmlang.engines.markov_chain import log_sum
@@ -92,7 +93,7 @@ class IMM(EngineBase):
             A = M["A"][succ]
             start = Laws(*(jnp.broadcast_to(v[:, None], (*succ.shape, *v.shape[1:])) for v in now))
             ahead = predicted(start, A, M["a"][succ], M["Q"][succ])
-            J = _gain(start.cov @ jnp.swapaxes(A, -1, -2), ahead.cov)
+            J = gain(start.cov @ jnp.swapaxes(A, -1, -2), ahead.cov)
             mean = start.mean + jnp.einsum("...ij,...j->...i", J, laws.mean[succ] - ahead.mean)
             cov = start.cov + J @ (laws.cov[succ] - ahead.cov) @ jnp.swapaxes(J, -1, -2)
             log_before = log_sum(weights, axis=1)
@@ -121,18 +122,24 @@ class IMM(EngineBase):
         mean, cov, signal_mean, signal_cov = jax.vmap(told)(p, laws, moving)
         return SwitchingSmoothed(p, mean, cov, signal_mean, signal_cov, values)
 
-    def draw_paths(self, program: Switching, y: Float[Array, "T m"], keys: Key[Array, " draws"]) -> SwitchingPaths:
+    def draw_paths(self, program: Switching, y: Float[Array, "T m"], keys: Key[Array, " draws"], *, bound: bool = False
+                   ) -> SwitchingPaths:  # fmt: skip
         """Draws of the regimes' memory and of the states of every row given all rows.
 
         Regimes are drawn backward from the filter's mixture, `proposals` paths for each that is kept, which is chosen
         by the ratio of their exact probability to that of the proposal; the states are drawn exactly given them. What
-        is approximate is the choice among finitely many. NaN where a regime's noises leave some of a row's data a
-        certain function of the state before. Sarkka, Bunch & Godsill (2012).
+        is approximate is the choice among finitely many. Sarkka, Bunch & Godsill (2012). NaN where a regime's noises
+        leave some of a row's data a certain function of the state before; not so if `bound`: regimes are then proposed
+        by the filter's probabilities alone (Kim 1994), which takes more proposals.
         """
         log_filtered, filtered, values = self._run(program, y, lambda row: (row.log_filtered, row.filtered, row.value))
         T = len(values)
         M = {k: v if moves else jnp.broadcast_to(v, (T, *v.shape)) for k, (v, moves) in program.matrices.items()}
         every = lambda f, *axes: jax.vmap(jax.vmap(f, in_axes=axes))
+        if bound:
+            given = Given(**M, mean=program.mean, cov=program.cov, y=y)
+            own = lambda key: draw_bound(program.chain, given, log_filtered, program.n, self.proposals, key)
+            return SwitchingPaths(*jax.lax.map(own, keys, batch_size=64))
         rows = every(onward, *([0] * 6), None)(*(M[k] for k in ("A", "a", "Q", "Z", "d", "R")), y)
         roots = Laws(filtered.mean, every(semidefinite_root, 0)(filtered.cov))
         one = lambda key: draw(program.chain, rows, log_filtered, roots, values[0], program.n, self.proposals, key)
@@ -167,6 +174,23 @@ class IMM(EngineBase):
             return jnp.exp(p) @ jax.scipy.special.ndtr((y - each.mean) / sd)
 
         return jax.vmap(row)(log_p, laws, values, moving)
+
+    def cumulative_states(self, program: Switching, y: Float[Array, "T m"], values: Float[Array, "R n"],
+                          first: Any = 0) -> Float[Array, "R n"]:  # fmt: skip
+        """How probable values of the states up to those given are, given the rows of y up to theirs, entry by entry: of
+        the mixture kept. `first`: the row of the first of them."""
+        found = self._run(program, y, lambda row: (row.log_filtered, row.filtered))
+        own = lambda v: jax.lax.dynamic_slice_in_dim(v, first, len(values))
+        log_p, laws = jax.tree.map(own, found)
+        n = values.shape[1]
+
+        def row(p: Array, laws: Laws, x: Array) -> Array:
+            mean, variance = laws.mean[:, :n], jnp.diagonal(laws.cov, axis1=-2, axis2=-1)[:, :n]
+            sd = jnp.sqrt(jnp.where(variance > 0, variance, 1.0))
+            below = jnp.where(variance > 0, jax.scipy.special.ndtr((x - mean) / sd), x >= mean)
+            return jnp.exp(p) @ below
+
+        return jax.vmap(row)(log_p, laws, values)
 
     def _run(self, program: Switching, y: Array, told: Any) -> Any:
         """`told` of each row, stacked."""
@@ -224,15 +248,6 @@ def _finish(log_p: Array, laws: Laws, y: Array, emission: Array, M: dict[str, Ar
     weights = jnp.where(jnp.isfinite(value), weights - jnp.where(jnp.isfinite(value), value, 0.0), weights)
     observed = whole(jnp.exp(log_p), seen(laws, M["Z"], M["d"], M["R"]))
     return _Row(log_p, weights, laws, after, observed, value)
-
-
-def _gain(cross: Array, cov: Array) -> Array:
-    """J with J cov = cross, where the rows of cross lie in the range of cov, of any rank: by its eigenvectors."""
-    values, vectors = jnp.linalg.eigh(cov)
-    top = jnp.max(jnp.abs(values), axis=-1, keepdims=True, initial=0.0)
-    positive = values > cov.shape[-1] * jnp.finfo(cov.dtype).eps * top
-    inverse = jnp.where(positive, 1.0 / jnp.where(positive, values, 1.0), 0.0)
-    return (cross @ vectors * inverse[..., None, :]) @ jnp.swapaxes(vectors, -1, -2)
 
 
 def _split(program: Switching) -> tuple[dict[str, Array], dict[str, Array]]:

@@ -18,7 +18,7 @@ from ssmlang.model.supports import ends_of
 from ssmlang.running.chains import ChainMoments
 from ssmlang.running.execution import floats
 from ssmlang.running.general import GeneralMoments
-from ssmlang.running.label_laws import MixedQuantiles
+from ssmlang.running.label_laws import MixedQuantiles, MixedStates
 
 if TYPE_CHECKING:
     from ssmlang.running.moments import Moments
@@ -45,6 +45,8 @@ class DrawnQuantiles:
         self._ends = [(places[t.name] + i, ends_of(e.law)) for e in self._equations if e.law is not None
                       for t in e.targets for i in t.entries]  # fmt: skip
         self._mixture = MixedQuantiles(ready) if isinstance(ready, ChainMoments) else None
+        self.states = MixedStates(ready) if hasattr(getattr(ready, "own", None), "cumulative_states") else None
+        """quantiles of the states, where these are mixtures"""
         self._ready, self._key = ready, jax.random.fold_in(jax.random.key(seed), _APART)
         self._each = -(-ENOUGH // max(laws, 1))
         self._drawn: list[np.ndarray] = []
@@ -63,8 +65,9 @@ class DrawnQuantiles:
 
     def add(self, params: Mapping[str, Any], part: Mapping[str, np.ndarray]) -> None:
         """Draw for one law of the mixture, of which `part` has the moments."""
-        if self._mixture is not None:
-            self._mixture.add(params)
+        for mixture in (self._mixture, self.states):
+            if mixture is not None:
+                mixture.add(params)
         if not self._fits or "cov" not in part or not np.isfinite(part["cov"]).all():
             self._fits = False
             return

@@ -408,9 +408,10 @@ def _with_quantiles(out: xr.Dataset, laws: dict[str, list[np.ndarray]], drawn: D
     for of, dim in (("", "state"), ("observed_", "obs")):
         if f"{of}mean" in laws:
             values = normal_quantiles(laws[f"{of}mean"], laws[f"{of}sd"], QUANTILES)
-            if of:
-                sd = np.sqrt(np.maximum(np.diagonal(out.observed_cov.values, axis1=1, axis2=2), 0.0))
-                values = drawn.into(values, QUANTILES, out.observed_mean.values, sd)
+            into = drawn if of else drawn.states
+            if into is not None:
+                sd = np.sqrt(np.maximum(np.diagonal(out[f"{of}cov"].values, axis1=1, axis2=2), 0.0))
+                values = into.into(values, QUANTILES, out[f"{of}mean"].values, sd)
             # What has no mean, a label, has no quantiles of its number either.
             values = np.where(np.isnan(out[f"{of}mean"].values), np.nan, values)
             name = f"{'observed' if of else 'state'}_quantile"

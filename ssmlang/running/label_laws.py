@@ -130,6 +130,9 @@ class MixedQuantiles:
         """One more law of the mixture."""
         self._laws.append(params)
 
+    def _below(self, values: Float[np.ndarray, "K R m"], params: Mapping[str, Any]) -> Float[np.ndarray, "K R m"]:
+        return _distribution(self._ready, params, None, values)[:, :, 1]
+
     def into(self, quantiles: np.ndarray, probabilities: Sequence[float], mean: np.ndarray, sd: np.ndarray
              ) -> np.ndarray:  # fmt: skip
         """`quantiles` (probabilities, rows, m) with those of the mixture in place of them; mean and sd: (rows, m)."""
@@ -137,8 +140,7 @@ class MixedQuantiles:
         if not self.entries or not self._laws:
             return out
         share = 1.0 / len(self._laws)
-        each = lambda values, p: share * _distribution(self._ready, p, None, values)[:, :, 1]
-        through = lambda values: np.sum([each(values, p) for p in self._laws], axis=0)
+        through = lambda values: np.sum([share * self._below(values, p) for p in self._laws], axis=0)
         known = np.isfinite(mean) & np.isfinite(sd)
         low, high = (np.where(known, mean + k * sd, k) for k in (-REACH, REACH))
         whole = np.isin(np.arange(mean.shape[1]), list(self._whole))
@@ -159,6 +161,23 @@ class MixedQuantiles:
     @staticmethod
     def _rounded(points: np.ndarray, whole: np.ndarray) -> np.ndarray:
         return np.where(whole, np.floor(points), points)
+
+
+class MixedStates(MixedQuantiles):
+    """The same of states whose laws `imm` carries as mixtures over the regimes."""
+
+    def __init__(self, ready: Moments) -> None:
+        self._ready, self._laws, self._whole = ready, [], set()
+        sizes = [(s.values is None, s.size) for s in ready.model.spec.states.values()]
+        self._real = np.repeat([real for real, _ in sizes], [size for _, size in sizes])
+        self.entries = np.flatnonzero(self._real).tolist()
+
+    def _below(self, values: Float[np.ndarray, "K R n"], params: Mapping[str, Any]) -> Float[np.ndarray, "K R n"]:
+        own: Any = getattr(self._ready, "own", self._ready.execution)
+        of = own.cumulative_states(self._ready.setting)
+        found = np.full(values.shape, np.nan)
+        found[..., self._real] = of(floats(params), self._ready.series, values[..., self._real], self._ready.first)
+        return found
 
 
 def _bracket(through: np.ndarray, points: np.ndarray, q: float) -> tuple[np.ndarray, np.ndarray]:

@@ -119,6 +119,20 @@ class SwitchingExecution(ChainExecution):
 
         return found
 
+    def cumulative_states(self, setting: Setting) -> Callable[..., Array]:
+        """Of (params, series, values, first), values (K, R, n) for the rows from `first` on, (K, R, n): how probable
+        values of the real states up to these are given the rows so far."""
+        key = ("cumulative_states", self.key(setting))
+        if key not in self._compiled:
+            lowering, engine = self._whole(setting), self.engine
+
+            def found(params: Params, series: Series, values: Array, first: Any) -> Array:
+                program, y = lowering.program(params, series["observations"], series["inputs"], steps_of(series))
+                return engine.cumulative_states(program, y, values, first)  # type: ignore[attr-defined, no-any-return]
+
+            self._compiled[key] = quickly_compiled(jax.vmap(found, in_axes=(None, None, 0, None)), self.work)
+        return self._compiled[key]
+
     def told_by(self, lowering: Any, params: Params, data: tuple[Any, Any], found: Any, first: Any = 0
                 ) -> dict[str, Any]:  # fmt: skip
         """What the engine finds of rows from `first` on, by name; `data`: observations and inputs."""
@@ -237,31 +251,38 @@ class SwitchingMoments(ChainMoments):
     def draws(self, wanted: Sequence[tuple[Mapping[str, Any], int]], seed: int, first: int = 0) -> np.ndarray:
         """Paths (path, T, n) of all states drawn given the data, labels by their positions. Raises E721; warns W724
         where the regimes of a path were chosen among too few that count."""
+        paths, ess = self._draws(wanted, seed, first, bound=False)
+        if np.isnan(paths).any():  # data that bind states exactly
+            paths, ess = self._draws(wanted, seed, first, bound=True)
+        bad = np.isnan(paths).any(axis=(0, 2))
+        if bad.any():
+            raise SsmError(not_a_number("a path of the states", self.bound.time.label(int(np.flatnonzero(bad)[0]))))
+        warn_of_few_proposals(self.own.engine, ess)
+        return np.where(self._gone, np.nan, paths)
+
+    def _draws(self, wanted: Sequence[tuple[Mapping[str, Any], int]], seed: int, first: int, *, bound: bool
+               ) -> tuple[np.ndarray, float]:  # fmt: skip
+        """Such paths, and among how many that count each was chosen on average; see `IMM.draw_paths`."""
         execution, latent = self.own, self.setting.latent
         kept = execution.__dict__.setdefault("_paths", {})
-        if latent not in kept:
+        if (latent, bound) not in kept:
             lowering, engine = execution.switching(latent), execution.engine
             apart, at, _ = _order(self.model.spec.states, lowering.linear.form.stacking.x, lowering.form.chain.first)
 
             def draw(params: Params, series: Series, keys: Array) -> tuple[Array, Array]:
                 data, steps = (series["observations"], series["inputs"]), steps_of(series)
                 program, y = lowering.program(params, *data, steps)
-                drawn = engine.draw_paths(program, y, keys)  # type: ignore[attr-defined]
+                drawn = engine.draw_paths(program, y, keys, bound=bound)  # type: ignore[attr-defined]
                 values = jnp.asarray(lowering.chains.memories[0], drawn.x.dtype)[drawn.memory]
                 x = jnp.concatenate([drawn.x, values], axis=2)
                 return x[..., np.where(apart, at + drawn.x.shape[2], at)], drawn.ess
 
-            kept[latent] = quickly_compiled(draw, execution.work)
+            kept[latent, bound] = quickly_compiled(draw, execution.work)
         out, ess = [], []
         for params, count in wanted:
             keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.key(seed), k))(np.arange(first, first + count))
-            x, own = kept[latent](floats(params), self.series, keys)
+            x, own = kept[latent, bound](floats(params), self.series, keys)
             out.append(np.asarray(x)[:, : self.bound.steps])
             ess.append(np.asarray(own))
             first += count
-        paths = np.concatenate(out)
-        bad = np.isnan(paths).any(axis=(0, 2))
-        if bad.any():
-            raise SsmError(not_a_number("a path of the states", self.bound.time.label(int(np.flatnonzero(bad)[0]))))
-        warn_of_few_proposals(execution.engine, float(np.mean(np.concatenate(ess))))
-        return np.where(self._gone, np.nan, paths)
+        return np.concatenate(out), float(np.mean(np.concatenate(ess)))

@@ -361,6 +361,59 @@ def test_paths_of_regimes_and_states_have_their_exact_law():
     np.testing.assert_array_equal(few.paths, found.paths[:3])  # a path is the same however many are drawn
 
 
+BOUND = """axis regime = {off, on}
+param q ~ HalfNormal(1)
+state s in regime
+state x
+obs y
+init s ~ Categorical([0.5, 0.5])
+s[t] ~ Categorical(if s[t-1] == on then [0.3, 0.7] else [0.8, 0.2])
+init x[-1] ~ Normal(0, 1)
+x[t] ~ Normal(0.5 * x[t-1], q)
+y[t] = x[t-1] + (if s[t] == on then 1 else 0)
+"""
+
+
+def test_paths_where_data_bind_the_states_exactly():
+    """Given the regimes y tells the state before: all 2^5 of them by enumeration."""
+    y, q = np.array([0.4, 0.9, -0.6, 1.3, 0.2]), 0.6
+    total, on, x = 0.0, np.zeros(5), np.zeros(5)
+    for s in itertools.product([0, 1], repeat=5):
+        s = np.array(s)
+        before = y - s
+        p = 0.5 * np.prod(np.array([[0.8, 0.2], [0.3, 0.7]])[s[:-1], s[1:]]) * stats.norm.pdf(before[0])
+        p = p * stats.norm.pdf(before[1:], 0.5 * before[:-1], q).prod()
+        total, on = total + p, on + p * s
+        x = x + p * np.append(before[1:], 0.5 * before[-1])
+    found = ssmlang.compile(BOUND).smooth({"y": y}, {"q": q}, engine=IMM(proposals=16), paths=800, seed=2)
+    drawn = found.paths
+    np.testing.assert_allclose(drawn.sel(state="s").mean("path"), on / total, atol=0.06)
+    np.testing.assert_allclose(drawn.sel(state="x").mean("path"), x / total, atol=0.07)
+    told = drawn.sel(state="x").values[:, :-1] + drawn.sel(state="s").values[:, 1:]
+    np.testing.assert_allclose(told, np.broadcast_to(y[1:], told.shape), atol=1e-9)
+
+
+def test_quantiles_of_states_are_those_of_the_mixture():
+    """Two humps, six apart: the normal law of their mean and sd has its quartiles at 2, the mixture near 3."""
+    text = """axis regime = {low, high}
+param q ~ HalfNormal(1)
+let mid[regime] = [-3, 3]
+state s in regime
+state x
+obs y
+init s ~ Categorical([0.5, 0.5])
+s[t] ~ Categorical([0.5, 0.5])
+x[t] ~ Normal(mid[s[t]], q)
+y[t] ~ Normal(x[t], 0.1)
+"""
+    model = ssmlang.compile(text)
+    fit = model.fit({"y": np.array([-3.2, 2.9, 3.3, -2.5, -3.1, 3.4])}, "map", "imm")
+    found = fit.forecast(1).state_quantile.sel(state="x").values[:, 0]
+    q = float(fit.params["q"])
+    each = np.array([-3 + q * stats.norm.ppf(0.1), -3, 3, 3 + q * stats.norm.ppf(0.9)])
+    np.testing.assert_allclose(found[[0, 1, 3, 4]], each, atol=0.02)
+
+
 def test_paths_where_a_gap_is_part_of_the_real_state():
     model = ssmlang.compile(gnp.MODEL)
     gaps = gnp.GROWTH[:24].copy()

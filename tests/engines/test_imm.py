@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -164,13 +165,14 @@ def test_the_gradient_is_that_of_finite_differences():
     np.testing.assert_allclose(jnp.sum(slopes[0] * da) + jnp.sum(slopes[1] * dc), along, rtol=1e-7)
 
 
-@pytest.mark.parametrize("method, singular", [("kim", False), ("imm", True)])
-def test_paths_have_the_law_that_all_paths_of_the_regimes_give(method, singular):
+@pytest.mark.parametrize("method, singular, bound", [("kim", False, False), ("imm", True, False), ("kim", True, True)])
+def test_paths_have_the_law_that_all_paths_of_the_regimes_give(method, singular, bound):
+    """`bound`: by covariances forward, and regimes proposed by the filter alone."""
     numbers = Numbers(3, 5, singular=singular)
-    program, engine = numbers.program(1), IMM(method=method)
+    program, engine = numbers.program(1), IMM(method=method, proposals=40 if bound else 8)
     draws = 6000
     keys = jax.random.split(jax.random.key(0), draws)
-    found = jax.jit(engine.draw_paths)(program, jnp.asarray(numbers.y), keys)
+    found = jax.jit(partial(engine.draw_paths, bound=bound))(program, jnp.asarray(numbers.y), keys)
     _, p, mean, cov = numbers.given(5)
     np.testing.assert_allclose(np.mean(found.memory == 1, axis=0), p[:, 1], atol=4 * np.sqrt(0.25 / draws))
     # A state that is known has no spread to measure by.

@@ -20,6 +20,7 @@ from ssmlang.model import expr
 from ssmlang.model.linear import LinearForm, linear_form
 from ssmlang.model.model import Model
 from ssmlang.model.obstacles import Obstacle, at_home, line_said
+from ssmlang.model.solved_noises import solved
 
 if TYPE_CHECKING:
     from ssmlang.analysis.lifted_exact import LiftedModel
@@ -140,7 +141,7 @@ def obstacles(
     if REQUIRES[name].switching:
         return chains.not_switching(model, able)
     if not REQUIRES[name].linear:
-        return general.lacking(model, REQUIRES[name], able)
+        return general.lacking(solved(model), REQUIRES[name], able)
     model, form = _linear(model, form)
     if not isinstance(form, LinearForm):
         return list(form)
@@ -170,7 +171,7 @@ def _verdict(name: str, model: Model, form: Form, steps: int | None) -> Verdict:
     if found:
         return Verdict(name, False, _short(found[0], model), tuple(found))
     if not REQUIRES[name].linear:
-        return Verdict(name, True, general.said(name, model, PURPOSE[name]))
+        return Verdict(name, True, general.said(name, solved(model), PURPOSE[name]))
     lift = _lift(model, form)
     if lift is not None:
         kind = "an approximation" if lift.lift.mode == "fitted" else "exact" if lift.exact else "the best linear filter"
@@ -201,7 +202,8 @@ def _first(model: Model, form: Form, task: Task) -> str | None:
 
 def unfit(name: str, task: Task, model: Model) -> str | None:
     """Why an engine that runs a model cannot do what is asked, in words that follow its name; None where it can."""
-    if task.unseen and not all(general.holds(model, REQUIRES[name], o) for o in general.read_back(model)):
+    written = solved(model)
+    if task.unseen and not all(general.holds(written, REQUIRES[name], o) for o in general.read_back(written)):
         return "needs as a number what a later row reads, and some of that is missing or still to come"
     if task.verb == "fit":
         return objection(name, REQUIRES[name], task.method)

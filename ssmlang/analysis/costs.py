@@ -149,6 +149,7 @@ _ROWS: Mapping[str, Callable[[Size], float]] = {
     "gauss_hermite": lambda s: _points(s, float(ORDER**s.N)),
     "ipls": lambda s: ROUNDS * (_smoothed(s) + _points(s, 2 * s.N + 1)),
     "laplace": lambda s: ROUNDS * _smoothed(s),
+    "recursion": lambda s: 3e-8 + 1e-9 * s.work,
     "importance": lambda s: 2 * ROUNDS * _smoothed(s) + SAMPLES * 2e-8 * (s.N + s.work),
     "particle": lambda s: PARTICLES * (1.5e-8 * s.N + 2e-9 * (s.work + s.m)) + 5e-6,
     "rao_blackwell": lambda s: PARTS * (2e-8 + 3 * _products(s) + 2e-9 * s.work) + 5e-6,

@@ -20,6 +20,7 @@ PURPOSE = {
     "gauss_hermite": "linearises by Gauss-Hermite quadrature",
     "ipls": "iterated posterior linearisation",
     "laplace": "Gaussian at the mode, for non-Gaussian emissions",
+    "recursion": "exact where past observations determine the states: one pass",
     "importance": "unbiased, around a Gaussian approximation",
     "dual_ekf": "states and augmented parameters in two filters",
     "particle": "weighted samples, for any program",
@@ -80,6 +81,10 @@ REQUIRES = {
     "importance": Requirements(
         linear=False, gaussian=False, finite_order=True, exact=False, continuous=True, moments=True,
         emission_density=True, curved=True, diffuse=True, random=True, normal_noise=True,
+    ),
+    "recursion": Requirements(
+        linear=False, gaussian=False, finite_order=True, continuous=True, emission_density=True, unmoved=True,
+        by_row=True,
     ),
     "particle": Requirements(
         linear=False, gaussian=False, finite_order=True, gradients=False, exact=False, emission_density=True,

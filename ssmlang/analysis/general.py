@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from ssmlang.engines.requirements import Requirements
 from ssmlang.language.source import Span
 from ssmlang.model import expr
@@ -13,6 +15,7 @@ from ssmlang.model.linear_steps import is_linear
 from ssmlang.model.model import Dist, Equation, Model, nodes_of
 from ssmlang.model.obstacles import Obstacle
 from ssmlang.model.shared_noises import Shared, shared_noises
+from ssmlang.model.solved_noises import chances, read_in_own_row
 from ssmlang.model.stationary_chain import unstarted
 from ssmlang.model.told_noises import scaled_by_states, told_noises
 
@@ -55,6 +58,9 @@ def lacking(model: Model, requires: Requirements, able: Iterable[str] = ()) -> l
             if law.name in WITHOUT_MOMENTS:
                 bar("works with means and variances", law.span, f"{law.name} has none")
     size = sum(v.size for v in model.states.values()) + sum(p.size for p in model.parameters.values() if p.augment)
+    if requires.unmoved:
+        for c in chances(model):
+            bar("needs states that chance does not move", c.span, c.label)
     if requires.few and size > requires.few:
         bar(f"needs few entries of the states for its grid of points: {requires.few} at most, not {size}", None, "")
     if requires.augmented and not any(p.augment for p in model.parameters.values()):
@@ -176,8 +182,12 @@ def _laws(model: Model) -> Iterator[Dist]:
 
 
 def read_back(model: Model) -> dict[str, int]:
-    """Observations that an equation of a later row, or a state of their own row, reads: the longest lag."""
+    """Observations that an equation of a later row, a state of their own row or a definition reads: the longest lag."""
     found: dict[str, int] = {}
+    for d in model.definitions.values():
+        for sort, name, lag in expr.references([d.value] if d.series and d.value is not None else []):
+            if sort == "obs" and isinstance(lag, int):
+                found[name] = max(found.get(name, 0), lag)
     for e in model.equations:
         for sort, name, lag in expr.references(nodes_of(e)):
             if sort == "obs" and isinstance(lag, int) and (lag or e.role == "transition"):
@@ -185,11 +195,24 @@ def read_back(model: Model) -> dict[str, int]:
     return found
 
 
+def read_at_once(model: Model) -> tuple[str, ...]:
+    """Observations that a state or a definition of their own row reads."""
+    lets = [d.value for d in model.definitions.values() if d.series and d.value is not None]
+    return (*read_in_own_row(model), *sorted(n for s, n, lag in expr.references(lets) if s == "obs" and lag == 0))
+
+
+def lost(model: Model, name: str, values: np.ndarray) -> bool:
+    """Whether something of an observation, (T, ...) with NaN where missing, is missing where it is read back."""
+    return bool(np.isnan(values if name in read_at_once(model) else values[:-1]).any())
+
+
 def holds(model: Model, requires: Requirements, name: str) -> bool:
     """Whether an engine takes an observation that later rows read where it is missing, or still to come: as a part of
     the state that is seen exactly, or, where it asks for densities, that its law draws."""
     if not requires.emission_density:
         return True
+    if requires.unmoved:
+        return False
     draws = requires.random and not requires.normal_noise and not requires.part_linear
     laws = [e.law for e in model.equations if any(t.name == name for t in e.targets) and e.role == "emission"]
     normal = all(law is not None and law.name in ("Normal", "MvNormal") for law in laws)

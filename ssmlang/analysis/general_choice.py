@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from ssmlang.analysis.bends import bent_sights, cornered, jumping, limited, rounding
 from ssmlang.analysis.folded import folded
-from ssmlang.analysis.general import blind, gaussian_emission, heavy_tailed, kinked, moves_linearly
+from ssmlang.analysis.general import blind, gaussian_emission, heavy_tailed, kinked, moves_linearly, read_back
 from ssmlang.model import expr
 from ssmlang.model.counts import counts_alone
 from ssmlang.model.differentials import stepped
 from ssmlang.model.model import Model, nodes_of
 from ssmlang.model.shared_noises import shared_noises
+from ssmlang.model.solved_noises import chances, solved
 from ssmlang.model.told_noises import told_noises
 
 MANY = 50
@@ -36,6 +37,9 @@ def preferred(model: Model) -> tuple[str, ...]:
 def rule(model: Model) -> tuple[str, ...]:
     """`preferred` in words."""
     names, why = _order(model)
+    written, model = model, solved(model)
+    known = [n for n in written.noises if n not in model.noises]
+    solves = (f"observations tell {', '.join(known)} exactly: states that read it are moved by what was seen",)
     moved = dict.fromkeys(d.target.name for d in stepped(model)[0].differentials)
     steps = (f"in continuous time and not linear: {', '.join(moved)}; moved in short steps, as many as the data need",)
     told = ", ".join(told_noises(model))
@@ -44,11 +48,17 @@ def rule(model: Model) -> tuple[str, ...]:
     both = ", ".join(parted.names) if parted else ""
     shares = (f"observations share {both} with the states of their row: what is left of it, given these, is theirs",)
     return (f"auto takes the first that can run it of: {', then '.join(names)}", *((why,) if why else ()),
-            *(tells if told else ()), *(shares if both else ()), *(steps if moved else ()))  # fmt: skip
+            *(solves if known else ()), *(tells if told else ()), *(shares if both else ()),
+            *(steps if moved else ()))  # fmt: skip
 
 
 def _order(model: Model) -> tuple[tuple[str, ...], str]:
     """The engines, and the reason in words, where there is more to say than their own."""
+    model = solved(model)
+    if model.states and not chances(model):
+        why = ("chance moves no state: parameters, inputs and earlier observations give each, and recursion is exact; "
+               "what of these is missing or still to come is drawn by particle")  # fmt: skip
+        return ("recursion", "particle", "laplace", "ukf", "ekf"), why if read_back(model) else why.split(";")[0]
     augmented = any(p.augment for p in model.parameters.values())
     if all(s.values is not None for s in model.states.values()) and not augmented:
         return ("discrete", "imm", "particle"), ""
@@ -88,8 +98,6 @@ def _order(model: Model) -> tuple[tuple[str, ...], str]:
         return ("laplace", "particle", "ukf", "ekf"), ""
     if blind(model):
         return ("particle", "laplace", "ukf", "ekf"), ""
-    if not driven and not augmented and all(i.law is None and i.special is None for i in model.initials):
-        return ("ukf", "ekf", "laplace", "particle"), "nothing moves the states by chance: all find the same"
     if drawn and counts_alone(model):
         why = ("one Gaussian fits neither the curved motion nor the counts: draws do; a fit by gradients takes ipls, "
                "which linearises about the posterior")  # fmt: skip

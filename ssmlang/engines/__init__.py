@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ssmlang.engines.program import LinearGaussian as LinearGaussian
     from ssmlang.engines.program import Structure as Structure
     from ssmlang.engines.rao_blackwell import RaoBlackwell as RaoBlackwell
+    from ssmlang.engines.recursion import Recursion as Recursion
     from ssmlang.engines.switching import Switching as Switching
 
 _HOMES = {
@@ -59,6 +60,7 @@ _HOMES = {
     "Parallel": "parallel",
     "Particle": "particle",
     "RaoBlackwell": "rao_blackwell",
+    "Recursion": "recursion",
     "SquareRoot": "square_root",
     "Structure": "program",
     "Switching": "switching",

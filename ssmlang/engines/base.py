@@ -136,6 +136,7 @@ MODULES = {
         "iekf", "ukf", "cubature", "gauss_hermite", "ipls",
         "laplace",
         "importance",
+        "recursion",
         "discrete", "imm",
         "particle", "rao_blackwell",
         "latent",

@@ -55,5 +55,8 @@ class Requirements(NamedTuple):
     """Of a nonlinear program: whether it takes a start that is flat; others of them need a law to start from."""
     few: int = 0
     """Of a nonlinear program: how many entries its states and augmented parameters may have together; 0: any number"""
+    unmoved: bool = False
+    """Of a nonlinear program: no state is moved by chance, nor starts by it: each is a function of the parameters, the
+    inputs and earlier observations."""
     by_row: bool = False
     """Whether it takes rows one at a time, for streams"""

@@ -16,6 +16,7 @@ from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.window import Window
 from ssmlang.model import expr
 from ssmlang.model.model import Equation, Model, nodes_of
+from ssmlang.model.solved_noises import read_in_own_row
 from ssmlang.model.told_noises import told_noises
 from ssmlang.running.execution import floats, not_a_number
 from ssmlang.running.gaps import check_reach, seen_in
@@ -52,6 +53,7 @@ class ByRow(Stepping):
         self.rows = rows
         self._starts_with = {(s, n) for i in model.initials for s, n, _ in expr.references(nodes_of(i))
                              if s in ("obs", "input")}  # fmt: skip
+        self._starts_with |= {("obs", n) for n in read_in_own_row(model)}
 
     @staticmethod
     def _refuse_the_past(nodes: list[Any]) -> None:

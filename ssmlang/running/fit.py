@@ -26,6 +26,7 @@ from ssmlang.running.derived import of_draws, of_point
 from ssmlang.running.estimate import Estimate, estimate
 from ssmlang.running.misfit import look_at
 from ssmlang.running.moments import Moments, ready
+from ssmlang.running.placing import able_ahead
 
 if TYPE_CHECKING:
     from ssmlang.compiled import Model
@@ -263,7 +264,8 @@ class Fit:
 
                 memory = self.found.states.memory[self.bounds.index(bound)]
                 return DrawnMoments(self.model, self._runner, verb, bound, memory=memory, seed=self.seed, **more)
-            return ready(self.model, self._runner, verb, bound, self.dtype, self.device, **more)
+            runner = self._runner if verb == "smooth" else able_ahead(self.model, self._runner)
+            return ready(self.model, runner, verb, bound, self.dtype, self.device, **more)
 
     def _for_each(self, found: list[xr.Dataset]) -> Any:
         return found if len(self.bounds) > 1 else found[0]

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ssmlang.analysis.general import holds, read_back
+from ssmlang.analysis.general import holds, lost, read_back
 from ssmlang.data import Bound, check_inputs
 from ssmlang.engines.base import Engine, Known
 from ssmlang.engines.nonlinear import Law
@@ -24,6 +24,7 @@ from ssmlang.model import expr
 from ssmlang.model.differentials import stepped
 from ssmlang.model.flows import flowing
 from ssmlang.model.model import Equation, Model, nodes_of
+from ssmlang.model.solved_noises import solved
 from ssmlang.results.provenance import plain
 from ssmlang.running.execution import Params, Series, Setting, floats, not_a_number, padded_length, steps_of
 from ssmlang.running.gaps import Absent, blanked, check_reach, seen_in
@@ -47,7 +48,7 @@ class GeneralExecution(PerSeries):
 
     def __init__(self, model: Model, engine: Engine) -> None:
         # Linear differential equations move from row to row exactly, the others in short steps.
-        self.source, (self._spec, _) = model, stepped(model)
+        self.source, (self._spec, _) = model, stepped(solved(model))
         self._gaussian = not (engine.requires.random or engine.requires.normal_noise)
         self.model, self.engine = flowing(self._spec, 1, gaussian=self._gaussian), engine
         self._programs: dict[tuple[tuple[str, ...], int], NonlinearLowering] = {}
@@ -96,7 +97,7 @@ class GeneralExecution(PerSeries):
         return read_back(self.model)
 
     def setting(self, bounds: Sequence[Bound], *, ahead: bool = False) -> Setting:
-        missing = lambda name: any(np.isnan(b.observations[name][:-1]).any() for b in bounds)
+        missing = lambda name: any(lost(self._spec, name, b.observations[name]) for b in bounds)
         latent = tuple(n for n in self._read_back if ahead or missing(n))
         self._check_latent(latent)
         substeps = self._substeps(bounds) if self._spec.differentials else 1

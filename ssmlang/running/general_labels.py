@@ -13,6 +13,7 @@ import xarray as xr
 from ssmlang.data.time import TimeBase
 from ssmlang.lowering.nonlinear import NonlinearLowering
 from ssmlang.model.model import Model
+from ssmlang.model.solved_noises import read_in_own_row
 from ssmlang.results.chains import with_labels, with_states
 from ssmlang.results.labels import series as labelled_series
 from ssmlang.results.mixture import PATH
@@ -26,7 +27,11 @@ FIELDS = ("mean", "cov", "sd", "predicted_mean", "predicted_cov", "predicted_sd"
 
 def named(lowering: NonlinearLowering, arrays: dict[str, np.ndarray], params: Mapping[str, Any]
           ) -> dict[str, np.ndarray]:  # fmt: skip
-    """Arrays by name, rows first: definitions, and augmented parameters, under their own names."""
+    """Arrays by name, rows first: definitions, and augmented parameters, under their own names; without predictions
+    of states that read the observations of their own row."""
+    if read_in_own_row(lowering.model):  # the states ahead of a row's observations are not what its equations give
+        for name in ("predicted_mean", "predicted_cov", "predicted_sd"):
+            arrays.pop(name, None)
     lets = {"": arrays.pop("definition_mean", None), "_sd": arrays.pop("definition_sd", None)}
     for name in ("marks", "predicted_marks"):
         if name in arrays:

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from jax import Array
 
-from ssmlang.analysis.general import read_back
+from ssmlang.analysis.general import read_at_once, read_back
 from ssmlang.engines.stepwise import Probe
 from ssmlang.language.diagnostics import SsmError
 from ssmlang.lowering.nonlinear import NonlinearLowering
@@ -33,8 +33,14 @@ class GeneralStepper(ByRow):
         assert isinstance(execution, GeneralExecution)
         super().__init__(execution.model, execution.engine)
         self._execution, self._read_back = execution, tuple(read_back(execution.model))
+        # Of an observation that it cannot carry, an engine may still be told that it is missing now: not a row later.
+        carried = not execution.engine.requires.unmoved
+        self._needed = self._read_back if carried else read_at_once(execution.model)
         self._compiled: dict[Any, Any] = {}
         self.states = execution.general().states
+
+    def _other(self, name: str) -> str | None:
+        return "particle" if self._execution.engine.requires.unmoved else None
 
     def _lowering(self, at: At) -> NonlinearLowering:
         return self._execution.general(at.latent, at.substeps)
@@ -44,7 +50,7 @@ class GeneralStepper(ByRow):
     def _ready(self, params: Mapping[str, np.ndarray], at: At, windows: Windows, values: Mapping[str, np.ndarray],
                t: int) -> At:  # fmt: skip
         at = self._in_steps(at, values, t)
-        fresh = tuple(n for n in self._read_back if n not in at.latent and np.isnan(values[n]).any())
+        fresh = tuple(n for n in self._needed if n not in at.latent and np.isnan(values[n]).any())
         marks = self._lowering(at).emissions
         for name in self._read_back:
             first = marks.offsets[name]

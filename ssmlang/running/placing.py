@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ssmlang.analysis.advice import unfit
 from ssmlang.analysis.choice import Task, Verb
 from ssmlang.analysis.costs import PARTICLES, PARTS, seconds
-from ssmlang.analysis.general import read_back
+from ssmlang.analysis.general import lost, read_back
+from ssmlang.model.solved_noises import solved
 from ssmlang.running.execution import on_gpu
 
 if TYPE_CHECKING:
     from ssmlang.compiled import Model
     from ssmlang.data import Bound
+    from ssmlang.running.execution import Execution
 
 GPU_CALL = 2e-3
 """Seconds of a likelihood on a GPU, however little there is to do (measured on an H100, as what follows)."""
@@ -39,10 +42,11 @@ def task_of(model: Model, choice: Callable[[str, Task], str], verb: Verb, engine
     """What a verb asks of an engine for these data, and the device. `choice`: the engine that a task gets; not
     `movable`: what is computed is part of a program that a device has been chosen for."""
     steps = max((b.steps for b in bounds), default=0) + ahead
-    names = read_back(model.spec)
-    lost = any(np.isnan(b.observations[n][:-1]).any() for n in names for b in bounds)
-    gap = lost and any(_gap(b.observations[n]) for n in names for b in bounds)
-    task = Task(verb, steps, dtype, on_gpu(device), method, lost or bool(names and ahead), gap, device)
+    spec = solved(model.spec)
+    names = read_back(spec)
+    unseen = any(lost(spec, n, b.observations[n]) for n in names for b in bounds)
+    gap = unseen and any(_gap(b.observations[n]) for n in names for b in bounds)
+    task = Task(verb, steps, dtype, on_gpu(device), method, unseen or bool(names and ahead), gap, device)
     name = engine if isinstance(engine, str) else getattr(engine, "name", None)
     if not movable or device is not None or not task.gpu or not isinstance(name, str):
         return task
@@ -50,6 +54,13 @@ def task_of(model: Model, choice: Callable[[str, Task], str], verb: Verb, engine
     many = getattr(engine, "particles", None)
     quicker = gpu_is_quicker(model, choice(name, task), choice(name, here), steps, len(bounds), many)
     return task if quicker else here
+
+
+def able_ahead(model: Model, runner: Execution) -> Execution:
+    """What forecasts for a fit: its own engine, or, where that needs as a number what rows to come read of each other,
+    the one that `auto` takes for a forecast."""
+    task = Task("forecast", unseen=bool(read_back(solved(model.spec))))
+    return runner if unfit(runner.engine.name, task, model.spec) is None else model.execution("auto", task)
 
 
 def gpu_is_quicker(model: Model, there: str, here: str, rows: int, series: int = 1, particles: int | None = None

@@ -16,7 +16,8 @@ MODELS = Path(__file__).resolve().parent.parent.parent / "stdlib" / "models"
 TAKEN = {
     "stochastic_volatility": "laplace", "lorenz63": "ukf", "lorenz96": "ukf", "sir": "particle", "koopman": "kalman",
     "pendulum": "particle", "switching": "discrete", "elman": "ukf", "ou": "kalman", "digits": "dual_ekf",
-    "radar": "laplace", "feedback": "laplace", "capture": "discrete", "garch": "laplace", "leverage": "laplace",
+    "radar": "laplace", "feedback": "laplace", "capture": "discrete", "garch": "recursion", "leverage": "laplace",
+    "ets_multiplicative": "recursion", "score_driven": "recursion",
 }  # fmt: skip
 """What `auto` takes for a smoother where it is not `kalman`."""
 SMALLER: dict[str, dict[str, Any]] = {

@@ -31,7 +31,7 @@ VALUE, MAP = Task(), Task("fit", method="map")
         (GROWN.format(COUNTS), Task("fit", method="pmmh"), "particle"),
         (WIDE.format("Poisson(sum(exp(x[t])))"), VALUE, "ipls"),
         (STILL.format(COUNTS), VALUE, "ipls"),
-        (STILL.replace("init x ~ Normal(0, 1)", "init x = 0").format(COUNTS), VALUE, "ukf"),
+        (STILL.replace("init x ~ Normal(0, 1)", "init x = 0").format(COUNTS), VALUE, "recursion"),
         (GROWN.format("Gamma(2, exp(x[t]))"), VALUE, "laplace"),
         (GROWN.format("Gamma(2, exp(abs(x[t])))"), VALUE, "ipls"),
         (GROWN.format("Normal(x[t], 1)"), VALUE, "ukf"),

@@ -45,7 +45,7 @@ def rule(model: Model) -> tuple[str, ...]:
     told = ", ".join(told_noises(model))
     tells = (f"observations tell of {told}, which states of the next row read: their law is that given what was seen",)
     parted = shared_noises(model)
-    both = ", ".join(parted.names) if parted else ""
+    both = ", ".join(n for n in parted.names if n in written.noises) if parted else ""
     shares = (f"observations share {both} with the states of their row: what is left of it, given these, is theirs",)
     return (f"auto takes the first that can run it of: {', then '.join(names)}", *((why,) if why else ()),
             *(solves if known else ()), *(tells if told else ()), *(shares if both else ()),

@@ -7,16 +7,18 @@ in w has a density given the memory, whatever states it reads. No JAX here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial, reduce
 from typing import NamedTuple
 
 import numpy as np
 
 from ssmlang.model import _numeric as numeric
-from ssmlang.model import expr
+from ssmlang.model import expr, sparse
 from ssmlang.model.affine import Affine, Interpreter
 from ssmlang.model.expr import Node
-from ssmlang.model.model import Equation, Model, nodes_of
+from ssmlang.model.model import Dist, Equation, Model, Noise, nodes_of
 from ssmlang.model.told_noises import GAUSSIAN, gaussian_in_noises
 
 SMALL = 1e-9
@@ -38,8 +40,35 @@ class Shared(NamedTuple):
 
 def shared_noises(model: Model) -> Shared | None:
     """The noises that observations share with states of their row, where something is left of them given the states."""
-    if model.differentials:
+    if model.differentials or not model.noises:
         return None
+    return _shared(model, lambda e, names: _largest(nodes_of(e), names)) or _shared(model, partial(_summed, model))
+
+
+def in_noises_alone(model: Model) -> Model:
+    """The model with a state's own Gaussian law, where it lies about a noise that observations of its row read too, as
+    a noise of its own; itself where that leaves nothing of what they share."""
+    if shared_noises(model) is not None:
+        return model
+    seen = {n for e in model.equations if e.role == "emission" for n in _noises(nodes_of(e))}
+    moved = [e for e in model.equations if e.role == "transition" and _noises(nodes_of(e)) & seen]
+    about = [e for e in moved if e.law is not None and e.law.name == "Normal" and not _noises([e.law.args["scale"]])]
+    if not about:
+        return model
+    noises, equations = dict(model.noises), list(model.equations)
+    for e in about:
+        law = e.law
+        assert law is not None
+        name = f"noise of {e.targets[0].name} {equations.index(e)}"
+        still = Dist("Normal", {"loc": expr.zeros(law.shape), "scale": expr.const(np.ones(law.shape))}, law.shape, 0)
+        noises[name] = Noise(name, law.shape, (None,) * len(law.shape), e.span, None, still)
+        own = expr.mul(law.args["scale"], expr.ref("noise", name, 0, law.shape, (None,) * len(law.shape)))
+        equations[equations.index(e)] = replace(e, law=None, value=expr.add(law.args["loc"], own))
+    found = replace(model, noises=noises, equations=tuple(equations))
+    return found if shared_noises(found) is not None else model
+
+
+def _shared(model: Model, read_by: Callable[[Equation, set[str]], Iterable[Node]]) -> Shared | None:
     lags = _readers(model)
     alone = {n for n, by in lags.items() if by <= {("transition", 0), ("emission", 0)} and _free(model, n)}
     both = {n for n in alone if len(lags[n]) == 2}
@@ -47,7 +76,7 @@ def shared_noises(model: Model) -> Shared | None:
     for e in seen:
         if not gaussian_in_noises(e, model):
             both -= _noises(nodes_of(e))
-    read = [u for e in model.equations if e.role == "transition" for u in _largest(nodes_of(e), alone)]
+    read = [u for e in model.equations if e.role == "transition" for u in read_by(e, alone)]
     names: set[str] = set(both)
     while more := {n for u in read if names & (own := _noises([u])) for n in own} - names:
         names |= more
@@ -116,6 +145,21 @@ def _largest(nodes: list[Node], names: set[str]) -> Iterator[Node]:
             yield node
         else:
             pending.extend(node.args)
+
+
+def _summed(model: Model, e: Equation, names: set[str]) -> Iterator[Node]:
+    """All that an equation reads of some noises as one sum, where it is affine in them with coefficients that no series
+    but inputs moves."""
+    form = Interpreter(lambda sort, name, lag: sort == "noise" and name in names)(e.value) if e.value else None
+    if not isinstance(form, Affine) or not all(_still([m.values]) for m in form.terms.values()):
+        yield from _largest(nodes_of(e), names)
+        return
+    parts = []
+    for (_, name, _), m in form.terms.items():
+        v = model.noises[name]
+        parts.append(expr.matmul(m.dense, sparse.flat(expr.ref("noise", name, 0, v.shape, v.axes))))
+    if parts:
+        yield reduce(expr.add, parts)
 
 
 def _centre(e: Equation) -> Node:

@@ -7,7 +7,7 @@ unobserved noise of the states is a function of what was seen (Cox 1981: observa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from ssmlang.model import expr, sparse
 from ssmlang.model.affine import Affine, Interpreter
 from ssmlang.model.expr import Node
 from ssmlang.model.model import Dist, Equation, Model, Noise, nodes_of
+from ssmlang.model.shared_noises import in_noises_alone
 from ssmlang.model.told_noises import told_noises
 
 MOVED = ("Normal", "StudentT", "Laplace", "Cauchy")
@@ -34,6 +35,8 @@ class _Piece(NamedTuple):
     a: Node
     b: Node
     cols: np.ndarray
+    reach: int
+    """how many rows back it reads observations: so many first rows are conditioned on, and tell nothing of e"""
 
 
 def solved(model: Model) -> Model:
@@ -50,13 +53,13 @@ def solved(model: Model) -> Model:
 def _solved(model: Model) -> Model:
     pieces = {v.name: found for v in model.noises.values() if (found := _pieces(model, v))}
     if not pieces:
-        return model
+        return in_noises_alone(model)
     told = {n for n in told_noises(model) if n in pieces}
     whole = _without(model, pieces)
     if not told or not chances(whole):
-        return whole
+        return in_noises_alone(whole)
     rest = {n: found for n, found in pieces.items() if n not in told}
-    return _without(model, rest) if rest else model
+    return in_noises_alone(_without(model, rest) if rest else model)
 
 
 class Chance(NamedTuple):
@@ -116,7 +119,8 @@ def _piece(e: Equation, v: Noise) -> _Piece | None:
     if e.value is None or e.guarded or not _readable([e.value]):
         return None
     reads = expr.references([e.value])
-    if any(sort == "noise" and name != v.name for sort, name, _ in reads) or any(sort == "obs" for sort, *_ in reads):
+    back = [int(lag) for sort, _, lag in reads if sort == "obs"]
+    if any(sort == "noise" and name != v.name for sort, name, _ in reads) or 0 in back:
         return None
     form = Interpreter(lambda sort, name, lag: sort == "noise")(e.value)
     if not isinstance(form, Affine) or set(form.terms) != {("noise", v.name, 0)}:
@@ -125,7 +129,7 @@ def _piece(e: Equation, v: Noise) -> _Piece | None:
     if e.value.size != size or not np.array_equal(np.sort(rows), np.arange(size)) or len(set(cols)) != size:
         return None
     order = np.argsort(rows)
-    return _Piece(e, sparse.flat(form.constant), sparse.gather(values, order), cols[order])
+    return _Piece(e, sparse.flat(form.constant), sparse.gather(values, order), cols[order], max(back, default=0))
 
 
 def _triples(m: sparse.Sparse) -> tuple[int, int, np.ndarray, np.ndarray, Node]:
@@ -133,16 +137,14 @@ def _triples(m: sparse.Sparse) -> tuple[int, int, np.ndarray, np.ndarray, Node]:
 
 
 def _readers_fit(model: Model, name: str) -> bool:
-    """Whether a noise is read by states, in its row or in the next, that have a value before: else row 0 would read it
-    where nothing tells it; and by no first value, nor by an observation of a later row."""
-    given = {(t.name, i) for q in model.initials for t in q.targets if t.row == 0 for i in t.entries}
+    """Whether states read a noise, definitions in its row alone, and no first value nor an observation of a later row;
+    and whether an observation that tells it reads nothing that it moves."""
     moved = False
     for e in model.equations:
-        for lag in {lag for s, n, lag in expr.references(nodes_of(e)) if s == "noise" and n == name}:
-            moved |= e.role == "transition"
-            late = lag == 1 and all((t.name, i) in given for t in e.targets for i in t.entries)
-            if not (lag == 0 or (late and e.role == "transition")) or not _readable(nodes_of(e)):
-                return False
+        lags = {lag for s, n, lag in expr.references(nodes_of(e)) if s == "noise" and n == name}
+        moved |= bool(lags) and e.role == "transition"
+        if (e.role == "emission" and lags - {0}) or (lags and not _readable(nodes_of(e))):
+            return False
     for d in model.definitions.values():
         own = [d.value] if d.value is not None else []
         if _reads(own, name) and (_reads(own, name, 1) or not d.series or not _readable(own)):
@@ -176,30 +178,81 @@ def _readable(nodes: Sequence[Node]) -> bool:
 
 
 def _without(model: Model, pieces: Mapping[str, Sequence[_Piece]]) -> Model:
+    """The model without some noises; with them where they are read of rows that tell nothing of them: there a fresh one
+    stands for the one that was not seen. A noise that would be read so in two rows stays as it is."""
+    writer = _Writer(model, pieces)
     emitted = {id(p.equation): _emission(p, model.noises[n]) for n, own in pieces.items() for p in own}
-    known: dict[tuple[str, int], Node] = {}
-
-    def leaf(node: Node) -> Node | None:
-        if node.op != "ref" or node.attrs[0] != "noise" or node.attrs[1] not in pieces:
-            return None
-        _, name, lag = node.attrs
-        if (name, lag) not in known:
-            known[name, lag] = _told(model, model.noises[name], pieces[name], lag)
-        return known[name, lag].with_axes(node.axes).at(node.span)
-
-    def told(e: Equation) -> Equation:
-        if id(e) in emitted:
-            return emitted[id(e)]
-        if not any(_reads(nodes_of(e), n) for n in pieces):
-            return e
-        law = e.law and replace(e.law, args={k: expr.transform(a, leaf) for k, a in e.law.args.items()})
-        return replace(e, law=law, value=None if e.value is None else expr.transform(e.value, leaf))
-
-    equations = _in_order([told(e) for e in model.equations])
-    lets = {n: d if d.value is None else replace(d, value=expr.transform(d.value, leaf))
-            for n, d in model.definitions.items()}  # fmt: skip
-    noises = {n: v for n, v in model.noises.items() if n not in pieces}
+    equations = _in_order([emitted.get(id(e)) or writer.equation(e) for e in model.equations])
+    twice = {n for n, lags in writer.unseen.items() if lags not in (set(), {0}, {1})}
+    if twice:
+        rest = {n: own for n, own in pieces.items() if n not in twice}
+        return _without(model, rest) if rest else model
+    lets = {n: d if d.value is None else replace(d, value=writer.known(d.value)) for n, d in model.definitions.items()}
+    noises = {n: v for n, v in model.noises.items() if n not in pieces or writer.unseen[n]}
     return replace(model, equations=equations, definitions=lets, noises=noises)
+
+
+class _Writer:
+    """Expressions with what observations tell in place of noises; `unseen`: at which lags they are still read."""
+
+    def __init__(self, model: Model, pieces: Mapping[str, Sequence[_Piece]]) -> None:
+        self.model, self.pieces = model, pieces
+        self.unseen: dict[str, set[int]] = {n: set() for n in pieces}
+        self.given = {(t.name, i) for q in model.initials for t in q.targets if t.row == 0 for i in t.entries}
+        self._told: dict[tuple[str, int], Node] = {}
+
+    def equation(self, e: Equation) -> Equation:
+        """From row 1 on, where row 0 is given."""
+        if not any(_reads(nodes_of(e), n) for n in self.pieces):
+            return e
+        leaf = self._leaf(int(all((t.name, i) in self.given for t in e.targets for i in t.entries)), False)
+        law = e.law and replace(e.law, args={k: self._fresh(expr.transform(a, leaf)) for k, a in e.law.args.items()})
+        return replace(e, law=law, value=None if e.value is None else self._fresh(expr.transform(e.value, leaf)))
+
+    def known(self, node: Node) -> Node:
+        """NaN in rows that tell nothing."""
+        return expr.transform(node, self._leaf(0, True)) if any(_reads([node], n) for n in self.pieces) else node
+
+    def _fresh(self, node: Node) -> Node:
+        """With a noise of the row for each that is still read."""
+        left = {(n, lag) for s, n, lag in expr.references([node]) if s == "noise" and n in self.pieces}
+        for name, lag in left:
+            self.unseen[name].add(int(lag))
+        of_row = lambda n: replace(n, attrs=("noise", n.attrs[1], 0)) if n.op == "ref" and n.attrs[1:] in left else None
+        return expr.transform(node, of_row) if left else node
+
+    def _leaf(self, since: int, blank: bool) -> Callable[[Node], Node | None]:
+        def leaf(node: Node) -> Node | None:
+            if node.op == "where" and (later := _since(node.args[0])) is not None:
+                then = expr.transform(node.args[1], self._leaf(max(since, later), blank))
+                other = expr.transform(node.args[2], leaf)
+                return expr.where(node.args[0], then, other, node.span).with_axes(node.axes)
+            if node.op != "ref" or node.attrs[0] != "noise" or node.attrs[1] not in self.pieces:
+                return None
+            _, name, lag = node.attrs
+            first = lag + max(p.reach for p in self.pieces[name])
+            told = self._of(name, lag)
+            if since < first:
+                other = expr.const(np.full(node.shape, np.nan)) if blank else node
+                told = expr.where(expr.binary("ge", expr.time(), expr.const(first)), told, other)
+            return told.with_axes(node.axes).at(node.span)
+
+        return leaf
+
+    def _of(self, name: str, lag: int) -> Node:
+        if (name, lag) not in self._told:
+            self._told[name, lag] = _told(self.model, self.model.noises[name], self.pieces[name], lag)
+        return self._told[name, lag]
+
+
+def _since(test: Node) -> int | None:
+    """The first row in which a test of the row's number holds, as `t > 1` or `1 < t`."""
+    if test.op not in ("gt", "ge", "lt", "le"):
+        return None
+    late, early = test.args if test.op in ("gt", "ge") else test.args[::-1]
+    if late.op != "time" or early.value is None or early.size != 1:
+        return None
+    return int(np.floor(early.value.item())) + 1 if test.op in ("gt", "lt") else int(np.ceil(early.value.item()))
 
 
 def _emission(piece: _Piece, v: Noise) -> Equation:

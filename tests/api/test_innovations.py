@@ -177,6 +177,52 @@ def test_a_missing_return_has_its_law() -> None:
     assert smoothed.filter({"y": np.array([90.0, np.nan])}, SMOOTHED).attrs["engine"] == "recursion"
 
 
+ERRORS = """
+noise z ~ Normal(0, 1)
+state v
+obs r
+let shock[t] = sqrt(v[t]) * z[t]
+init v = 0.25
+v[t] = VARIANCE
+r[t] = 0.1 + 0.3 * r[t-1] + shock[t]
+"""
+
+
+def errors(r: np.ndarray, first: float) -> float:
+    """log p(r | r[0]) of an autoregression with GARCH errors, with the variance of row 1."""
+    v = total = 0.0
+    for t in range(1, len(r)):
+        shock = r[t - 1] - 0.1 - 0.3 * (r[t - 2] if t > 1 else 0)
+        v = first if t == 1 else 0.05 + 0.2 * shock**2 + 0.6 * v
+        total += stats.norm.logpdf(r[t], 0.1 + 0.3 * r[t - 1], np.sqrt(v))
+    return float(total)
+
+
+def test_the_first_shock_of_an_autoregression_is_not_seen() -> None:
+    """Row 0 tells nothing of its noise: it has its law, or the program says what stands for it."""
+    r = np.random.default_rng(0).normal(size=15) / 2
+    moved = "0.05 + 0.2 * shock[t-1]^2 + 0.6 * v[t-1]"
+    said = ssmlang.compile(ERRORS.replace("VARIANCE", f"if t > 1 then {moved} else 0.25"))
+    assert said.why().chosen == "recursion"
+    assert float(said.log_likelihood({"r": r}, {})) == pytest.approx(errors(r, 0.25), abs=1e-10)
+    shock = said.filter({"r": r}, {})["shock"].values
+    assert np.isnan(shock[0]) and shock[1] == pytest.approx(r[1] - 0.1 - 0.3 * r[0])
+    drawn = ssmlang.compile(ERRORS.replace("VARIANCE", moved))
+    over = lambda z: np.exp(errors(r, 0.2 + 0.2 * 0.25 * z**2)) * stats.norm.pdf(z)
+    expected = np.log(integrate.quad(over, -8, 8)[0])
+    found = drawn.log_likelihood({"r": r}, {}, engine=Particle(20_000), seed=1)
+    assert drawn.why().chosen == "particle" and float(found) == pytest.approx(expected, abs=0.01)
+
+
+def test_shocks_of_two_rows_back() -> None:
+    text = ERRORS.replace("VARIANCE", "0.05 + sum([0.1, 0.2][k-1] * shock[t-k]^2 for k in 1..min(2, t))")
+    model = ssmlang.compile(text.replace("0.1 + 0.3 * r[t-1] + ", "").replace("Normal(0, 1)", "Laplace(0, 1)"))
+    r = np.random.default_rng(0).normal(size=12)
+    v = [0.25, *(0.05 + 0.1 * r[t - 1] ** 2 + 0.2 * (r[t - 2] ** 2 if t > 1 else 0) for t in range(1, 12))]
+    expected = stats.laplace.logpdf(r, 0, np.sqrt(v)).sum()
+    assert float(model.log_likelihood({"r": r}, {})) == pytest.approx(expected, abs=1e-10)
+
+
 def test_a_level_driven_by_its_score() -> None:
     model = ssmlang.compile(STDLIB / "score_driven.ssm")
     p = {"phi": 0.9, "gain": 0.5, "sd": 0.4, "df": 4.0}
@@ -188,8 +234,8 @@ def test_a_level_driven_by_its_score() -> None:
     assert float(model.log_likelihood({"y": y}, p)) == pytest.approx(expected, abs=1e-10)
 
 
-def on_a_grid(r: np.ndarray, *, own: bool) -> float:
-    """log p(r) of `LEVERAGE`, h summed over a grid."""
+def on_a_grid(r: np.ndarray) -> float:
+    """log p(r) of both programs, h summed over a grid: that of a row is the one that r reads."""
     h = np.linspace(-6, 4, 800)
     p, total = stats.norm.pdf(h, -1, 0.6) * (h[1] - h[0]), 0.0
     for value in r:
@@ -201,13 +247,47 @@ def on_a_grid(r: np.ndarray, *, own: bool) -> float:
     return float(total)
 
 
-@pytest.mark.parametrize("own", [False, True])
-def test_leverage_of_a_heavy_tailed_return(own: bool) -> None:
-    model = ssmlang.compile(LEVERAGE_OWN if own else LEVERAGE)
+@pytest.mark.parametrize("text", [LEVERAGE, LEVERAGE_OWN], ids=["next", "own"])
+@pytest.mark.parametrize("engine", ["particle", "laplace"])
+def test_leverage_of_a_heavy_tailed_return(engine: str, text: str) -> None:
+    model = ssmlang.compile(text)
     r = simulated(model, {}, 25, "r")
-    expected = on_a_grid(r, own=own)
-    assert float(model.log_likelihood({"r": r}, {}, engine=Particle(4_000), seed=1)) == pytest.approx(expected, abs=0.2)
-    assert float(model.log_likelihood({"r": r}, {}, engine="laplace")) == pytest.approx(expected, abs=0.3)
+    assert float(model.log_likelihood({"r": r}, {}, engine, seed=1)) == pytest.approx(on_a_grid(r), abs=0.3)
+
+
+SAME_ROW = """
+noise e, n ~ Normal(0, 1)
+state h
+obs r
+init h ~ Normal(-1, 0.9)
+h[t] RELATION
+r[t] = exp(h[t] / 2) * e[t]
+"""
+
+
+ABOUT = "~ Normal(-1 + 0.9 * (h[t-1] + 1) - 0.28 * e[t], 0.4 * sqrt(0.51))"
+SUMMED = "= -1 + 0.9 * (h[t-1] + 1) - 0.28 * e[t] + 0.4 * sqrt(0.51) * n[t]"
+
+
+@pytest.mark.parametrize("engine", ["particle", "laplace"])
+@pytest.mark.parametrize("relation", [ABOUT, SUMMED], ids=["law", "noise"])
+def test_a_volatility_moved_by_the_return_of_its_row(relation: str, engine: str) -> None:
+    """h is summed over a grid: r given it is Gaussian about the part of its noise that h tells."""
+    text = SAME_ROW.replace("RELATION", relation)
+    model = ssmlang.compile(text if "n[t]" in relation else text.replace("e, n", "e"))
+    r = simulated(model, {}, 20, "r")
+    h = np.linspace(-6, 4, 600)
+    off = (h[:, None] - (-1 + 0.9 * (h + 1))) / 0.4
+    p, expected, sd = stats.norm.pdf(h, -1, 0.9), 0.0, np.exp(h / 2)
+    for t, value in enumerate(r):
+        told = stats.norm.pdf(value, -0.7 * sd[:, None] * off, sd[:, None] * np.sqrt(0.51))
+        moved = stats.norm.pdf(off) / 0.4 * told
+        p = (moved @ p if t else p * stats.norm.pdf(value, 0, sd)) * (h[1] - h[0])
+        expected += np.log(p.sum())
+        p /= p.sum()
+    assert model.why().chosen == "laplace"
+    within = 0.05 if engine == "laplace" else 0.3
+    assert float(model.log_likelihood({"r": r}, {}, engine, seed=1)) == pytest.approx(expected, abs=within)
 
 
 @pytest.mark.parametrize("text", [NEXT, OWN])

@@ -34,7 +34,7 @@ def test_what_is_written() -> None:
         "LogNormal(log(x[t]), 1)"
     )
     own = HEAD.replace("init x", "init x[-1]") + "x[t] = sin(x[t-1]) + e[t]\ny[t] = x[t-1] + e[t]\n"
-    assert written(own)[::-1] == ["(sin(x[t-1]) + (y[t] - x[t-1]))", "Normal(x[t-1], 2)"]
+    assert written(own)[::-1] == ["(sin(x[t-1]) + y[t] - x[t-1])", "Normal(x[t-1], 2)"]
     assert read_in_own_row(solved(spec(own))) == ("y",)
 
 
@@ -56,7 +56,7 @@ def test_entries_are_told_by_their_own_observations() -> None:
         HEAD + "x[t] = sin(x[t-1]) + e[t-1]^2\ny[t] = x[t] + e[t]^3\n",  # not affine
         HEAD + "x[t] = sin(x[t-1]) + e[t-1]^2\ny[t] ~ Normal(x[t] + e[t], 1)\n",  # a noise beside
         HEAD + "x[t] = sin(x[t-1]) + e[t]\ny[t] = x[t] + e[t]\n",  # in a circle
-        HEAD.replace("= 1", "[-1] = 1") + "x[t] = sin(x[t-1]) + e[t-1]\ny[t] = x[t] + e[t]\n",  # reads e[-1]
+        HEAD.replace("Normal", "Laplace") + "x[t] = x[t-1] + e[t-1] * e[t-2]\ny[t] = x[t] + e[t]\n",  # reads e[-1]
         HEAD.replace("Normal(0, 2)", "Gamma(3, 3)") + "x[t] = sin(x[t-1]) + e[t-1]\ny[t] = x[t] + e[t]\n",  # moved
         HEAD + "x[t] = sin(x[t-1])\ny[t] = x[t] + e[t]\n",  # no state reads it
     ],

@@ -138,11 +138,11 @@ def filtered(program: Nonlinear, y: Float[Array, "T m"], iterations: int, terms:
 
     def ahead(t: Array, m: Array, L: Array) -> tuple[Array, Array]:
         mean, cov = moments(lambda s: program.observed(t, s).mean, m, L)
-        return mean, cov + mean_of(lambda s: program.observed(t, s).cov, m, L)
+        return unbounded(mean, cov + mean_of(lambda s: program.observed(t, s).cov, m, L))
 
     seen, seen_cov = jax.vmap(ahead)(t, laws.predicted, laws.predicted_root)
     after = jax.vmap(lambda t, m, L: moments(lambda s: program.definitions(t, s), m, L))
-    lets, lets_cov = after(t, laws.mean, laws.root)
+    lets, lets_cov = jax.vmap(unbounded)(*after(t, laws.mean, laws.root))
     square = lambda L: (L @ jnp.swapaxes(L, 1, 2))[:, :n, :n]
     cov, ahead_cov, sd = square(laws.root), square(laws.predicted_root), _sd(lets_cov)
     found = Estimated(laws.mean[:, :n], cov, seen, seen_cov, terms, laws.predicted[:, :n], ahead_cov, lets, sd)
@@ -168,6 +168,14 @@ def filtered(program: Nonlinear, y: Float[Array, "T m"], iterations: int, terms:
         definition_mean=jnp.where(unsettled[:, None], jax.vmap(program.definitions)(t, laws.mean), lets),
         definition_sd=jnp.where(unsettled[:, None], jnp.inf, sd),
     )  # fmt: skip
+
+
+def unbounded(mean: Array, cov: Array) -> tuple[Array, Array]:
+    """Moments of which some are beyond all numbers, such as those of exp(x) where x is as wide as a vague start: these
+    have infinite variances, and no covariances with others."""
+    beyond = jnp.isinf(mean) | jnp.isinf(jnp.diagonal(cov))
+    apart = beyond[:, None] | beyond[None, :]
+    return mean, jnp.where(apart, jnp.where(jnp.diag(beyond), jnp.inf, 0.0), cov)
 
 
 def _sd(cov: Array) -> Array:

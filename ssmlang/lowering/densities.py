@@ -233,9 +233,16 @@ def _logits(law: Dist, given: Args, made: Any, at: Array) -> Array:
         rate = given["rate"]
         asked = (at > 0) | (rate < 0)
         return jnp.where(asked, at * jnp.log(jnp.where(asked, rate, 1.0)), 0.0) - gammaln(at + 1.0) - rate
-    if law.name != "Binomial":
+    if law.name not in ("Bernoulli", "Binomial"):
         return made.log_prob(at)
-    possible = at <= given["total_count"]
+    count = given["total_count"] if law.name == "Binomial" else jnp.ones(())
+    possible = (at >= 0) & (at <= count)
+    if "logits" in given:  # NumPyro's (0.22) have wrong slopes where the log-odds are zero, where searches begin
+        at = jnp.where(possible, at, 0)
+        ways = gammaln(count + 1.0) - gammaln(at + 1.0) - gammaln(count - at + 1.0)
+        log = lambda times, x: -jnp.where(times > 0, times * jax.nn.softplus(jnp.where(times > 0, x, 0.0)), 0.0)
+        found = ways + log(at, -given["logits"]) + log(count - at, given["logits"])
+        return jnp.where(possible, found, -jnp.inf)
     return jnp.where(possible, made.log_prob(jnp.where(possible, at, 0)), -jnp.inf)
 
 

@@ -305,7 +305,9 @@ class GeneralMoments(Moments):
             if np.isnan(values).any() and name in FIELDS:
                 bad = np.isnan(values).reshape(len(values), -1).any(axis=1)
                 row = self.bound.time.label(int(np.flatnonzero(bad)[0]))
-                raise SsmError(not_a_number(name, row, self.execution.engine))
+                # Where the likelihood is a number the path was found, and it is a moment that is none.
+                lost = np.isnan(arrays["log_likelihood"]).any()
+                raise SsmError(not_a_number(name, row, self.execution.engine if lost else None))
         require_start(self.model, arrays["log_likelihood"], params)
         dead = death(arrays["log_likelihood"])
         if dead is not None and dies(self.execution.engine):

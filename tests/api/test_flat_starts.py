@@ -97,3 +97,32 @@ def test_states_that_bend_need_a_law_to_start_from():
     bent = ssmlang.compile(COUNTS.replace("Normal(x[t-1], sd)", "Normal(sin(x[t-1]), sd)"))
     with pytest.raises(ssmlang.SsmError, match="a diffuse start has infinite variance"):
         bent.log_likelihood({"y": Y}, {"sd": 0.3})
+
+
+VAGUE = COUNTS.replace("Diffuse()", "Normal(0, 1000)")
+
+
+def test_a_start_so_wide_that_means_ahead_are_beyond_all_numbers():
+    """exp(x) has no finite mean before the first count; the states and the likelihood have all of theirs."""
+    y = [2.0, *Y[1:]]
+    found = ssmlang.compile(VAGUE).filter({"y": y}, {"sd": 0.3}, engine="laplace")
+    assert np.isinf(found["observed_mean"][0]) and np.isinf(found["observed_cov"][0]).all()
+    assert np.isfinite(found["observed_cov"][2:]).all() and np.isfinite(found["mean"]).all()
+    truth, mean, sd = grid(y, 0.3)
+    constant = stats.norm.logpdf(0, 0, 1000)  # that of the wide law where the data put the states
+    assert float(found["log_likelihood"].sum()) == pytest.approx(truth + constant, abs=0.15)
+    assert float(found["mean"][-1, 0]) == pytest.approx(mean, abs=0.3 * sd)
+
+
+def test_few_successes_have_a_most_probable_path():
+    """The search begins at log-odds of zero, where the density had a wrong slope and nothing was found."""
+    text = COUNTS.replace("Diffuse()", "Normal(0, 10)").replace("Poisson(exp(x[t]))", "Bernoulli(logits = x[t])")
+    model = ssmlang.compile(text)
+    y = [0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0.0]
+    x = np.linspace(-14, 8, 2001)
+    moves, law = stats.norm.pdf(x[:, None], x, 0.3) * (x[1] - x[0]), stats.norm.pdf(x, 0, 10)
+    for t, seen in enumerate(y):
+        law = (moves @ law if t else law) / (1 + np.exp(-x if seen else x))
+    truth = np.log(law.sum() * (x[1] - x[0]))
+    assert float(model.log_likelihood({"y": y}, {"sd": 0.3}, engine="laplace")) == pytest.approx(truth, abs=0.1)
+    assert float(model.log_likelihood({"y": y}, {"sd": 0.3}, engine="importance")) == pytest.approx(truth, abs=0.02)

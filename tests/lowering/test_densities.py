@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from ssmlang.lowering.densities import log_density, moments, number_moments, statistic, statistic_size
 from ssmlang.lowering.draws import draw
@@ -161,3 +161,17 @@ def test_only_the_entries_of_a_draw_that_fall_outside_are_drawn_again() -> None:
     assert found.max() == 30 and found.min() == 0
     np.testing.assert_allclose(found[:, 1].mean(), 3.0, atol=4.5 * (3 / 20_000) ** 0.5)
     np.testing.assert_allclose(found[:, 1].var(), 3.0, atol=0.2)
+
+
+@pytest.mark.parametrize(("name", "more", "total"), [("Bernoulli", {}, 1), ("Binomial", {"total_count": 7.0}, 7)])
+@pytest.mark.parametrize("logit", [0.0, 1.3, -800.0])
+def test_slopes_in_log_odds(name: str, more: dict[str, float], total: int, logit: float) -> None:
+    """y - n p, at log-odds of zero too: NumPyro's are 0 and 1 there."""
+    one = Dist(name, {"logits": const(0.0)}, (), 0)
+    p = special.expit(logit)
+    for y in (0.0, 1.0):
+        f = lambda x, y=y: log_density(one, {"logits": x, **{k: jnp.asarray(v) for k, v in more.items()}}, y)
+        assert float(jax.grad(f)(jnp.asarray(logit))) == pytest.approx(y - total * p, abs=1e-12)
+        if logit > -800:
+            assert float(f(jnp.asarray(logit))) == pytest.approx(stats.binom.logpmf(y, total, p), abs=1e-12)
+            assert float(jax.grad(jax.grad(f))(jnp.asarray(logit))) == pytest.approx(-total * p * (1 - p), abs=1e-12)

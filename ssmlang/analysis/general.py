@@ -10,7 +10,9 @@ from ssmlang.engines.requirements import Requirements
 from ssmlang.language.source import Span
 from ssmlang.model import expr
 from ssmlang.model.conditional import parts_of
+from ssmlang.model.dependence import Dependence, reads_of_entries
 from ssmlang.model.differentials import stepped
+from ssmlang.model.distributions import DISTRIBUTIONS
 from ssmlang.model.linear_steps import is_linear
 from ssmlang.model.model import Dist, Equation, Model, nodes_of
 from ssmlang.model.obstacles import Obstacle
@@ -201,9 +203,42 @@ def read_at_once(model: Model) -> tuple[str, ...]:
     return (*read_in_own_row(model), *sorted(n for s, n, lag in expr.references(lets) if s == "obs" and lag == 0))
 
 
+def entries_read_back(model: Model, name: str) -> np.ndarray:
+    """Which entries (C-order positions) of one of `read_back` are read so; others may be missing as they like."""
+    size, dependence, found = model.observations[name].size, Dependence("obs", [name]), set()
+    lets = [(d.value, True) for d in model.definitions.values() if d.series and d.value is not None]
+    for node, at_once in (*lets, *((n, e.role == "transition") for e in model.equations for n in nodes_of(e))):
+        lags = {lag for s, n, lag in expr.references([node]) if (s, n) == ("obs", name)}
+        if any(not isinstance(lag, int) for lag in lags):
+            return np.arange(size)
+        reads = frozenset().union(*dependence(node).reshape(-1)) if lags else frozenset()
+        found |= {i for _, i, lag in reads if lag or at_once}
+    return np.array(sorted(found), int)
+
+
 def lost(model: Model, name: str, values: np.ndarray) -> bool:
     """Whether something of an observation, (T, ...) with NaN where missing, is missing where it is read back."""
-    return bool(np.isnan(values if name in read_at_once(model) else values[:-1]).any())
+    own = values.reshape(len(values), -1)[:, entries_read_back(model, name)]
+    return bool(np.isnan(own if name in read_at_once(model) else own[:-1]).any())
+
+
+def row_reads(model: Model) -> list[tuple[Equation, str, int, str, int]]:
+    """Of each observed entry that reads others of its own row: its equation, name and position, and the name and
+    position of each that it reads. Entries that are drawn jointly read the same."""
+    found = []
+    dependence = Dependence("obs", list(model.observations))
+    for e in model.equations:
+        if e.role != "emission" or not any(s == "obs" and lag == 0 for s, _, lag in expr.references(nodes_of(e))):
+            continue
+        own = [(t.name, i) for t in e.targets for i in t.entries]
+        if e.law is not None:
+            ndim = DISTRIBUTIONS[e.law.name].argument_ndim
+            each = reads_of_entries(dependence, e.law.args, ndim, e.law.shape, e.law.event_ndim)
+        else:
+            assert e.value is not None
+            each = list(np.broadcast_to(dependence(e.value).reshape(-1), (len(own),)))
+        found += [(e, name, i, n, j) for (name, i), reads in zip(own, each) for n, j, lag in sorted(reads) if lag == 0]
+    return found
 
 
 def holds(model: Model, requires: Requirements, name: str) -> bool:

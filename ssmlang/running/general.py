@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ssmlang.analysis.general import holds, lost, read_back
+from ssmlang.analysis.general import entries_read_back, holds, lost, read_back, row_reads
 from ssmlang.data import Bound, check_inputs
 from ssmlang.engines.base import Engine, Known
 from ssmlang.engines.nonlinear import Law
@@ -141,8 +141,9 @@ class GeneralExecution(PerSeries):
         form = self.general().emissions
         for name in self._read_back:
             first, values = form.offsets[name], bound.observations[name].reshape(bound.steps, -1)
-            early = form.conditioned[: bound.steps, first : first + values.shape[1]]
-            bad = np.flatnonzero((early & np.isnan(values[: len(early)])).any(axis=1))
+            at = entries_read_back(self.model, name)
+            early = form.conditioned[: bound.steps, first + at]
+            bad = np.flatnonzero((early & np.isnan(values[: len(early), at])).any(axis=1))
             if len(bad):
                 raise SsmError(lawless(name, bound.time.label(int(bad[0]))))
 
@@ -166,21 +167,22 @@ class GeneralExecution(PerSeries):
         own = {i for q in self.model.initials for t in q.targets if t.name == name and t.row == 0 for i in t.entries}
         return own >= set(entries)
 
+    @cached_property
+    def _row_reads(self) -> list[tuple[Equation, str, int, str, int]]:
+        """Of each observed entry that reads others of its row: its equation, name and position, and those of these."""
+        return row_reads(self.model)
+
     def _check_row_reads(self, bound: Bound) -> None:
         """E413: an observation that another of its row reads, and that is missing where that one is seen."""
-        for e in self.model.equations:
-            if e.role != "emission":
-                continue
-            seen = _seen(e, bound)
-            for sort, name, lag in expr.references(nodes_of(e)):
-                if sort != "obs" or lag != 0:
-                    continue
-                bad = np.flatnonzero(seen & np.isnan(bound.observations[name].reshape(bound.steps, -1)).any(axis=1))
-                if len(bad):
-                    raise SsmError(Diagnostic(
-                        "E413", f"`{name}` is missing at {bound.time.label(int(bad[0]))}, and is needed as a number",
-                        e.span, "reads it in the same row", help=("fill it in, or leave this observation missing too",),
-                    ))  # fmt: skip
+        flat = {n: bound.observations[n].reshape(bound.steps, -1) for n in self.model.observations}
+        for e, target, entry, name, i in self._row_reads:
+            bad = np.flatnonzero(~np.isnan(flat[target][:, entry]) & np.isnan(flat[name][:, i]))
+            if len(bad):
+                what = self.model.observations[name].entry_names()[i]
+                raise SsmError(Diagnostic(
+                    "E413", f"`{what}` is missing at {bound.time.label(int(bad[0]))}, and is needed as a number",
+                    e.span, "reads it in the same row", help=("fill it in, or leave this observation missing too",),
+                ))  # fmt: skip
 
     # ---------------------------------------------------------------------------------------------- functions
 

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from jax import Array
 
-from ssmlang.analysis.general import read_at_once, read_back
+from ssmlang.analysis.general import entries_read_back, read_at_once, read_back
 from ssmlang.engines.stepwise import Probe
 from ssmlang.language.diagnostics import SsmError
 from ssmlang.lowering.nonlinear import NonlinearLowering
@@ -36,6 +36,7 @@ class GeneralStepper(ByRow):
         # Of an observation that it cannot carry, an engine may still be told that it is missing now: not a row later.
         carried = not execution.engine.requires.unmoved
         self._needed = self._read_back if carried else read_at_once(execution.model)
+        self._entries = {n: entries_read_back(execution.model, n) for n in self._needed}
         self._compiled: dict[Any, Any] = {}
         self.states = execution.general().states
 
@@ -50,7 +51,8 @@ class GeneralStepper(ByRow):
     def _ready(self, params: Mapping[str, np.ndarray], at: At, windows: Windows, values: Mapping[str, np.ndarray],
                t: int) -> At:  # fmt: skip
         at = self._in_steps(at, values, t)
-        fresh = tuple(n for n in self._needed if n not in at.latent and np.isnan(values[n]).any())
+        gone = lambda n: np.isnan(values[n].reshape(-1)[self._entries[n]]).any()
+        fresh = tuple(n for n in self._needed if n not in at.latent and gone(n))
         marks = self._lowering(at).emissions
         for name in self._read_back:
             first = marks.offsets[name]

@@ -16,7 +16,7 @@ import numpy as np
 from ssmlang.analysis.advice import unfit
 from ssmlang.analysis.choice import Task, Verb
 from ssmlang.analysis.costs import PARTICLES, PARTS, seconds
-from ssmlang.analysis.general import lost, read_back
+from ssmlang.analysis.general import entries_read_back, lost, read_back
 from ssmlang.model.solved_noises import solved
 from ssmlang.running.execution import on_gpu
 
@@ -45,7 +45,7 @@ def task_of(model: Model, choice: Callable[[str, Task], str], verb: Verb, engine
     spec = solved(model.spec)
     names = read_back(spec)
     unseen = any(lost(spec, n, b.observations[n]) for n in names for b in bounds)
-    gap = unseen and any(_gap(b.observations[n]) for n in names for b in bounds)
+    gap = unseen and any(_gap(b.observations[n], entries_read_back(spec, n)) for n in names for b in bounds)
     task = Task(verb, steps, dtype, on_gpu(device), method, unseen or bool(names and ahead), gap, device)
     name = engine if isinstance(engine, str) else getattr(engine, "name", None)
     if not movable or device is not None or not task.gpu or not isinstance(name, str):
@@ -76,8 +76,8 @@ def gpu_is_quicker(model: Model, there: str, here: str, rows: int, series: int =
     return series * more * cpu > GPU_CALL + rows * GPU_ROW[there]
 
 
-def _gap(values: np.ndarray) -> bool:
-    """Whether something is missing in a row before the last that has anything."""
-    missing = np.isnan(values).reshape(len(values), -1)
+def _gap(values: np.ndarray, entries: np.ndarray) -> bool:
+    """Whether some of these entries are missing in a row before the last that has anything of them."""
+    missing = np.isnan(values).reshape(len(values), -1)[:, entries]
     rows = np.flatnonzero(~missing.all(axis=1))
     return bool(len(rows)) and bool(missing[: rows[-1]].any())

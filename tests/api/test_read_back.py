@@ -82,3 +82,37 @@ def test_regimes_that_read_a_missing_value_go_to_imm() -> None:
     assert model.filter({"y": [0.2, 0.4, 1.0]}, params).attrs["engine"] == "discrete"
     assert model.filter({"y": [0.2, 0.4, np.nan, np.nan]}, params).attrs["engine"] == "discrete"
     assert model.filter({"y": [0.2, np.nan, 1.0]}, params).attrs["engine"] == "imm"
+
+
+PARTLY = """param q ~ HalfNormal(1)
+state x
+obs y[2], k[2]
+obs z
+init x ~ Normal(0, 1)
+x[t] ~ Normal(tanh(x[t-1]) + 0.1 * k[t-1, 0], q)
+k[t] ~ Poisson(exp(x[t]))
+y[t] ~ Normal([x[t], 2 * x[t]], 0.5)
+z[t] ~ Normal(x[t] + 0.5 * y[t, 0], 0.3)
+"""
+
+
+@pytest.mark.parametrize("engine", ["laplace", "ukf", "particle"])
+def test_an_entry_that_nothing_reads_may_be_missing(engine: str) -> None:
+    """The entries that are read are there: as inputs, in place of what was seen, they give the same."""
+    rng = np.random.default_rng(1)
+    y, k, z = rng.normal(size=(8, 2)), rng.poisson(2, (8, 2)).astype(float), rng.normal(size=8)
+    y[3, 1], k[5, 1] = np.nan, np.nan
+    given = PARTLY.replace("0.1 * k[t-1, 0]", "0.1 * kk[t-1]").replace("0.5 * y[t, 0]", "0.5 * yy[t]")
+    given = "input kk, yy\n" + given
+    data = {"y": y, "k": k, "z": z}
+    found = ssmlang.compile(PARTLY).filter(data, {"q": 0.4}, engine=engine)
+    wanted = ssmlang.compile(given).filter(data | {"kk": k[:, 0], "yy": y[:, 0]}, {"q": 0.4}, engine=engine)
+    np.testing.assert_allclose(found["mean"], wanted["mean"], atol=1e-9)
+    np.testing.assert_allclose(found["log_likelihood"], wanted["log_likelihood"], atol=1e-9)
+
+
+def test_an_entry_that_is_read_is_named() -> None:
+    y, k = np.zeros((4, 2)), np.zeros((4, 2))
+    y[2, 0] = np.nan
+    with pytest.raises(SsmError, match=r"`y\[0\]` is missing at row 2"):
+        ssmlang.compile(PARTLY).filter({"y": y, "k": k, "z": np.zeros(4)}, {"q": 0.4}, engine="ukf")

@@ -98,6 +98,8 @@ def _order(model: Model) -> tuple[tuple[str, ...], str]:
         return ("laplace", "particle", "ukf", "ekf"), ""
     if blind(model):
         return ("particle", "laplace", "ukf", "ekf"), ""
+    if not driven and not augmented and all(i.law is None and i.special is None for i in model.initials):
+        return ("ukf", "ekf", "laplace", "particle"), "nothing moves the states by chance: all find the same"
     if drawn and counts_alone(model):
         why = ("one Gaussian fits neither the curved motion nor the counts: draws do; a fit by gradients takes ipls, "
                "which linearises about the posterior")  # fmt: skip

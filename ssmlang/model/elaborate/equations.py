@@ -13,6 +13,7 @@ from ssmlang.model.elaborate import laws, values
 from ssmlang.model.elaborate.declarations import Declarations
 from ssmlang.model.elaborate.expressions import Context
 from ssmlang.model.elaborate.fixes import as_law, at_row_t, fitting
+from ssmlang.model.elaborate.guards import guarded_by_row
 from ssmlang.model.elaborate.loops import MAX_UNROLLED
 from ssmlang.model.elaborate.scope import NOUN, Problem, Symbol
 from ssmlang.model.elaborate.series import is_row
@@ -92,7 +93,9 @@ class Equations(Declarations):
             targets = tuple(Target(x.name, tuple(int(i) for i in e.ravel())) for x, e in zip(symbols, entries))
             shape = (sum(e.size for e in entries),) if s.joint else entries[0].shape
             law, value = self._right(s.relation, s.value, symbols, batch, shape, s.targets[0], context)
-            made.append(Equation(role, targets, s.span, law, value, frozenset(self.guarded)))  # type: ignore[arg-type]
+            nodes = [value] if value is not None else list(law.args.values()) if law is not None else []
+            guarded = frozenset(self.guarded | guarded_by_row(nodes))
+            made.append(Equation(role, targets, s.span, law, value, guarded))  # type: ignore[arg-type]
 
         self._over(s.loops, one, made)
         return made

@@ -260,7 +260,7 @@ def _rows_with_values(
 
 def _readable(sort: str, name: str, lag: int | str, row: int, exists: set[tuple[int, str]], e: Equation) -> bool:
     if sort == "obs" and isinstance(lag, int):
-        return row >= lag
+        return row >= lag or (name, lag) in e.guarded
     if sort != "state":
         return True
     if isinstance(lag, str):

@@ -50,11 +50,16 @@ def lacking(model: Model, requires: Requirements, able: Iterable[str] = ()) -> l
     if requires.normal_noise:
         for law in _moving_laws(model):
             if law.name not in EXACT:
-                bar("makes states of normal numbers", law.span, f"{law.name} is no map of them")
+                bar("moves states by functions of normal numbers", law.span, f"a draw of {law.name} is taken as none",
+                    "Normal, MvNormal and LogNormal are")  # fmt: skip
         for p in model.parameters.values():
             if p.augment:
-                bar("makes states of normal numbers", p.span, f"the prior of {p.name} is matched by its moments alone",
-                    f"leave out `augment`: without it {p.name} is drawn with the states")  # fmt: skip
+                what = ("weighs paths of the states by the laws that they are drawn from" if requires.random else
+                        "draws parameters and states together by their own laws")  # fmt: skip
+                why = (f"as a state {p.name} starts from a Gaussian law with the mean and the variance of its prior on "
+                       "the unconstrained scale, not from the prior itself")  # fmt: skip
+                found.append(Obstacle("E306", f"engine 'kalman' {what}", p.span, f"{p.name} is augmented",
+                                      f"leave out `augment`: a fit learns {p.name} with the other parameters", why, by))
     if requires.moments:
         for law in _laws(model):
             if law.name in WITHOUT_MOMENTS:

@@ -164,6 +164,7 @@ class Execution:
         for b in bounds:
             self._check_rows(b)
             self._check_inputs(b)
+            self._check_steps(b)
             lacking = missing_data(self.lowering(self.setting([b]).latent, False), b)
             if lacking is not None:
                 raise SsmError(lacking)
@@ -181,6 +182,19 @@ class Execution:
         """Observations in the first rows that read a state without a value there (E205)."""
         seen = seen_in(self.model.observations, bound.observations, bound.steps)
         check_reach(self.model.observations, self.form.unavailable, seen)
+
+    def _check_steps(self, bound: Bound) -> None:
+        """E306: no time passes to a row, and the engine needs noise in its states."""
+        if not (self.engine.requires.process_noise and self.model.differentials and "dt" in bound.inputs):
+            return
+        still = np.flatnonzero(bound.inputs["dt"][1:] == 0)
+        if len(still):
+            row = bound.time.label(int(still[0]) + 1)
+            raise SsmError(Diagnostic(
+                "E306", f"engine '{self.engine.name}' needs noise in the states of every row",
+                why=(f"dt is 0 at {row}: no time passes, and the states are those of the row before",),
+                help=('engine="kalman" takes rows of the same time',),
+            ))  # fmt: skip
 
     def _check_inputs(self, bound: Bound) -> None:
         """An input that is missing in a row that needs it (E407)."""
@@ -344,6 +358,14 @@ def not_a_number(what: str, row: str, engine: Engine | None = None) -> Diagnosti
     return Diagnostic("E721", f"{words.get(what, what.replace('_', ' '))} is not a number at {row}",
                       why=("a coefficient or a scale cannot be computed there, or the numbers grew beyond bounds",),
                       help=("look at the parameters, and at the inputs of this row",))  # fmt: skip
+
+
+def without_noise(engine: Engine) -> Diagnostic:
+    """E721: the numbers are sound, and an engine that needs noise of full rank has found none."""
+    return Diagnostic("E721", f"engine '{engine.name}' needs noise in every state and every observation of a row",
+                      why=("it factors the precision of all rows together, and there is none where something is known "
+                           "exactly: by a scale of zero, say",),
+                      help=('engine="kalman" takes noise of any rank',))  # fmt: skip
 
 
 def gaps_of(lowering: GaussianLowering, bounds: Sequence[Bound]) -> Gaps:

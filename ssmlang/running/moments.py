@@ -18,7 +18,7 @@ from ssmlang.results.moments import moments as labelled
 from ssmlang.results.provenance import noted, plain, provenance
 from ssmlang.running.blocks import assembled
 from ssmlang.running.definitions import definitions
-from ssmlang.running.execution import Execution, floats, not_a_number, running
+from ssmlang.running.execution import Execution, floats, not_a_number, running, without_noise
 from ssmlang.running.gaps import absent, blanked
 from ssmlang.running.kept import Kept, keepable
 
@@ -113,6 +113,9 @@ class Moments:
         for name, values in arrays.items():
             if np.isnan(np.min(values, initial=0.0)):
                 bad = np.isnan(values).reshape(len(values), -1).any(axis=1)
+                engine = self.execution.engine  # whose log-likelihoods are those of another one, if it needs noise
+                if engine.requires.process_noise and np.isfinite(arrays["log_likelihood"]).all():
+                    raise SsmError(without_noise(engine))
                 raise SsmError(not_a_number(name, self.bound.time.label(int(np.flatnonzero(bad)[0]))))
         return blanked(arrays, self._absent)
 

@@ -13,7 +13,7 @@ import numpy as np
 from ssmlang.data import Bound
 from ssmlang.inference.parameters import validate
 from ssmlang.language.diagnostics import Diagnostic, SsmError
-from ssmlang.running.execution import Execution, Setting, floats, in_double, not_a_number, running
+from ssmlang.running.execution import Execution, Setting, floats, in_double, not_a_number, running, without_noise
 from ssmlang.running.kept import keepable
 from ssmlang.running.particles import death, died, dies, warn_of_few
 
@@ -133,7 +133,7 @@ def _undefined(
             return died(execution.engine, bound.time.label(row))
         if np.isneginf(terms).all():
             return None
-    return not_a_number("log_likelihood", "some row", own)
+    return without_noise(own) if own.requires.process_noise else not_a_number("log_likelihood", "some row", own)
 
 
 def numpyro_model(model: Model, execution: Execution, bounds: Sequence[Bound]) -> Callable[[], None]:

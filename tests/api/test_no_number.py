@@ -82,3 +82,23 @@ def test_what_a_row_not_scored_reads_before_the_start_leaves_no_trace(engine):
     with jax.enable_x64(True):
         slope = jax.grad(lambda rho: model.log_likelihood({"r": y}, {"rho": rho}, engine=engine))(0.4)
     assert np.isfinite(slope)
+
+
+@pytest.mark.parametrize("verb", ["log_likelihood", "smooth"])
+def test_a_precision_that_does_not_exist_is_said_so(verb):
+    """The numbers are sound, and banded needs noise in every row."""
+    model = program("a * x[t-1]").source_text.replace("x[t-1], 1)", "x[t-1], abs(a))")
+    ask = getattr(ssmlang.compile(model), verb)
+    with pytest.raises(SsmError, match="'banded' needs noise in every state"):
+        ask({"y": np.arange(5.0)}, {"a": 0.0}, engine="banded")
+    timed = model.replace("x[t] ~ Normal(a * x[t-1], abs(a))", "input dt\nd(x) = -x*dt + a*dW")
+    data = {"y": np.arange(4.0), "dt": np.array([1, 0.5, 0, 2])}
+    with pytest.raises(SsmError, match=r"(?s)'banded' needs noise in the states.*dt is 0 at row 2"):
+        getattr(ssmlang.compile(timed), verb)(data, {"a": 1.0}, engine="banded")
+
+
+def test_augmented_parameters_are_no_weighted_paths():
+    text = "augment param a ~ Normal(0, 1) walk 0.1\nstate x\nobs y\ninit x ~ Normal(0, 1)\n"
+    text += "x[t] ~ Normal(a * x[t-1], 1)\ny[t] ~ Poisson(exp(x[t]))\n"
+    with pytest.raises(SsmError, match=r"(?s)weighs paths.*a is augmented.*a Gaussian law with the mean"):
+        ssmlang.compile(text).log_likelihood({"y": [1.0]}, {}, engine="importance")

@@ -9,7 +9,7 @@ parameters that are not is solved for (identifiability_invariants), and shown wi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from ssmlang.analysis.identifiability_symmetry import symmetries
 from ssmlang.analysis.identifiability_witness import pair
 from ssmlang.model import expr
 from ssmlang.model.linear import LinearForm
+from ssmlang.model.solved_noises import chances, solved
 
 PROPERTY = "parameters identified"
 MOST_SOLVED = 8
@@ -56,14 +57,26 @@ def check(context: Context) -> list[Finding]:
     if not any(not p.augment for p in model.parameters.values()):
         return []
     if not isinstance(context.form, LinearForm) or context.model.differentials:
-        from ssmlang.analysis.identifiability_nonlinear import check_skeleton
-
-        return check_skeleton(context)
+        return _of_paths(context)
     study = Study(model, context.form, context.budget, rows=context.rows)
     try:
         return _Answer(context, study).findings()
     except (Unsupported, OutOfTime) as trouble:
         return _unknown(context, study, str(trouble))
+
+
+def _of_paths(context: Context) -> list[Finding]:
+    """By the paths of the states; where past observations determine them, given any of these, if that tells all."""
+    from ssmlang.analysis.identifiability_nonlinear import check_skeleton
+
+    written = solved(context.model)
+    if written is not context.model and not chances(written):
+        with np.errstate(all="ignore"):  # what is no number there is told as unknown
+            found = check_skeleton(replace(context, model=written))
+        if all(f.verdict != "unknown" for f in found):
+            return found
+        context.budget.restart()
+    return check_skeleton(context)
 
 
 class _Answer:

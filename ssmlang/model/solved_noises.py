@@ -268,9 +268,17 @@ def _emission(piece: _Piece, v: Noise) -> Equation:
     else:
         loc, scale = given.get("loc", expr.zeros((1,))), given.get("scale", expr.const(np.ones(1)))
         args = given | {"loc": expr.add(piece.a, expr.mul(piece.b, loc)),
-                        "scale": expr.mul(expr.unary("abs", piece.b), scale)}  # fmt: skip
+                        "scale": expr.mul(_size(piece.b), scale)}  # fmt: skip
     whole = {k: expr.reshape(expr.broadcast(a, piece.a.shape), shape) for k, a in args.items()}
     return replace(piece.equation, value=None, law=Dist(law.name, whole, shape, 0, piece.equation.span))
+
+
+def _size(b: Node) -> Node:
+    """|b|, as it stands where it is positive."""
+    inner = b
+    while inner.op in ("broadcast", "reshape"):
+        inner = inner.args[0]
+    return b if inner.op in ("exp", "sqrt", "abs", "softplus", "sigmoid") else expr.unary("abs", b)
 
 
 def _told(model: Model, v: Noise, pieces: Sequence[_Piece], lag: int) -> Node:

@@ -233,3 +233,27 @@ def test_no_false_proof_among_sixty() -> None:
     for seed in range(2000, 2060):
         study = study_of(random_model(seed, plants[seed % 5]))
         assert study.unseen()[1].null.shape[1] >= 1
+
+
+INNOVATIONS = """
+param b in (-1, 1) ~ Normal(0.5, 0.3)
+param omega, a ~ Normal(0, 1)
+param df in (2, inf) ~ Normal(8, 4)
+param sd ~ HalfNormal(1)
+noise z ~ StudentT(df, 0, SD)
+state h
+obs r
+init h = omega
+h[t] = omega + b * (h[t-1] - omega) + a * z[t-1] / (1 + z[t-1]^2 / SD^2) / SD
+r[t] = exp(h[t] / 2) * z[t]
+"""
+
+
+def test_past_observations_tell_what_moves_the_states() -> None:
+    """Of the path without noise alone a and df would stay unknown."""
+    (known,), _ = findings(INNOVATIONS.replace("SD", "1").replace("param sd ~ HalfNormal(1)\n", ""))
+    assert known.verdict == "proved" and known.reason.startswith("b, omega, a and df: told apart by the laws of")
+    found, _ = findings(INNOVATIONS.replace("SD", "sd"))
+    lost, kept = sorted(found, key=lambda f: f.verdict == "proved")
+    assert lost.verdict == "refuted" and lost.witness is not None and set(lost.witness.first) == {"omega", "sd"}
+    assert kept.verdict == "proved" and kept.reason.startswith("b, a and df: ")

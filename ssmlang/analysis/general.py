@@ -252,7 +252,7 @@ def holds(model: Model, requires: Requirements, name: str) -> bool:
     if not requires.emission_density:
         return True
     if requires.unmoved:
-        return False
+        return requires.random
     draws = requires.random and not requires.normal_noise and not requires.part_linear
     laws = [e.law for e in model.equations if any(t.name == name for t in e.targets) and e.role == "emission"]
     normal = all(law is not None and law.name in ("Normal", "MvNormal") for law in laws)

@@ -14,6 +14,7 @@ from jax import Array
 from ssmlang.inference.quick import quickly_compiled
 from ssmlang.model import expr
 from ssmlang.model.model import Equation, nodes_of
+from ssmlang.model.solved_noises import chances, solved
 from ssmlang.model.supports import ends_of
 from ssmlang.running.chains import ChainMoments
 from ssmlang.running.execution import floats
@@ -38,7 +39,7 @@ class DrawnQuantiles:
     """
 
     def __init__(self, ready: Moments, laws: int, seed: int) -> None:
-        spec = ready.model.spec
+        self._spec = spec = solved(ready.model.spec)
         places = _places(spec)
         self._equations = [e for e in spec.equations if e.role == "emission" and _apart(e, spec)]
         self.entries = sorted({places[t.name] + i for e in self._equations for t in e.targets for i in t.entries})
@@ -50,6 +51,9 @@ class DrawnQuantiles:
         self._ready, self._key = ready, jax.random.fold_in(jax.random.key(seed), _APART)
         self._each = -(-ENOUGH // max(laws, 1))
         self._drawn: list[np.ndarray] = []
+        # Particles have paths: of discrete states, and of those that what is still to come moves alone, which have no
+        # Gaussian law.
+        self._follows = hasattr(ready.execution.engine, "trajectories") and not chances(spec)
         self._fits = bool(self.entries) and isinstance(ready, GeneralMoments) and self._told(ready)
 
     def _told(self, ready: GeneralMoments) -> bool:
@@ -60,7 +64,7 @@ class DrawnQuantiles:
         now = lambda sort, name, lag: not (
             sort in ("noise", "augment") or (sort == "state" and lag != 0) or (sort == "obs" and name in latent)
         )
-        reads = [r for e in ready.model.spec.equations if e.role == "emission" for r in expr.references(nodes_of(e))]
+        reads = [r for e in self._spec.equations if e.role == "emission" for r in expr.references(nodes_of(e))]
         return drawn and (facts.n == facts.N or all(now(*r) for r in reads))
 
     def add(self, params: Mapping[str, Any], part: Mapping[str, np.ndarray]) -> None:
@@ -73,7 +77,8 @@ class DrawnQuantiles:
             return
         own, seen = jax.random.split(jax.random.fold_in(self._key, len(self._drawn)))
         ready: Any = self._ready
-        states = self._paths(params) if ready.general.facts.discrete else self._states(part, own)
+        follows = self._follows or ready.general.facts.discrete
+        states = self._paths(params) if follows else self._states(part, own)
         at = ready.first + jnp.arange(states.shape[1])
         made = self._function()(floats(params), ready.series, at, states, seen)
         self._drawn.append(np.asarray(made)[..., self.entries])

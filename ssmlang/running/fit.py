@@ -221,8 +221,9 @@ class Fit:
         from ssmlang.running.drawn_quantiles import DrawnQuantiles
         from ssmlang.running.execution import running
 
-        made = [self._ready("forecast", bound, steps=steps, future=future) for bound in self.bounds]
-        drawn = [DrawnQuantiles(one, len(self._thinned(draws)), self.seed) for one in made]
+        laws = len(self._thinned(draws))
+        made = [self._ready("forecast", bound, laws, steps=steps, future=future) for bound in self.bounds]
+        drawn = [DrawnQuantiles(one, laws, self.seed) for one in made]
         mixed = [self._mixed(m, draws, d) for m, d in zip(made, drawn)]
         with running(self.dtype, self.device):
             return self._for_each([_with_quantiles(*m, d) for m, d in zip(mixed, drawn)])
@@ -255,7 +256,7 @@ class Fit:
             vars(self).pop(stale, None)
         return self._for_each(made)
 
-    def _ready(self, verb: Literal["smooth", "forecast"], bound: Bound, **more: Any) -> Moments:
+    def _ready(self, verb: Literal["smooth", "forecast"], bound: Bound, laws: int = 1, **more: Any) -> Moments:
         from ssmlang.running.execution import running
 
         with running(self.dtype, self.device):
@@ -264,7 +265,9 @@ class Fit:
 
                 memory = self.found.states.memory[self.bounds.index(bound)]
                 return DrawnMoments(self.model, self._runner, verb, bound, memory=memory, seed=self.seed, **more)
-            runner = self._runner if verb == "smooth" else able_ahead(self.model, self._runner)
+            runner = self._runner
+            if verb == "forecast":
+                runner = able_ahead(self.model, runner, bound, more["steps"], laws)
             return ready(self.model, runner, verb, bound, self.dtype, self.device, **more)
 
     def _for_each(self, found: list[xr.Dataset]) -> Any:

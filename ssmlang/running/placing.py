@@ -32,6 +32,8 @@ GPU_ROW = {"parallel": 0.0, "batch": 0.0, "wiener_hopf": 2e-6, "kalman": 2e-5, "
 """Seconds that each row adds to it, for the engines that can fill a GPU: the first three take all rows at once, or a
 row with all rows before it, the others all members of a panel or all particles. What they cost on a CPU is that of
 `analysis.costs`."""
+AHEAD, LEAST = 20_000, 50
+"""Paths of a forecast from known states over all draws of the parameters, and for each."""
 SIMULATED = 1_000
 """So many draws and more are simulated on a GPU."""
 
@@ -56,11 +58,24 @@ def task_of(model: Model, choice: Callable[[str, Task], str], verb: Verb, engine
     return task if quicker else here
 
 
-def able_ahead(model: Model, runner: Execution) -> Execution:
-    """What forecasts for a fit: its own engine, or, where that needs as a number what rows to come read of each other,
-    the one that `auto` takes for a forecast."""
-    task = Task("forecast", unseen=bool(read_back(solved(model.spec))))
-    return runner if unfit(runner.engine.name, task, model.spec) is None else model.execution("auto", task)
+def able_ahead(model: Model, runner: Execution, bound: Bound, steps: int, laws: int) -> Execution:
+    """What forecasts for a fit by a mixture of so many laws: its own engine, or, where that needs as a number what rows
+    to come read of each other, the one that `auto` takes for a forecast. From states that are known paths are drawn."""
+    from ssmlang.engines._ahead import Ahead
+
+    spec = solved(model.spec)
+    names = read_back(spec)
+    task = Task("forecast", unseen=bool(names))
+    if unfit(runner.engine.name, task, model.spec) is None:
+        return runner
+    if not runner.engine.requires.unmoved:
+        return model.execution("auto", task)
+    rows = np.stack([np.isnan(v).reshape(bound.steps, -1).all(axis=1) for v in bound.observations.values()])
+    lacking = np.stack([np.isnan(bound.observations[n]).reshape(bound.steps, -1).any(axis=1) for n in names])
+    seen = int(np.flatnonzero(~rows.all(axis=0))[-1]) + 1
+    known = int(np.flatnonzero(np.append(lacking.any(axis=0), True))[0])
+    back = max(0, seen - known)
+    return model.execution(Ahead(bound.steps + steps - seen + back, back, max(LEAST, -(-AHEAD // laws))))
 
 
 def gpu_is_quicker(model: Model, there: str, here: str, rows: int, series: int = 1, particles: int | None = None

@@ -317,8 +317,33 @@ def test_a_fit_finds_the_maximum_and_forecasts() -> None:
     best = optimize.minimize(goal, [fit.params[n] for n in names], method="Nelder-Mead")
     assert fit.engine == "recursion"
     assert garch(r, law, fit.params) == pytest.approx(-best.fun, abs=1e-4)  # type: ignore[arg-type]
+    # Paths from the state that the data leave: the next variance is known, those after it on average.
+    v = fit.params["omega"] / (1 - fit.params["a"] - fit.params["b"])
+    for value in r:
+        v = fit.params["omega"] + fit.params["a"] * (value - fit.params["mu"]) ** 2 + fit.params["b"] * v
+    later = fit.params["omega"] + (fit.params["a"] + fit.params["b"]) * v
     ahead = fit.forecast(2)
-    assert ahead.attrs["engine"] == "particle" and np.isfinite(ahead["observed_quantile"]).all()
+    np.testing.assert_allclose(ahead["mean"].values[:, 0], [v, later], rtol=0.02)
+    np.testing.assert_allclose(ahead["observed_cov"].values[:, 0, 0], [v, later], rtol=0.02)
+    assert ahead["mean"].values[0, 0] == pytest.approx(v, rel=1e-9)
+
+
+def test_quantiles_of_coming_rows_have_the_tails_of_the_noise() -> None:
+    """The next row has the law of the noise about a known level; a missing last row is drawn on the way."""
+    text = "param k ~ Normal(0.5, 0.1)\nnoise e ~ StudentT(3, 0, 1)\nstate m\nobs y\ninit m = 0\n"
+    model = ssmlang.compile(text + "m[t] = 0.5 * m[t-1] + k * tanh(e[t-1])\ny[t] = m[t] + e[t]\n")
+    y = np.array([1.0, -2.0, 0.5, 3.0, -1.0])
+    level = 0.0
+    fit = model.fit({"y": y}, "map")
+    for value in y:
+        level = 0.5 * level + fit.params["k"] * np.tanh(value - level)
+    quantiles = fit.forecast(1)["observed_quantile"].values[:, 0, 0]
+    expected = level + stats.t.ppf([0.05, 0.25, 0.5, 0.75, 0.95], 3)
+    np.testing.assert_allclose(quantiles, expected, atol=0.25)
+    assert quantiles[-1] - quantiles[0] < 2 * 1.645 * np.sqrt(3) - 0.5  # that of a normal law of its variance
+    y[-1] = np.nan
+    fit = model.fit({"y": y}, "map")
+    assert fit.engine == "recursion" and float(fit.forecast(1)["cov"].values[0, 0, 0]) > 0.01
 
 
 def test_a_definition_that_reads_a_missing_observation_has_its_law() -> None:

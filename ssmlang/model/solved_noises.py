@@ -100,7 +100,8 @@ def read_in_own_row(model: Model) -> tuple[str, ...]:
 def _pieces(model: Model, v: Noise) -> list[_Piece]:
     """The emissions that tell a noise, all of its entries once; empty where they do not, or nothing else reads it."""
     law = v.law
-    if law is None or law.event_ndim or law.name not in (*MOVED, *SCALED) or not _readable(list(law.args.values())):
+    joint = law is not None and law.name == "MvNormal" and len(law.shape) == 1
+    if law is None or not (joint or law.name in (*MOVED, *SCALED)) or not _readable(list(law.args.values())):
         return []
     if any(sort != "input" for sort, *_ in expr.references(law.args.values())) or not _readers_fit(model, v.name):
         return []
@@ -112,6 +113,8 @@ def _pieces(model: Model, v: Noise) -> list[_Piece]:
                 return []
             found.append(piece)
     cols = np.concatenate([p.cols for p in found]) if found else np.zeros(0, int)
+    if joint and (len(found) != 1 or (np.diff(cols) != 1).any()):
+        return []
     return found if np.array_equal(np.sort(cols), np.arange(v.size)) else []
 
 
@@ -259,6 +262,8 @@ def _emission(piece: _Piece, v: Noise) -> Equation:
     """The law of y = a + b e."""
     assert v.law is not None and piece.equation.value is not None
     shape, law = piece.equation.value.shape, v.law
+    if law.name == "MvNormal":
+        return replace(piece.equation, value=None, law=_jointly(piece, law))
     given = {k: sparse.gather(expr.broadcast(a, v.shape), piece.cols) for k, a in law.args.items()}
     if law.name in SCALED:
         name = SCALED[law.name]
@@ -271,6 +276,16 @@ def _emission(piece: _Piece, v: Noise) -> Equation:
                         "scale": expr.mul(_size(piece.b), scale)}  # fmt: skip
     whole = {k: expr.reshape(expr.broadcast(a, piece.a.shape), shape) for k, a in args.items()}
     return replace(piece.equation, value=None, law=Dist(law.name, whole, shape, 0, piece.equation.span))
+
+
+def _jointly(piece: _Piece, law: Dist) -> Dist:
+    """The law of y = a + b e, all entries of e together."""
+    n, b = len(piece.cols), piece.b
+    column, row = expr.reshape(b, (n, 1)), expr.reshape(b, (1, n))
+    factors = {"cov": expr.mul(column, row), "scale_tril": column}
+    args = {k: expr.mul(factors[k], a) for k, a in law.args.items() if k in factors}
+    loc = expr.add(piece.a, expr.mul(b, expr.broadcast(law.args["loc"], (n,))))
+    return replace(law, args={"loc": loc, **args}, span=piece.equation.span)
 
 
 def _size(b: Node) -> Node:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from scipy import stats
 
 import ssmlang
 from ssmlang.model.model import Model
@@ -48,6 +50,23 @@ def test_entries_are_told_by_their_own_observations() -> None:
     assert found.attrs["engine"] == "recursion"
     assert found["mean"].values[1] == pytest.approx([0.25, 4 / 9])
     assert found["observed_cov"].values[0].diagonal() == pytest.approx([1, 36])
+
+
+@pytest.mark.parametrize("law", ["MvNormal([0.2, 0], [[1, 0.6], [0.6, 1]])",
+                                 "MvNormal([0.2, 0], scale_tril = [[1, 0], [0.6, 0.8]])"])  # fmt: skip
+def test_noises_that_go_together(law: str) -> None:
+    """GARCH with constant correlations (Bollerslev 1990)."""
+    text = f"noise z[2] ~ {law}\nstate v[2]\nobs r[2]\ninit v = [0.5, 2]\n"
+    text += "v[t] = 0.1 + 0.2 * v[t-1] * z[t-1]^2 + 0.7 * v[t-1]\nr[t] = 0.1 + sqrt(v[t]) * z[t]\n"
+    r, v, expected = np.random.default_rng(0).normal(size=(8, 2)), np.array([0.5, 2.0]), 0.0
+    for value in r:
+        root = np.sqrt(v)
+        cov = np.array([[1, 0.6], [0.6, 1]]) * np.outer(root, root)
+        expected += stats.multivariate_normal.logpdf(value, 0.1 + root * [0.2, 0], cov)
+        v = 0.1 + 0.2 * (value - 0.1) ** 2 + 0.7 * v
+    model = ssmlang.compile(text)
+    assert model.why().chosen == "recursion"
+    assert float(model.log_likelihood({"r": r}, {})) == pytest.approx(expected, abs=1e-10)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ssmlang.analysis.general import entries_read_back, holds, lost, read_back, row_reads
+from ssmlang.analysis.general import entries_read_back, holds, lost, read_at_once, read_back, row_reads
 from ssmlang.data import Bound, check_inputs
 from ssmlang.engines.base import Engine, Known
 from ssmlang.engines.nonlinear import Law
@@ -246,8 +246,9 @@ def _seen(e: Equation, bound: Bound) -> np.ndarray:
 
 
 def _latent(name: str, engine: str, model: Model) -> Diagnostic:
+    where = "in its own row" if name in read_at_once(model) else "at a later row"
     return Diagnostic(
-        "E413", f"`{name}` is read at a later row, and engine '{engine}' needs it as a number there",
+        "E413", f"`{name}` is read {where}, and engine '{engine}' needs it as a number there",
         model.observations[name].span, "is missing in a row, or still to come",
         help=('engine="ekf" or engine="particle" takes it as part of the state',
               'a fit by another engine is forecast so: `model.forecast(fit.data, fit.params, steps, "particle")`'),

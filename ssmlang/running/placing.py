@@ -71,7 +71,8 @@ def able_ahead(model: Model, runner: Execution, bound: Bound, steps: int, laws: 
     if not runner.engine.requires.unmoved:
         return model.execution("auto", task)
     rows = np.stack([np.isnan(v).reshape(bound.steps, -1).all(axis=1) for v in bound.observations.values()])
-    lacking = np.stack([np.isnan(bound.observations[n]).reshape(bound.steps, -1).any(axis=1) for n in names])
+    read = [bound.observations[n].reshape(bound.steps, -1)[:, entries_read_back(spec, n)] for n in names]
+    lacking = np.stack([np.isnan(v).any(axis=1) for v in read])
     seen = int(np.flatnonzero(~rows.all(axis=0))[-1]) + 1
     known = int(np.flatnonzero(np.append(lacking.any(axis=0), True))[0])
     back = max(0, seen - known)

@@ -14,6 +14,10 @@ from ssmlang.engines._antithetic import Balance, normals
 from ssmlang.engines._expansion import Numbers, World, costates, log_emissions
 from ssmlang.engines._mode import Fit
 
+BEYOND = 1e30
+"""A path this far from the mode has run away, as a cubic drift lets it: nothing that was seen is likely there. It has
+no weight, and goes on at the mode, so that no number overflows."""
+
 
 class Drawn(NamedTuple):
     """Draws in groups of k; `weight`: of each row, log of target over proposal of the path up to it, less the same for
@@ -66,17 +70,21 @@ def _general(world: World, numbers: Numbers, at: Fit, e: tuple[Array, Array], u:
     move = lambda t, s, e: world.transition(t, s, e, *numbers.transition)
     every = lambda f: jax.vmap(jax.vmap(f))
 
-    def on(s: Array, row: tuple[Array, ...]) -> tuple[Array, tuple[Array, Array]]:
-        t, old, still, K, e = row
+    def on(now: tuple[Array, Array], row: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple[Array, Array, Array]]:
+        (s, gone), (t, old, still, K, new, e) = now, row
         e = still + e - (s - old) @ K.T
         s = every(lambda s, e: move(t, s, e))(s, e)
-        return s, (s, e)
+        gone = gone | ~jnp.all(jnp.abs(s - new) < BEYOND, axis=-1)
+        s, e = jnp.where(gone[..., None], new, s), jnp.where(gone[..., None], still, e)
+        return (s, gone), (s, e, gone)
 
     e0 = mode.e.first + e[0]
     start = every(lambda e: world.first(e, *numbers.first))(e0)
-    rows = (jnp.arange(1, len(mode.s)), mode.s[:-1], mode.e.later, at.f.K, e[1])
-    _, (rest, later) = jax.lax.scan(on, start, rows)
-    s = jnp.concatenate([start[None], rest])
+    rows = (jnp.arange(1, len(mode.s)), mode.s[:-1], mode.e.later, at.f.K, mode.s[1:], e[1])
+    here = jnp.zeros(start.shape[:2], bool)
+    _, (rest, later, gone) = jax.lax.scan(on, (start, here), rows)
+    s, gone = jnp.concatenate([start[None], rest]), jnp.concatenate([here[None], gone])
+    gone = gone & jnp.isfinite(jnp.sum(mode.s))  # where no mode was found nothing is a number
     squares = lambda e, u, star: -0.5 * jnp.sum(e**2, -1) + 0.5 * jnp.sum(u**2, -1) + 0.5 * jnp.sum(star**2, -1)
     own = squares(later, u[1], mode.e.later[:, None, None, :])
     own = jnp.concatenate([squares(e0, u[0], mode.e.first)[None], own])
@@ -85,7 +93,7 @@ def _general(world: World, numbers: Numbers, at: Fit, e: tuple[Array, Array], u:
     # What the rows to come are worth at s_t, to second order; nothing at the last row.
     ahead, Pi = costates(x.b, x.F) - x.b, at.f.Pi - x.W
     to_come = jnp.einsum("ti,tgki->tgk", ahead, d) - 0.5 * jnp.einsum("tgki,tij,tgkj->tgk", d, Pi, d)
-    return Drawn(s, jnp.cumsum(own, axis=0) + to_come)
+    return Drawn(s, jnp.where(gone, -jnp.inf, jnp.cumsum(own, axis=0) + to_come))
 
 
 def _emitted(world: World, numbers: Numbers, s: Float[Array, "T groups k N"]) -> Float[Array, "T groups k"]:

@@ -181,3 +181,44 @@ def test_counts_beside_a_number_that_is_read_back_and_missing() -> None:
     estimates = [float(model.log_likelihood(data, {}, "particle", seed=s)) for s in range(8)]
     for engine in ("ekf", "ukf", "ipls"):
         assert float(model.log_likelihood(data, {}, engine)) == pytest.approx(np.mean(estimates), abs=0.15)
+
+
+WELLS = """
+param q, sd ~ HalfNormal(1)
+state x
+obs y
+init x ~ Normal(0, 1)
+x[t] ~ Normal(x[t-1] + 0.3 * (x[t-1] - x[t-1]^3), q)
+y[t] ~ Normal(x[t], sd)
+"""
+
+
+AWAY = {"q": 0.8, "sd": 0.5}
+
+
+@pytest.fixture(scope="module")
+def wells() -> Any:
+    model = ssmlang.compile(WELLS)
+    return model, {"y": model.simulate(10, AWAY, seed=1)["y"].values}
+
+
+def test_paths_that_run_away_have_no_weight(wells: Any) -> None:
+    """A cubic drift takes a path drawn far from the mode beyond all numbers in a few rows; it ended in E721."""
+    model, data = wells
+    x = np.linspace(-6, 6, 1201)
+    normal = lambda z, sd: np.exp(-0.5 * (z / sd) ** 2) / (sd * np.sqrt(2 * np.pi))
+    move, law = normal(x[:, None] - x - 0.3 * (x - x**3), 0.8) * (x[1] - x[0]), normal(x, 1.0)
+    for t, y in enumerate(data["y"]):
+        law = (move @ law if t else law) * normal(y - x, 0.5)
+    truth = np.log(law.sum() * (x[1] - x[0]))
+    found = float(model.log_likelihood(data, AWAY, engine=ssmlang.engines.Importance(samples=2048)))
+    assert found == pytest.approx(truth, abs=0.4)
+
+
+def test_their_likelihood_has_a_gradient(wells: Any) -> None:
+    model, data = wells
+    engine = ssmlang.engines.Importance(samples=2048)
+    value = lambda q: model.log_likelihood(data, AWAY | {"q": q}, engine=engine)
+    with jax.enable_x64(True):
+        slope = float(jax.grad(value)(0.8))
+    assert slope == pytest.approx(float(value(0.8 + 1e-5) - value(0.8 - 1e-5)) / 2e-5, rel=1e-4)

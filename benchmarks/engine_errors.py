@@ -73,6 +73,12 @@ CASES = {
     "a sensor that saturates": _own("saturated", 60, phi=0.95, q=0.5, sd=0.1),
     "a threshold autoregression": _own("threshold", 60, low=0.8, high=0.6, q=0.5, sd=0.5),
     "Ricker's map, log-normal surveys": _own("ricker", 60, r=2.8, q=0.2, sd=0.3),
+    "Ricker's map in chaos, some ten counted": _own("ricker_counts", 60, r=2.8, q=0.3, size=10),
+    "the same, about one counted": _own("ricker_counts", 60, r=2.5, q=0.3, size=1),
+    "the same, some ten thousand counted": _own("ricker_counts", 60, r=2.5, q=0.3, size=1e4),
+    "Gompertz' growth, counted with spread": _own("gompertz_counts", 60, a=0.5, b=0.9, q=0.3, spread=5),
+    "two wells, the side alone seen": _own("well_bernoulli", 60, q=0.4, sharpness=2),
+    "an autoregression under Student's t": _own("heavy_tails", 60, phi=0.9, q=1, sd=0.2),
     "ranges of which some are echoes": _own("robust_range", 50, q=0.05, sd=0.2),
     "a particle in two wells": _own("duffing", 60, q=0.4, sd=0.5),
     "a growth seen through its square": _own("squared", 60, sd_x=10**0.5, sd_y=1),
@@ -133,7 +139,7 @@ def page(results: dict[str, list[dict[str, Any]]]) -> str:
         "# How far engines are off", "",
         "Written by `python -m benchmarks.engine_errors --page` from `benchmarks/results/engine_errors.json`; "
         "`python -m benchmarks.engine_errors` measures anew. The programs are in `benchmarks/models/nonlinear`. What "
-        "`auto` takes is chosen by this table and by that of [the page on engines](engines.md).", "",
+        "`auto` takes ([by the kind of program](engines.md)) is chosen by this table.", "",
         "Two numbers a cell: the error of the log-likelihood of 50 to 100 rows against 200,000 particles, and of the "
         "filtered means in units of their own standard deviation (root mean square); the worse of two data sets, drawn "
         "at the parameters that the engines are given. `particle` is of 1,000. `!`: the engine warned. A code is what "

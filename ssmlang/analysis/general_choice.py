@@ -2,8 +2,8 @@
 
 The order was found by comparing every engine with runs of 100,000 particles and more on counts of Ricker, Gompertz and
 SEIR populations, boys in bed, categories, Student t about lines and a pendulum, and on the programs of
-`benchmarks.engine_errors`: the log-likelihood, and the means and standard deviations of the filter (docs/engines.md has
-the tables).
+`benchmarks.engine_errors`: the log-likelihood, and the means and standard deviations of the filter
+(docs/engine_errors.md has the table).
 """
 
 from __future__ import annotations

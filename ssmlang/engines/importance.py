@@ -21,6 +21,9 @@ from ssmlang.engines.laplace import filtered, terms_of
 from ssmlang.engines.nonlinear import Estimated, Nonlinear
 from ssmlang.engines.requirements import Requirements
 
+LARGEST = 1e6
+"""What a row's share of the logarithm of the mean weight is kept within."""
+
 
 @register
 @dataclass(frozen=True)
@@ -132,6 +135,9 @@ class Importance(EngineBase):
 
     def _terms(self, program: Nonlinear, found: Fit, drawn: Drawn, emitted: Array) -> Array:
         means = jax.vmap(self._log_mean)(drawn.weight)
+        # How the rows share it is ours to say: quadratics far from the mode may promise any number on the way, beside
+        # which the sum would be lost.
+        means = means.at[:-1].set(jnp.clip(jnp.nan_to_num(means[:-1]), -LARGEST, LARGEST))
         return terms_of(program, found, emitted) + jnp.diff(means, prepend=0.0)
 
 

@@ -116,13 +116,14 @@ def _gather(equation: Any, args: list[Value], known: list[bool]) -> Value | None
     if len(numbers.start_index_map) != 1 or numbers.operand_batching_dims or numbers.start_indices_batching_dims:
         return None
     (axis,) = numbers.start_index_map
-    if numbers.collapsed_slice_dims != (axis,) or any(s != e for i, (s, e) in enumerate(zip(sizes, x.shape)) if
-                                                       i != axis):  # fmt: skip
+    kept = not numbers.collapsed_slice_dims
+    if numbers.collapsed_slice_dims not in ((axis,), ()) or any(
+            s != (1 if i == axis else e) for i, (s, e) in enumerate(zip(sizes, x.shape, strict=True))):  # fmt: skip
         return None
     positions = at[..., 0]
     if positions.size == 0 or positions.min() < 0 or positions.max() >= x.shape[axis]:
         return None
-    parts = [jax.lax.index_in_dim(x, int(i), axis, keepdims=False) for i in positions.ravel()]
+    parts = [jax.lax.index_in_dim(x, int(i), axis, keepdims=kept) for i in positions.ravel()]
     stacked = jnp.stack(parts).reshape(*positions.shape, *parts[0].shape)
     # The offset dimensions say where the rest of x stands in what comes out.
     rest = list(numbers.offset_dims)

@@ -26,16 +26,19 @@ from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun, jaxprs_in_para
 from jax.interpreters import ad, batching, mlir
 
 from ssmlang.engines._side_by_side import fits, in_lanes, side_by_side
+from ssmlang.engines._written import LARGEST, Known, longest, written
 
 _inside: ContextVar[bool] = ContextVar("inside", default=False)
+_by_numbers: ContextVar[bool] = ContextVar("by_numbers", default=False)
 
 
-def one_kernel(function: Callable[..., Any], wanted: bool = True) -> Callable[..., Any]:
+def one_kernel(function: Callable[..., Any], wanted: bool = True, by_numbers: int = 0) -> Callable[..., Any]:
     """`function` (of arrays, without products by `dot`) as one native function where the platform is a CPU.
 
     The numbers are the same either way. Under `vmap` the members of the batch are taken one after the other on a CPU,
     which is quicker there than many small operations on all of them; derivatives are those of the plain function. Not
-    `wanted`: the function as it is.
+    `wanted`: the function as it is. `by_numbers`: its loops are written out number by number (see
+    `_written`) if none is longer than so many operations.
     """
     if not wanted or os.environ.get("SSMLANG_ONE_KERNEL") == "0":
         return function
@@ -43,14 +46,12 @@ def one_kernel(function: Callable[..., Any], wanted: bool = True) -> Callable[..
     def called(*args: Any) -> Any:
         leaves, tree = jax.tree.flatten(args)
         flat = lambda *leaves: function(*jax.tree.unflatten(tree, leaves))
-        token = _inside.set(True)
-        try:
-            closed, shape = jax.make_jaxpr(flat, return_shape=True)(*leaves)
-        finally:
-            _inside.reset(token)
+        closed, shape, short = traced(flat, leaves, by_numbers)
         if calls_library(closed.jaxpr):
             return function(*args)
-        found = _kernel.bind(*closed.consts, *leaves, jaxpr=closed.jaxpr, constants=len(closed.consts))
+        known = Known({i: np.asarray(c) for i, c in enumerate(closed.consts) if not isinstance(c, jax.core.Tracer)
+                       and np.size(c) <= LARGEST}) if short else None  # fmt: skip
+        found = _kernel.bind(*closed.consts, *leaves, jaxpr=closed.jaxpr, constants=len(closed.consts), known=known)
         return jax.tree.unflatten(jax.tree.structure(shape), found)
 
     return called
@@ -59,6 +60,26 @@ def one_kernel(function: Callable[..., Any], wanted: bool = True) -> Callable[..
 def in_kernel() -> bool:
     """Whether what is traced now becomes a kernel."""
     return _inside.get()
+
+
+def traced(function: Callable[..., Any], args: Sequence[Any], by_numbers: int) -> tuple[ClosedJaxpr, Any, bool]:
+    """The program of a function that becomes a kernel, the shape of its results, and whether it will be written out
+    number by number: it is if it becomes one, and none of its loops is longer than `by_numbers` operations."""
+    tokens = _inside.set(True), _by_numbers.set(by_numbers > 0)
+    try:
+        # A function of its own, for JAX remembers the programs of those that it has traced.
+        closed, shape = jax.make_jaxpr(lambda *args: function(*args), return_shape=True)(*args)
+    finally:
+        _inside.reset(tokens[0])
+        _by_numbers.reset(tokens[1])
+    if by_numbers and (longest(closed.jaxpr) > by_numbers or calls_library(closed.jaxpr)):
+        return traced(function, args, 0)
+    return closed, shape, by_numbers > 0
+
+
+def by_numbers() -> bool:
+    """Whether what is traced now will be written out number by number: points are gone through one by one then."""
+    return _by_numbers.get()
 
 
 def on_cpu() -> bool:
@@ -117,7 +138,7 @@ def calls_library(jaxpr: Any) -> bool:
     """Whether anything in a program is no operation of its own kernel."""
     for equation in jaxpr.eqns:
         name = equation.primitive.name
-        if not LIBRARY.isdisjoint(name.split("_")):
+        if not LIBRARY.isdisjoint(name.replace("-", "_").split("_")):
             return True
         if name in ("reduce_sum", "reduce_max", "reduce_min") and _is_big(equation.invars[0].aval):
             return True
@@ -134,11 +155,11 @@ _kernel = Primitive("one_kernel")
 _kernel.multiple_results = True
 
 
-def _plain(jaxpr: Any, constants: int) -> Callable[..., list[Array]]:
+def _plain(jaxpr: Any, constants: int, known: Known | None) -> Callable[..., list[Array]]:
     return lambda *args: jaxpr_as_fun(ClosedJaxpr(jaxpr, args[:constants]))(*args[constants:])
 
 
-def _marked(jaxpr: Any, constants: int) -> Callable[..., list[Array]]:
+def _marked(jaxpr: Any, constants: int, known: Known | None) -> Callable[..., list[Array]]:
     def alone(*args: Array) -> list[Array]:
         solid = [jnp.asarray(a) for a in args if np.size(a)]
 
@@ -147,7 +168,11 @@ def _marked(jaxpr: Any, constants: int) -> Callable[..., list[Array]]:
                 given = iter(solid)
                 whole = [next(given) if np.size(a) else a for a in args]
                 # The compiler breaks off at an argument that nothing reads: each is read here.
-                return _plain(jaxpr, constants)(*whole), [a.reshape(-1)[:1] for a in solid]
+                if known is None:
+                    found = _plain(jaxpr, constants, known)(*whole)
+                else:
+                    found = written(jaxpr, [known.arrays.get(i, a) for i, a in enumerate(whole)])
+                return found, [a.reshape(-1)[:1] for a in solid]
 
         compiled = jax.jit(inside)
         with set_xla_metadata(xla_cpu_small_call="true", inlineable="false"):
@@ -157,20 +182,20 @@ def _marked(jaxpr: Any, constants: int) -> Callable[..., list[Array]]:
     return alone
 
 
-@partial(jax.jit, static_argnames=("jaxpr", "constants"))
-def _now(*args: Array, jaxpr: Any, constants: int) -> list[Array]:
-    return _kernel.bind(*args, jaxpr=jaxpr, constants=constants)
+@partial(jax.jit, static_argnames=("jaxpr", "constants", "known"))
+def _now(*args: Array, jaxpr: Any, constants: int, known: Known | None) -> list[Array]:
+    return _kernel.bind(*args, jaxpr=jaxpr, constants=constants, known=known)
 
 
-def _derivative(primals: Sequence[Any], tangents: Sequence[Any], *, jaxpr: Any, constants: int) -> tuple[Any, Any]:
+def _derivative(primals: Sequence[Any], tangents: Sequence[Any], *, jaxpr: Any, **rest: Any) -> tuple[Any, Any]:
     moves = [ad.instantiate_zeros(t) if jnp.issubdtype(jnp.result_type(p), jnp.inexact)
              else np.zeros(np.shape(p), jax.dtypes.float0) for p, t in zip(primals, tangents, strict=True)]  # fmt: skip
-    return jax.jvp(_plain(jaxpr, constants), tuple(primals), tuple(moves))
+    return jax.jvp(_plain(jaxpr, **rest), tuple(primals), tuple(moves))
 
 
-def _batched(args: Sequence[Any], axes: Sequence[int | None], *, jaxpr: Any, constants: int) -> tuple[Any, Any]:
+def _batched(args: Sequence[Any], axes: Sequence[int | None], *, jaxpr: Any, **rest: Any) -> tuple[Any, Any]:
     if not on_cpu():  # the members fill an accelerator together
-        found = jax.vmap(_plain(jaxpr, constants), axes)(*args)
+        found = jax.vmap(_plain(jaxpr, **rest), axes)(*args)
         return found, [0] * len(found)
     if fits(jaxpr):
         own = [axis is not None for axis in axes]
@@ -182,18 +207,18 @@ def _batched(args: Sequence[Any], axes: Sequence[int | None], *, jaxpr: Any, con
     def one(members: list[Array]) -> list[Array]:
         given = iter(members)
         whole = [a if axis is None else next(given) for a, axis in zip(args, axes, strict=True)]
-        return _kernel.bind(*whole, jaxpr=jaxpr, constants=constants)
+        return _kernel.bind(*whole, jaxpr=jaxpr, **rest)
 
     found = jax.lax.map(one, batched)
     return found, [0] * len(found)
 
 
 def _lowered(how: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda ctx, *args, jaxpr, constants: mlir.lower_fun(how(jaxpr, constants), multiple_results=True)(ctx, *args)
+    return lambda ctx, *args, **params: mlir.lower_fun(how(**params), multiple_results=True)(ctx, *args)
 
 
 _kernel.def_impl(_now)
-_kernel.def_abstract_eval(lambda *_, jaxpr, constants: [v.aval for v in jaxpr.outvars])
+_kernel.def_abstract_eval(lambda *_, jaxpr, **rest: [v.aval for v in jaxpr.outvars])
 ad.primitive_jvps[_kernel] = _derivative
 batching.primitive_batchers[_kernel] = _batched
 mlir.register_lowering(_kernel, _lowered(_plain))

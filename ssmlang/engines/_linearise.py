@@ -18,12 +18,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import jaxpr_as_fun
 from jaxtyping import Array, Float
 
-from ssmlang.engines._kernel import one_kernel
+from ssmlang.engines._kernel import by_numbers, one_kernel
 from ssmlang.engines._lanes import at_points
 from ssmlang.engines._products import product, product_transposed, symmetric
 from ssmlang.engines._sigma_points import PointRule
+from ssmlang.engines._turned import kept
 from ssmlang.engines.nonlinear import Law
 from ssmlang.engines.semidefinite import semidefinite_root
 
@@ -79,6 +81,7 @@ class Taylor:
     def _parts(self, f: Map, law: Law, fused: bool) -> tuple[Array, Array, Array]:
         still = jnp.zeros(f.noises, law.mean.dtype)
         mean, A = value_and_jacobian(lambda s: f.value(s, still), law.mean)
+        A = kept(A) if len(law.mean) > UNROLLED_COLUMNS else A
         own = jnp.zeros((len(mean), len(mean)), law.mean.dtype) if f.spread is None else f.spread(law.mean)
         if f.noises:
             G = value_and_jacobian(lambda e: f.value(law.mean, e), still)[1]
@@ -145,13 +148,16 @@ def points_of(rule: PointRule, f: Map, m: Float[Array, " N"], L: Float[Array, "N
         s = m[:, None] + jnp.concatenate([jnp.zeros((N, 1), L.dtype), steps, -steps], axis=1)
     else:
         s = m[:, None] + product(L, jnp.asarray(at[:N]), fused)
-    values = at_points(f.value, s, jnp.asarray(at[N:])) if fused and N <= UNROLLED_COLUMNS else None
+    values = _one_by_one(f.value, s, at[N:]) if by_numbers() else None
+    if values is None and fused and N <= UNROLLED_COLUMNS:
+        values = at_points(f.value, s, jnp.asarray(at[N:]))
     spread = None
     if values is None and f.both is not None and f.spread is not None and not _constant(f.spread, s):
         values, spreads = jax.vmap(f.both, -1, -1)(s)
         spread = jnp.sum(w * spreads, axis=-1)
     elif values is None:
         values = jax.vmap(f.value, (-1, -1), -1)(s, jnp.asarray(at[N:]))
+    values = kept(values) if N > UNROLLED_COLUMNS else values
     mean = jnp.sum(w * values, axis=1)
     off = values - mean[:, None]
     if reach is not None:
@@ -163,6 +169,12 @@ def points_of(rule: PointRule, f: Map, m: Float[Array, " N"], L: Float[Array, "N
     if spread is None and f.spread is not None:
         spread = _mean_spread(f.spread, s, w)
     return Carried(jnp.asarray(at[:N]), mean, off, B, spread, points.cov.astype(m.dtype))
+
+
+def _one_by_one(f: Callable[..., Array], s: Float[Array, "N K"], e: Float[np.ndarray, "r K"]) -> Float[Array, "k K"]:
+    """f at each of K points in turn; traced once."""
+    one = jaxpr_as_fun(jax.make_jaxpr(f)(s[:, 0], jnp.asarray(e[:, 0])))
+    return jnp.stack([one(s[:, k], jnp.asarray(e[:, k]))[0] for k in range(s.shape[1])], axis=1)
 
 
 Linearisation = Taylor | Sigma

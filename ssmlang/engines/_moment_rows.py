@@ -12,11 +12,12 @@ from jaxtyping import Array, Float, Int
 from ssmlang.engines._elementwise import elementwise
 from ssmlang.engines._evidence import counted_alone, evidence
 from ssmlang.engines._hoisted import hoisted
-from ssmlang.engines._kernel import one_kernel
+from ssmlang.engines._kernel import on_cpu, one_kernel
 from ssmlang.engines._linearise import Affine, Linearisation, Map, Moments, Taylor, value_and_jacobian
 from ssmlang.engines._products import FUSED_LIMIT, product, product_transposed, symmetric
 from ssmlang.engines._row_update import eliminated
 from ssmlang.engines._unstuck import unstuck
+from ssmlang.engines._written import FORWARD_LIMIT
 from ssmlang.engines.nonlinear import Law, Nonlinear
 
 ZERO = 16.0
@@ -33,6 +34,7 @@ class Rows:
         self.program, self.way = program, way
         facts = program.facts
         self.fused = max(facts.N, facts.k) <= FUSED_LIMIT
+        self.by_numbers = FORWARD_LIMIT if self.fused and on_cpu() else 0
         t, s, e, y = jnp.asarray(1), jnp.zeros(facts.N), jnp.zeros(facts.noises), jnp.zeros(facts.m)
         quick = lambda function, *example: elementwise(hoisted(function, *example), self.fused)
         self._transition = quick(program.transition, t, s, e)

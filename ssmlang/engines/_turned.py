@@ -11,7 +11,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
-from ssmlang.engines._kernel import in_kernel
+from ssmlang.engines._kernel import by_numbers, in_kernel
 
 
 def turned(A: Float[Array, "i j"]) -> Float[Array, "j i"]:
@@ -43,3 +43,25 @@ ad.primitive_jvps[_turned] = _derivative
 batching.primitive_batchers[_turned] = _batched
 mlir.register_lowering(_turned, mlir.lower_fun(jnp.transpose, multiple_results=False))
 mlir.register_lowering(_turned, mlir.lower_fun(_by_rows, multiple_results=False), platform="cpu")
+
+
+def kept(A: Float[Array, "i j"]) -> Float[Array, "i j"]:
+    """A, within a kernel on a CPU as numbers that are there: for what products read again and again.
+
+    XLA would otherwise work a matrix out in the innermost loop of the product: the Jacobian of eight states, their
+    motion a sine, eight times over.
+    """
+    return _kept.bind(A) if in_kernel() and not by_numbers() and A.size else A
+
+
+def _in_rows(A: Array) -> Array:
+    return jax.lax.map(lambda i: jax.lax.dynamic_index_in_dim(A, i, keepdims=False), jnp.arange(len(A)))
+
+
+_kept = Primitive("kept")
+_kept.def_impl(lambda A: A)
+_kept.def_abstract_eval(lambda A: A)
+ad.deflinear2(_kept, lambda cotangent, A: [cotangent])
+batching.defvectorized(_kept)
+mlir.register_lowering(_kept, lambda ctx, A: [A])
+mlir.register_lowering(_kept, mlir.lower_fun(_in_rows, multiple_results=False), platform="cpu")

@@ -93,8 +93,7 @@ class Equations(Declarations):
             targets = tuple(Target(x.name, tuple(int(i) for i in e.ravel())) for x, e in zip(symbols, entries))
             shape = (sum(e.size for e in entries),) if s.joint else entries[0].shape
             law, value = self._right(s.relation, s.value, symbols, batch, shape, s.targets[0], context)
-            nodes = [value] if value is not None else list(law.args.values()) if law is not None else []
-            guarded = frozenset(self.guarded | guarded_by_row(nodes))
+            guarded = frozenset(self.guarded | guarded_by_row(law, value))
             made.append(Equation(role, targets, s.span, law, value, guarded))  # type: ignore[arg-type]
 
         self._over(s.loops, one, made)

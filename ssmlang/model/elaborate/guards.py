@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ssmlang.model import expr
 from ssmlang.model.expr import Node
+from ssmlang.model.model import Dist
 
 MOST_ROWS = 64
 """Lags up to which the first rows are looked at one by one."""
 
 
-def guarded_by_row(nodes: Sequence[Node]) -> set[tuple[str, int]]:
-    """(name, lag) of what is read at a lag, and in none of the first `lag` rows: with the row's number in place of `t`
-    choices fold, and a side that is not taken is gone."""
+def guarded_by_row(law: Dist | None, value: Node | None) -> set[tuple[str, int]]:
+    """(name, lag) of what an equation reads at a lag, and in none of the first `lag` rows: with the row's number in
+    place of `t` choices fold, and a side that is not taken is gone."""
+    nodes = [*([value] if value is not None else []), *(law.args.values() if law is not None else [])]
     if not any(n.op == "where" for n in expr.walk(nodes)) or not any(n.op == "time" for n in expr.walk(nodes)):
         return set()
     reads = {(name, lag) for _, name, lag in expr.references(nodes) if isinstance(lag, int) and 0 < lag <= MOST_ROWS}

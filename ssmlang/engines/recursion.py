@@ -10,6 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from ssmlang.engines._elementwise import elementwise
+from ssmlang.engines._hoisted import hoisted
+from ssmlang.engines._kernel import on_cpu
+from ssmlang.engines._products import FUSED_LIMIT
+from ssmlang.engines._slopes import with_slopes
+from ssmlang.engines._written import FORWARD_LIMIT
 from ssmlang.engines.base import EngineBase, register
 from ssmlang.engines.nonlinear import Estimated, Facts, Law, Nonlinear
 from ssmlang.engines.requirements import Requirements
@@ -39,6 +45,25 @@ class Recursion(EngineBase):
         # Rows that only fill up the series stand still: what they would read is no data, and may lead anywhere.
         last = jnp.max(jnp.where(~jnp.isnan(y).all(axis=1), t, 0))
         return jax.vmap(program.log_emission)(jnp.minimum(t, last), _path(program, t, last), y)
+
+    def log_likelihood(self, program: Nonlinear, y: Float[Array, "T m"]) -> Float[Array, ""]:
+        """Log p(y); its first derivative is one pass back."""
+        facts, none = program.facts, jnp.zeros(0)
+        row = jnp.asarray(1), jnp.zeros(facts.N)
+        small = facts.N <= FUSED_LIMIT
+        moved = elementwise(hoisted(lambda t, s: program.transition(t, s, none), *row), small)
+        seen = elementwise(hoisted(program.log_emission, *row, jnp.zeros(facts.m)), small)
+
+        def run(first: Array, y: Array, last: Array) -> Array:
+            def on(carry: tuple[Array, Array], row: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
+                (s, total), (t, y) = carry, row
+                total = total + jnp.where(t <= last, seen(jnp.minimum(t, last), s, y), 0.0)
+                return (jnp.where(t < last, moved(jnp.minimum(t + 1, last), s), s), total), None
+
+            return jax.lax.scan(on, (first, jnp.zeros((), y.dtype)), (jnp.arange(len(y)), y))[0][1]
+
+        last = jnp.max(jnp.where(~jnp.isnan(y).all(axis=1), jnp.arange(len(y)), 0))
+        return with_slopes(run, small, FORWARD_LIMIT if small and on_cpu() else 0)(program.first(none), y, last)
 
     def filter(self, program: Nonlinear, y: Float[Array, "T m"]) -> Estimated:
         """Each row, known before it is seen: moments as in `Filtered`, with variances of zero."""

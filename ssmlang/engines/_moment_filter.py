@@ -77,7 +77,7 @@ def passed(rows: Rows, taken: Update, y: Float[Array, "T m"]) -> Passed:
 
         return jax.lax.scan(body, start, (jnp.arange(len(y)), y, z))[1]
 
-    found = one_kernel(run, rows.fused, rows.by_numbers)(start, y, z)
+    found = one_kernel(run, rows.fused)(start, y, z)
     after, ahead, at = (jax.vmap(rows.covariance)(law) for law in (found.after, found.ahead, found.at))
     return Passed(after, ahead, at, found.terms)
 

@@ -280,13 +280,13 @@ class GeneralMoments(Moments):
         """By name; `number` is that of the series among those asked for, `paths` how many are drawn."""
         return self._computed(params, seed, number, paths)[0]
 
-    def judged(self, params: Mapping[str, Any], seed: int = 0, number: int = 0, paths: int = 0
+    def judged(self, params: Mapping[str, Any], seed: int = 0, number: int = 0, paths: int = 0, *, surely: bool = False
                ) -> dict[str, np.ndarray]:  # fmt: skip
-        """`arrays`, with a word where they are not to be trusted (W725)."""
+        """`arrays`, with a word where they are not to be trusted (W725): in some calls, or `surely`."""
         named, computed = self._computed(params, seed, number, paths)
         judge = getattr(self.execution, "judge", None)
         if judge is not None:
-            judge.look(self.setting, floats(params), self.series, computed, self.bound)
+            judge.look(self.setting, floats(params), self.series, computed, self.bound, surely)
         return named
 
     def _computed(self, params: Mapping[str, Any], seed: int, number: int, paths: int

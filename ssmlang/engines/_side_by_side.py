@@ -18,20 +18,14 @@ import numpy as np
 from jax import Array
 from jax.extend.core import ClosedJaxpr, Literal, jaxprs_in_params
 
+from ssmlang.engines._written import ENTRYWISE
+
 LANES = 4
 """Members taken at once: doubles of a vector of 256 bits, which XLA prefers to wider ones."""
 
 LARGEST = 128
 """Terms of the largest product that a program may have: beyond, its own matrices fill the vectors better."""
 
-_EACH = frozenset({
-    "abs", "acos", "acosh", "add", "and", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil",
-    "convert_element_type", "copy", "cos", "cosh", "digamma", "div", "eq", "erf", "erf_inv", "erfc", "exp", "exp2",
-    "expm1", "floor", "ge", "gt", "integer_pow", "is_finite", "le", "lgamma", "log", "log1p", "logistic", "lt", "max",
-    "min", "mul", "ne", "neg", "not", "or", "pow", "rem", "round", "rsqrt", "select_n", "sign", "sin", "sinh", "sqrt",
-    "square", "stop_gradient", "sub", "tan", "tanh", "xor",
-})  # fmt: skip
-"""Operations on each number by itself."""
 _SUMMED = frozenset({"reduce_sum", "reduce_max", "reduce_min", "reduce_or", "reduce_and"})
 _SHAPED = frozenset({"broadcast_in_dim", "reshape", "transpose", "squeeze", "pad", "slice", "concatenate", "stack"})
 _CALLS = {"jit": "jaxpr", "one_kernel": "jaxpr", "custom_jvp_call": "call_jaxpr", "closed_call": "call_jaxpr"}
@@ -47,7 +41,7 @@ def fits(jaxpr: Any) -> bool:
         inner = list(jaxprs_in_params(equation.params))
         if (inner and name not in ("scan", "cond", *_CALLS)) or not all(map(fits, inner)):
             return False
-        if not inner and not (name in _EACH or name in _SUMMED or name in _SHAPED or not equation.invars):
+        if not inner and not (name in ENTRYWISE or name in _SUMMED or name in _SHAPED or not equation.invars):
             return False
         if name == "mul" and equation.outvars[0].aval.size > LARGEST:
             return False
@@ -93,7 +87,7 @@ def _equation(equation: Any, given: list[Lane], count: int) -> list[Lane]:
         return [(equation.primitive.bind(*(x for x, _ in given), **params), False)]
     shape = equation.outvars[0].aval.shape
     size = len(shape)
-    if name in _EACH:
+    if name in ENTRYWISE:
         values = [jnp.broadcast_to(_spread(x, size, count), (*shape, count)) for x in given]
         return [(equation.primitive.bind(*values, **params), True)]
     if name in ("concatenate", "stack"):

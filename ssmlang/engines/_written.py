@@ -42,7 +42,7 @@ ENTRYWISE = frozenset({
     "convert_element_type", "copy", "cos", "cosh", "digamma", "div", "eq", "erf", "erf_inv", "erfc", "exp", "exp2",
     "expm1", "floor", "ge", "gt", "integer_pow", "is_finite", "le", "lgamma", "log", "log1p", "logistic", "lt", "max",
     "min", "mul", "ne", "neg", "not", "or", "pow", "rem", "round", "rsqrt", "select_n", "sign", "sin", "sinh", "sqrt",
-    "square", "sub", "tan", "tanh", "xor",
+    "square", "stop_gradient", "sub", "tan", "tanh", "xor",
 })  # fmt: skip
 """Operations on each number by itself."""
 
@@ -62,6 +62,14 @@ _KNOWN: dict[str, Callable[..., Any]] = {
     "convert_element_type": lambda x: x, "is_finite": np.isfinite, "sign": np.sign, "div": np.divide,
 }  # fmt: skip
 """Operations on numbers that are known."""
+
+
+PLAIN_CALLS = frozenset({"jit", "pjit", "closed_call", "core_call"})
+"""Those without a derivative of their own."""
+
+
+class Refused(Exception):
+    """Something that is not written out."""
 
 
 class Entries:
@@ -86,15 +94,21 @@ def written(jaxpr: Any, args: Sequence[Any]) -> list[Array]:
 
 
 class Writer:
-    """Numbers that have been worked out, and how: none is worked out twice."""
+    """Numbers that have been worked out, and how: none is worked out twice.
 
-    def __init__(self, outer: Writer | None = None) -> None:
-        self.inside = outer is not None
+    `most`: numbers are vectors, all of one length, and so many at most; what cannot be written out is `Refused`. It may
+    be differentiated afterwards, so that derivatives of its own are kept out.
+    """
+
+    def __init__(self, outer: Writer | None = None, most: int | None = None) -> None:
+        self.inside, self.most = outer is not None or most is not None, most
         self.numbers: list[Any] = [] if outer is None else list(outer.numbers)
         self.places: dict[Any, int] = {} if outer is None else dict(outer.places)
 
     def kept(self, number: Any) -> int:
         """The place of a new number."""
+        if self.most is not None and len(self.numbers) >= self.most:
+            raise Refused
         self.numbers.append(number)
         return len(self.numbers) - 1
 
@@ -145,7 +159,9 @@ class Writer:
     def one(self, equation: Any, args: list[Any]) -> list[Any]:
         """Results of an operation."""
         name, params = equation.primitive.name, equation.params
-        if name in CALLS:
+        if self.most is not None and not any(isinstance(a, Entries) for a in args):
+            return self.whole(equation, args)
+        if name in (CALLS if self.most is None else PLAIN_CALLS):
             inner = params[CALLS[name]]
             consts, jaxpr = (inner.consts, inner.jaxpr) if isinstance(inner, ClosedJaxpr) else ([], inner)
             return self.run(jaxpr, consts, args)
@@ -153,12 +169,12 @@ class Writer:
             return self.scan(equation, args)
         if not self.inside and any(v.aval.size > LARGEST for v in (*equation.invars, *equation.outvars)):
             return self.whole(equation, args)
+        if name == "stop_gradient" and self.most is None:
+            return args
         if name in ENTRYWISE:
             return [self.entrywise(equation, args)]
         if name in _REDUCED:
             return [self.reduced(equation, self.split(args[0]))]
-        if name == "stop_gradient":
-            return args
         if name == "dot_general":
             return [self.product(equation, *map(self.split, args))]
         if name == "unstack":
@@ -175,6 +191,8 @@ class Writer:
 
     def whole(self, equation: Any, args: list[Any]) -> list[Any]:
         """By the operation itself."""
+        if self.most is not None and any(isinstance(a, Entries) for a in args):
+            raise Refused
         primitive = equation.primitive
         found = primitive.bind(*map(self.joined, args), **primitive.get_bind_params(equation.params))
         return list(found) if primitive.multiple_results else [found]
@@ -196,7 +214,9 @@ class Writer:
         given = tuple(sorted(places)) if name in ("add", "mul", "max", "min", "and", "or") else places
         key = (name, tuple(params.items()), given)
         if key not in self.places:
-            self.places[key] = self.kept(primitive.bind(*numbers, **primitive.get_bind_params(params)))
+            width = max(map(np.shape, numbers), key=len)
+            wide = numbers if width == () else [jnp.broadcast_to(x, width) for x in numbers]
+            self.places[key] = self.kept(primitive.bind(*wide, **primitive.get_bind_params(params)))
         return self.places[key]
 
     def reduced(self, equation: Any, side: Entries) -> Entries:
@@ -229,7 +249,8 @@ class Writer:
     def scan(self, equation: Any, args: list[Any]) -> list[Any]:
         params = equation.params
         closed, fixed, carried = params["jaxpr"], params["num_consts"], params["num_carry"]
-        if length(closed.jaxpr) > LIMIT or not all(isinstance(v.aval.dtype, np.dtype) for v in closed.jaxpr.invars):
+        plain = all(isinstance(v.aval.dtype, np.dtype) for v in closed.jaxpr.invars)
+        if self.most is not None or length(closed.jaxpr) > LIMIT or not plain:
             return self.whole(equation, args)
         consts, start, rows = args[:fixed], args[fixed : fixed + carried], args[fixed + carried :]
         variables = closed.jaxpr.invars[fixed : fixed + carried]

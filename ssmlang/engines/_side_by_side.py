@@ -18,7 +18,7 @@ import numpy as np
 from jax import Array
 from jax.extend.core import ClosedJaxpr, Literal, jaxprs_in_params
 
-from ssmlang.engines._written import ENTRYWISE
+from ssmlang.engines._written import ENTRYWISE, handed_in
 
 LANES = 4
 """Members taken at once: doubles of a vector of 256 bits, which XLA prefers to wider ones."""
@@ -123,11 +123,11 @@ def _shaped(name: str, params: dict[str, Any], given: list[Lane], size: int, cou
 def _called(name: str, params: dict[str, Any], given: list[Lane], count: int) -> list[Lane]:
     jaxpr = params[_CALLS[name]]
     consts: list[Lane] = []
-    if isinstance(jaxpr, ClosedJaxpr):
-        consts, jaxpr = [(c, False) for c in jaxpr.consts], jaxpr.jaxpr
-    elif name == "one_kernel":
+    if name == "one_kernel":
         known = params["constants"]
         consts, given = given[:known], given[known:]
+    elif isinstance(jaxpr, ClosedJaxpr):
+        consts, jaxpr = [(c, False) for c in jaxpr.consts], jaxpr.jaxpr
     if name != "one_kernel":
         return _run(jaxpr, consts, given, count)
     from ssmlang.engines._kernel import one_kernel
@@ -150,7 +150,7 @@ def _settled(jaxpr: Any, found: Sequence[Lane], out: Sequence[bool], count: int)
 
 
 def _scanned(params: dict[str, Any], given: list[Lane], count: int) -> list[Lane]:
-    closed, fixed, carried = params["jaxpr"], params["num_consts"], params["num_carry"]
+    closed, (fixed, carried) = params["jaxpr"], handed_in(params)
     owns = [own for _, own in given]
     carry_own, out = _carried(closed.jaxpr, owns, fixed, carried)
     consts, start, rows = given[:fixed], given[fixed : fixed + carried], given[fixed + carried :]
@@ -204,14 +204,15 @@ def _own(jaxpr: Any, owns: Sequence[bool]) -> list[bool]:
         given, params = [read(v) for v in equation.invars], equation.params
         name = equation.primitive.name
         if name == "scan":
-            found = [f for part in _carried(params["jaxpr"].jaxpr, given, params["num_consts"], params["num_carry"])
+            found = [f for part in _carried(params["jaxpr"].jaxpr, given, *handed_in(params))
                      for f in part]  # fmt: skip
         elif name == "cond":
             each = (_own(b.jaxpr, given[1:]) for b in params["branches"])
             found = [given[0] or any(some) for some in zip(*each, strict=True)]
         elif name in _CALLS:
             inner = params[_CALLS[name]]
-            found = _own(inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner, given)
+            closed = isinstance(inner, ClosedJaxpr) and name != "one_kernel"
+            found = _own(inner.jaxpr if closed else inner, given)
         else:
             found = [any(given)] * len(equation.outvars)
         known.update(zip(equation.outvars, found, strict=True))

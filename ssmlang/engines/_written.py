@@ -163,7 +163,8 @@ class Writer:
             return self.whole(equation, args)
         if name in (CALLS if self.most is None else PLAIN_CALLS):
             inner = params[CALLS[name]]
-            consts, jaxpr = (inner.consts, inner.jaxpr) if isinstance(inner, ClosedJaxpr) else ([], inner)
+            closed = isinstance(inner, ClosedJaxpr) and name != "one_kernel"  # whose constants are its first arguments
+            consts, jaxpr = (inner.consts, inner.jaxpr) if closed else ([], inner)
             return self.run(jaxpr, consts, args)
         if name == "scan":
             return self.scan(equation, args)
@@ -248,7 +249,7 @@ class Writer:
 
     def scan(self, equation: Any, args: list[Any]) -> list[Any]:
         params = equation.params
-        closed, fixed, carried = params["jaxpr"], params["num_consts"], params["num_carry"]
+        closed, (fixed, carried) = params["jaxpr"], handed_in(params)
         plain = all(isinstance(v.aval.dtype, np.dtype) for v in closed.jaxpr.invars)
         if self.most is not None or length(closed.jaxpr) > LIMIT or not plain:
             return self.whole(equation, args)
@@ -291,6 +292,14 @@ def length(jaxpr: Any) -> int:
         elif equation.primitive.name not in _MOVED:
             total += max(sizes, default=0)
     return total
+
+
+def handed_in(params: Mapping[str, Any]) -> tuple[int, int]:
+    """Of what a loop is given: how many are the same in every turn, and how many it carries."""
+    if "num_consts" in params:
+        return params["num_consts"], params["num_carry"]
+    fixed, carried, _ = params["ft_in"].update(params["jaxpr"].in_avals).unpack()  # JAX 0.12 and later
+    return len(list(fixed)), len(list(carried))
 
 
 def longest(jaxpr: Any) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import jax
@@ -15,6 +16,8 @@ from ssmlang.engines._kernel import on_cpu
 Options = dict[str, Any]
 _OLD_EMITTERS: Options = {"xla_cpu_use_fusion_emitters": False}
 _HASTY: Options = {"xla_backend_optimization_level": 0, **_OLD_EMITTERS}
+
+_NOTHING = jax.jit(lambda x: x)
 
 _LARGE = 2e7
 """Numbers gone through, from which on a program is compiled well at once."""
@@ -47,7 +50,19 @@ def quickly_compiled(function: Callable[..., Any], work: float = 1.0) -> Callabl
     half of these, a third where the program is large. Programs with large arguments, `work` numbers gone through for
     each of theirs, are compiled well at once. An XLA that does not know the options compiles as it always does.
     """
-    return _InTwoSteps(jax.jit(function, compiler_options=_HASTY), jax.jit(function), work)
+    options = _hasty() if on_cpu() else _HASTY
+    return _InTwoSteps(jax.jit(function, compiler_options=options), jax.jit(function), work)
+
+
+@cache
+def _hasty() -> Options:
+    """The options of `_HASTY`, without that which newer XLAs do not know."""
+    try:
+        _NOTHING.lower(0.0).compile(compiler_options=_HASTY)
+    except jax.errors.JaxRuntimeError as error:
+        if _unknown(error):
+            return {k: v for k, v in _HASTY.items() if k not in _OLD_EMITTERS}
+    return _HASTY
 
 
 @dataclass

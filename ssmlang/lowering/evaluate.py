@@ -17,7 +17,7 @@ from ssmlang.engines.flow import Diffusion, Field, flow, moments
 from ssmlang.engines.semidefinite import semidefinite_root
 from ssmlang.lowering.alike import Alike, alike
 from ssmlang.model import expr
-from ssmlang.model._numeric import EPS, ROUNDING
+from ssmlang.model._numeric import EPS, ROUNDING, no_covariance
 from ssmlang.model.expr import Node
 
 UNARY: dict[str, Callable[[Any], jax.Array]] = {
@@ -205,6 +205,17 @@ def _semidefinite_root(a: jax.Array) -> jax.Array:
     return jnp.stack(columns, axis=1)
 
 
+def _covariance_root(a: jax.Array) -> jax.Array:
+    """See `loading.ANY_RANK`. What is not taken is factored of another matrix, so that its derivative is finite."""
+    n, eps = a.shape[-1], float(jnp.finfo(a.dtype).eps)
+    definite = jnp.isfinite(jnp.linalg.cholesky(jax.lax.stop_gradient(a))).all()
+    full = jnp.linalg.cholesky(jnp.where(definite, a, jnp.eye(n, dtype=a.dtype)))
+    short = semidefinite_root(jnp.where(definite, 0.0, a))
+    left = jnp.abs(a - short @ short.T).max()
+    sound = definite | (left <= no_covariance(n, eps) * jnp.abs(a).max())
+    return jnp.where(sound, jnp.where(definite, full, short), jnp.nan)
+
+
 def _past_sum(node: Node, memo: Mapping[int, jax.Array], env: Environment) -> jax.Array:
     if env.horizon is None:
         raise LookupError("a sum over the whole past needs a horizon")
@@ -279,7 +290,7 @@ def _apply(node: Node, args: Sequence[jax.Array]) -> jax.Array:
         case "diagonal":
             return jnp.diagonal(args[0], axis1=-2, axis2=-1)
         case "cholesky":
-            return jnp.linalg.cholesky(args[0])
+            return _covariance_root(args[0]) if node.attrs else jnp.linalg.cholesky(args[0])
         case "inverse":
             return jnp.linalg.inv(args[0])
         case "kron":

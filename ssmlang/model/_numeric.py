@@ -71,6 +71,21 @@ def _semidefinite_root(a: np.ndarray) -> np.ndarray:
     return root
 
 
+def _covariance_root(a: np.ndarray) -> np.ndarray:
+    try:
+        return np.linalg.cholesky(a)
+    except np.linalg.LinAlgError:
+        root = _semidefinite_root(a)
+        sound = np.abs(a - root @ root.T).max() <= no_covariance(len(a), EPS) * np.abs(a).max()
+        return root if sound else np.full_like(root, np.nan)
+
+
+def no_covariance(n: int, eps: float) -> float:
+    """How far a root of deficient rank may be from its matrix, beside the largest entry: a Schur complement whose
+    variances are rounding (ROUNDING, in units of EPS) has covariances up to the root of that."""
+    return 2.0 * float(np.sqrt(ROUNDING / EPS * eps * n))
+
+
 def evaluate(op: str, attrs: tuple[Any, ...], args: Sequence[np.ndarray]) -> np.ndarray:
     """The value of one operation on known arguments."""
     if op in ARITHMETIC:
@@ -103,7 +118,7 @@ def evaluate(op: str, attrs: tuple[Any, ...], args: Sequence[np.ndarray]) -> np.
         case "diagonal":
             return np.diagonal(args[0], axis1=-2, axis2=-1)
         case "cholesky":
-            return np.linalg.cholesky(args[0])
+            return _covariance_root(args[0]) if attrs else np.linalg.cholesky(args[0])
         case "inverse":
             return np.linalg.inv(args[0])
         case "kron":

@@ -372,13 +372,13 @@ def flow_law(x: Node, h: Node, steps: int, drift: Node, diffusion: Node,
 
 
 def linalg(op: str, args: Sequence[Node], shape: Sequence[int], axes: Sequence[Axis | None] | None = None,
-           span: Span | None = None) -> Node:
-    """diag (of a vector), diagonal (of a matrix), cholesky, inverse, kron, block_diag, softmax, interp, diffuse (of
-    drifts (K, n, n), steps () or (K,) and loadings (K, n, d) of linear stochastic differential equations: their
-    transition, its integral over the step and the root of the noise's covariance, (3, K, n, n)); matrix_power
-    (of a matrix and a whole number that may be a value of the row), solve (A x = B), semidefinite_root (the lower
-    triangular G with G G' = the argument, of any rank)."""
-    return _node(op, tuple(args), (), shape, axes or (None,) * len(shape), span=span)
+           span: Span | None = None, attrs: tuple[str, ...] = ()) -> Node:
+    """diag (of a vector), diagonal (of a matrix), cholesky (`attrs`: see `loading.ANY_RANK`), inverse, kron,
+    block_diag, softmax, interp, diffuse (of drifts (K, n, n), steps () or (K,) and loadings (K, n, d) of linear
+    stochastic differential equations: their transition, its integral over the step and the root of the noise's
+    covariance, (3, K, n, n)); matrix_power (of a matrix and a whole number that may be a value of the row), solve
+    (A x = B), semidefinite_root (the lower triangular G with G G' = the argument, of any rank)."""
+    return _node(op, tuple(args), attrs, shape, axes or (None,) * len(shape), span=span)
 
 
 # ------------------------------------------------------------------------------------------------ traversals

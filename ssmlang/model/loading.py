@@ -7,6 +7,7 @@ is left where nothing is known.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,11 @@ from ssmlang.model.sparse import Sparse
 from ssmlang.model.support import nonzero
 
 OnCholesky = Callable[[Node], None]
+FEW_ENTRIES = 64
+"""Up to so many a matrix is compared to another entry by entry."""
+ANY_RANK = ("any rank",)
+"""Marks a `cholesky` that is `semidefinite_root` where the rank is deficient, and NaN of what is no covariance matrix.
+Its derivative is right where the rank stays as it is."""
 
 
 def same(a: Node, b: Node) -> bool:
@@ -47,7 +53,7 @@ def factor(cov: Node, on_cholesky: OnCholesky = lambda node: None) -> Sparse:
         found = _pair(cov)
     if found is None:
         on_cholesky(cov)
-        found = sparse.from_matrix(expr.linalg("cholesky", [cov], cov.shape, span=cov.span))
+        found = sparse.from_matrix(expr.linalg("cholesky", [cov], cov.shape, span=cov.span, attrs=ANY_RANK))
     return found
 
 
@@ -117,21 +123,60 @@ def _structured(cov: Node, hear: OnCholesky) -> Sparse | None:
 
 
 def _sandwich(cov: Node, hear: OnCholesky) -> Sparse | None:
-    """A A', A B A'."""
-    left, right = cov.args
-    transposed = expr.transpose(right)
-    outer = right.args[0] if right.op == "transpose" else transposed
-    if same(left, outer):
-        return sparse.from_matrix(left)
-    if left.op == "matmul" and same(left.args[0], outer):
-        return sparse.product(sparse.from_matrix(outer), factor(left.args[1], hear))
-    if right.op == "matmul" and right.args[1].op == "transpose" and same(left, right.args[1].args[0]):
-        return sparse.product(sparse.from_matrix(left), factor(right.args[0], hear))
-    if right.op == "matmul" and _diagonal(left) and same(left, right.args[1]):
-        return sparse.product(sparse.from_matrix(left), factor(right.args[0], hear))
-    if left.op == "matmul" and _diagonal(right) and same(left.args[0], right):
-        return sparse.product(sparse.from_matrix(right), factor(left.args[1], hear))
-    return None
+    """A A', A B A', A B B' A', ..., and a number times them."""
+    number, chain = _chain(cov)
+    size = 0
+    while 2 * (size + 1) <= len(chain) and _mirrored(chain[size], chain[-1 - size]):
+        size += 1
+    if not size:
+        return None
+    outer, middle = sparse.from_matrix(_product(chain[:size])), chain[size : len(chain) - size]
+    found = sparse.product(outer, factor(_product(middle), hear)) if middle else outer
+    if number is None:
+        return found
+    by = sparse.gather(root(expr.reshape(number, (1,))), np.zeros(found.nnz, int))
+    return found.map(lambda values: expr.mul(values, by))
+
+
+def _chain(node: Node) -> tuple[Node | None, list[Node]]:
+    """A product of matrices as a number, None for one, and its factors."""
+    if node.op == "matmul" and all(a.ndim == 2 for a in node.args):
+        (one, left), (other, right) = (_chain(a) for a in node.args)
+        return _times(one, other), [*left, *right]
+    if node.op == "transpose":
+        number, inner = _chain(node.args[0])
+        return number, [_turned(x) for x in reversed(inner)]
+    if node.op in ("mul", "div"):
+        for scalar, matrix in (node.args, node.args[::-1]) if node.op == "mul" else (node.args[::-1],):
+            if scalar.size == 1 and matrix.shape == node.shape:
+                number, inner = _chain(matrix)
+                by = expr.reshape(scalar, ())
+                return _times(number, by if node.op == "mul" else expr.div(expr.const(1.0), by)), inner
+    return None, [node]
+
+
+def _times(a: Node | None, b: Node | None) -> Node | None:
+    return b if a is None else a if b is None else expr.mul(a, b)
+
+
+def _product(matrices: list[Node]) -> Node:
+    return reduce(expr.matmul, matrices)
+
+
+def _turned(matrix: Node) -> Node:
+    return matrix.args[0] if matrix.op == "transpose" else expr.transpose(matrix)
+
+
+def _mirrored(a: Node, b: Node) -> bool:
+    """Whether b = a', by how they are written."""
+    if a.shape != b.shape[::-1]:
+        return False
+    if same(a, _turned(b)) or same(_turned(a), b) or (_diagonal(a) and same(a, b)):
+        return True
+    if a.size > FEW_ENTRIES:
+        return False
+    turned = np.arange(b.size).reshape(b.shape).T.reshape(-1)
+    return all(same(entry(a, i), entry(b, int(j))) for i, j in enumerate(turned))
 
 
 def _diagonal(node: Node) -> bool:

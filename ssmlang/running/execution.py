@@ -354,10 +354,14 @@ def not_a_number(what: str, row: str, engine: Engine | None = None) -> Diagnosti
                           help=("look at the parameters, and at values of the data that stick out",
                                 f'engine="particle" needs no such path; "{engine.name}:iterations={10 * steps}" on the '
                                 "command line looks for longer"))  # fmt: skip
+    factored: tuple[str, ...] = ()
+    if engine is not None and engine.name == "kalman":
+        factored = ('where sizes are very far apart engine="square_root", on factors of the covariances, keeps digits '
+                    "that differences of covariances lose",)  # fmt: skip
     words = {"log_likelihood": "the log-likelihood", "mean": "a state", "cov": "the covariance of the states"}
     return Diagnostic("E721", f"{words.get(what, what.replace('_', ' '))} is not a number at {row}",
                       why=("a coefficient or a scale cannot be computed there, or the numbers grew beyond bounds",),
-                      help=("look at the parameters, and at the inputs of this row",))  # fmt: skip
+                      help=("look at the parameters, and at the inputs of this row", *factored))  # fmt: skip
 
 
 def without_noise(engine: Engine) -> Diagnostic:

@@ -36,6 +36,7 @@ from ssmlang.running.moments import Moments, require_start
 from ssmlang.running.particles import death, died, dies, key_of, warn_of_few
 from ssmlang.running.per_series import PerSeries
 from ssmlang.running.substeps import Substeps
+from ssmlang.running.variances import sound_variances
 
 APART = ("paths", "passed")
 """What an engine finds that is no moment of a row."""
@@ -311,6 +312,8 @@ class GeneralMoments(Moments):
                 # Where the likelihood is a number the path was found, and it is a moment that is none.
                 lost = np.isnan(arrays["log_likelihood"]).any()
                 raise SsmError(not_a_number(name, row, self.execution.engine if lost else None))
+        arrays = sound_variances(arrays, self.general.states, self.general.observations, self.bound.time.label,
+                                 self.execution.engine)  # fmt: skip
         require_start(self.model, arrays["log_likelihood"], params)
         dead = death(arrays["log_likelihood"])
         if dead is not None and dies(self.execution.engine):

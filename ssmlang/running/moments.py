@@ -21,6 +21,7 @@ from ssmlang.running.definitions import definitions
 from ssmlang.running.execution import Execution, floats, not_a_number, running, without_noise
 from ssmlang.running.gaps import absent, blanked
 from ssmlang.running.kept import Kept, keepable
+from ssmlang.running.variances import sound_variances
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -99,7 +100,7 @@ class Moments:
     def arrays(self, params: Mapping[str, Any]) -> Arrays:
         """Moments by name, of the model's own states and observations; definitions as NAME and NAME_sd.
 
-        Raises E721 where a moment is not a number.
+        Raises E721 where a moment is not a number, E726 where a variance is lost to rounding.
         """
         return self._cut(self._fetched(self._function(floats(params), self.series)), params)
 
@@ -116,7 +117,9 @@ class Moments:
                 engine = self.execution.engine  # whose log-likelihoods are those of another one, if it needs noise
                 if engine.requires.process_noise and np.isfinite(arrays["log_likelihood"]).all():
                     raise SsmError(without_noise(engine))
-                raise SsmError(not_a_number(name, self.bound.time.label(int(np.flatnonzero(bad)[0]))))
+                raise SsmError(not_a_number(name, self.bound.time.label(int(np.flatnonzero(bad)[0])), engine))
+        arrays = sound_variances(arrays, self._states, self.lowering.observations, self.bound.time.label,
+                                 self.execution.engine)  # fmt: skip
         return blanked(arrays, self._absent)
 
     def _cut(self, found: Arrays, params: Mapping[str, Any]) -> Arrays:

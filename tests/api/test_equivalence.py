@@ -86,3 +86,21 @@ def test_a_written_out_program_is_the_same_model(models) -> None:
     params = {"a": 0.3, "b": 0.5, "c": 1.0}
     assert log_likelihood(flat, params) == log_likelihood(models["parts"], params)
     assert set(flat.smooth({"y": SERIES}, params).data_vars) >= {"trend", "season"}
+
+
+@pytest.mark.parametrize("covariance", [
+    "MvNormal([0, 0], s^2 * [[1], [2]] @ [[1, 2]])", "MvNormal([0, 0], [[s], [2 * s]] @ [[s, 2 * s]])",
+    "MvNormal([0, 0], [[s^2 * 2^(i + j) * exp(-0 * r) for j in 0..1] for i in 0..1])",
+    "MvNormal([0, 0], scale_tril = [[s, 0], [2 * s, 0]])",
+])
+def test_a_covariance_of_rank_one_is_a_noise_that_is_shared(covariance) -> None:
+    """However it is written."""
+    text = ("param s, r ~ HalfNormal(1)\nstate x[2]\nobs y\nnoise w[2] ~ {}\ninit x ~ Normal([1, -1], 0.5)\n"
+            "x[t] = [0.9 * x[t-1, 0] + w[t, 0], 0.4 * x[t-1, 1] + w[t, 1]]\ny[t] ~ Normal(x[t, 0] - x[t, 1], r)\n")
+    alone = text.format("Normal(0, s)").replace("w[2]", "w").replace("w[t, 0]", "w[t]").replace("w[t, 1]", "2 * w[t]")
+    params = {"s": 0.3, "r": 0.2}
+    expected = log_likelihood(ssmlang.compile(alone), params)
+    model = ssmlang.compile(text.format(covariance))
+    for engine in ("kalman", "square_root"):
+        found = float(model.log_likelihood({"y": SERIES}, params, engine=engine))
+        assert found == pytest.approx(expected, abs=1e-9), engine

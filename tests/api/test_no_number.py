@@ -102,3 +102,43 @@ def test_augmented_parameters_are_no_weighted_paths():
     text += "x[t] ~ Normal(a * x[t-1], 1)\ny[t] ~ Poisson(exp(x[t]))\n"
     with pytest.raises(SsmError, match=r"(?s)weighs paths.*a is augmented.*a Gaussian law with the mean"):
         ssmlang.compile(text).log_likelihood({"y": [1.0]}, {}, engine="importance")
+
+
+APART = ("state x[3]\nobs y\nnoise w ~ Normal(0, 0.3)\ninit x ~ Normal(0, 10000)\n"
+         "x[t] = [0.7 * x[t-1, 0] + w[t], x[t-1, 0] + 0.3 * w[t], 0.999 * x[t-1, 2] + w[t]]\n"
+         "y[t] ~ Normal(x[t, 0] + x[t, 1] - 0.5 * x[t, 2], 0.001)\n")  # fmt: skip
+SEEN = {"y": np.array([0.1, 0.0, 0.2, 0.1, -0.1, 0.3])}
+
+
+@pytest.mark.parametrize(("engine", "mend"), [("kalman", "square_root"), ("ekf", "scales that are nearer")])
+def test_a_variance_lost_to_rounding_is_no_result(engine, mend):
+    model = ssmlang.compile(APART)
+    with pytest.raises(SsmError) as caught:
+        model.smooth(SEEN, {}, engine=engine)
+    (found,) = caught.value.diagnostics
+    assert found.code == "E726" and "variance of `x[" in found.message and "at row 0" in found.message
+    assert any(mend in text for text in found.help)
+    sound = model.smooth(SEEN, {}, engine="square_root")["cov"].values
+    assert (np.einsum("tii->ti", sound) > 0).all()
+
+
+def test_a_variance_of_zero_is_zero_in_spite_of_rounding():
+    """Three lags that are seen without noise: of what is known exactly the difference of covariances is +-1e-16."""
+    model = ssmlang.compile("state x\nobs y\ninit x ~ Normal(0, 3)\n"
+                            "x[t] ~ Normal(1.2 * x[t-1] - 0.4 * x[t-2] + 0.1 * x[t-3], 0.3)\ny[t] = x[t]\n")
+    y = np.random.default_rng(0).normal(size=40)
+    y[[7, 8, 20]] = np.nan
+    variance = model.smooth({"y": y}, {})["cov"].values[:, 0, 0]
+    assert (variance[np.isnan(y)] > 0.01).all() and np.isfinite(np.sqrt(variance)).all()
+    assert (variance[~np.isnan(y)] < 1e-12).all()
+
+
+def test_single_precision_that_does_not_hold_names_the_engine_that_does():
+    text = ("state level, slope\nobs y\ninit level, slope ~ Normal(0, 10000)\nslope[t] ~ Normal(slope[t-1], 0.00001)\n"
+            "level[t] = level[t-1] + slope[t-1]\ny[t] ~ Normal(level[t], 0.1)\n")  # fmt: skip
+    model, data = ssmlang.compile(text), {"y": np.sin(np.arange(60) / 500)}
+    for verb in ("log_likelihood", "filter"):
+        with pytest.raises(SsmError, match=r"(?s)E721.*engine=\"square_root\""):
+            getattr(model, verb)(data, {}, engine="kalman", dtype="float32")
+    exact = float(model.log_likelihood(data, {}))
+    assert float(model.log_likelihood(data, {}, dtype="float32")) == pytest.approx(exact, rel=1e-3)

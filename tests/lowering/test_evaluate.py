@@ -7,11 +7,15 @@ import pytest
 from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.model import _numeric, expr
 from ssmlang.model.expr import Node
+from ssmlang.model.loading import ANY_RANK
 
 RNG = np.random.default_rng(3)
 POSITIVE = RNG.uniform(0.1, 0.9, (3, 3))
 SIGNED = RNG.normal(size=(3, 3))
 SPD = SIGNED @ SIGNED.T + np.eye(3)
+
+
+RANK_TWO = SIGNED[:, :2] @ SIGNED[:, :2].T
 
 
 def parameters(*values: np.ndarray) -> tuple[list[Node], dict[str, np.ndarray]]:
@@ -144,3 +148,22 @@ def test_constants_without_a_value_are_refused() -> None:
         expr.binary("mod", expr.const(3), expr.const(0))
     big = expr.mul(expr.const(10**15), expr.const(10**15))
     assert big.kind == "real" and big.value == 1e30
+
+
+@pytest.mark.parametrize(("matrix", "sound"), [(SPD, True), (RANK_TWO, True), (np.zeros((3, 3)), True),
+                                               (np.diag([1.0, 0.0, 2.0]), True), (SPD - 4 * np.eye(3), False),
+                                               (np.array([[0.0, 1, 0], [1, 1, 0], [0, 0, 1]]), False)])  # fmt: skip
+def test_roots_of_covariances_of_any_rank(matrix: np.ndarray, sound: bool) -> None:
+    (a,), params = parameters(matrix)
+    node = expr.linalg("cholesky", [a], (3, 3), attrs=ANY_RANK)
+    compare(node, params, matrix)
+    root = run(node, params)
+    assert np.isnan(root).any() != sound
+    if not sound:
+        return
+    np.testing.assert_allclose(root @ root.T, matrix, atol=1e-12)
+    # Twice the matrix has twice the root's square: a direction in which the rank stays.
+    gram = lambda a: (lambda g: g @ g.T)(evaluate([node], Environment({"p0": a}))[0])
+    with jax.enable_x64(True):
+        tangent = jax.jvp(gram, (params["p0"],), (params["p0"],))[1]
+    np.testing.assert_allclose(tangent, matrix, atol=1e-12)

@@ -42,6 +42,13 @@ CASES = {
     "A A'": (expr.matmul(M, expr.transpose(M)), False),
     "A D A'": (expr.matmul(expr.matmul(M, diag(square(V))), expr.transpose(M)), False),
     "A (D A')": (expr.matmul(M, expr.matmul(diag(square(V)), expr.transpose(M))), False),
+    "A B B' A'": (expr.matmul(expr.matmul(expr.matmul(M, S), expr.transpose(S)), expr.transpose(M)), False),
+    "A B D (A B)'": (expr.matmul(expr.matmul(M, expr.matmul(S, diag(square(V)))), expr.transpose(expr.matmul(M, S))),
+                     False),
+    "a number before A A'": (expr.matmul(expr.mul(square(A), M), expr.div(expr.transpose(M), square(B))), False),
+    "(a A) (a A)'": (expr.matmul(expr.mul(A, M), expr.transpose(expr.mul(A, M))), False),
+    "a column times its row, as they are written": (expr.matmul(expr.stack([expr.stack([A]), expr.stack([B])]),
+                                                                expr.stack([expr.stack([A, B])])), False),
     "D R D": (expr.matmul(expr.matmul(diag(V), expr.const(np.eye(3) * 0.5 + 0.5)), diag(V)), False),
     "a sum": (expr.add(expr.matmul(M, expr.transpose(M)), diag(square(V))), False),
     "blocks": (expr.linalg("block_diag", [diag(square(V)), expr.const(np.array([[2.0, 1.0], [1.0, 2.0]]))], (5, 5)),
@@ -78,6 +85,26 @@ def test_what_has_no_structure_is_factored_and_said() -> None:
     G = value(factor(S, heard.append).dense)
     np.testing.assert_allclose(G @ G.T, VALUES["S"])
     assert heard == [S]
+    # The product of two matrices is none of a matrix and itself, even where it is symmetric.
+    heard.clear()
+    factor(expr.matmul(S, S), heard.append)
+    factor(expr.matmul(expr.matmul(M, S), M), heard.append)
+    assert len(heard) == 2
+
+
+def test_what_has_no_structure_may_have_any_rank() -> None:
+    """Of correlations e^(-r |i - j|) nothing but the constant is left at r = 0."""
+    apart = np.abs(np.arange(3)[:, None] - np.arange(3)).astype(float)
+    cov = expr.mul(square(A), expr.unary("exp", expr.neg(expr.mul(R, expr.const(apart)))))
+    root = factor(cov).dense
+    ops = [n.op for n in expr.walk([root])]
+    assert ops.count("cholesky") == 1
+    with pytest.MonkeyPatch.context() as patch:
+        for r in (0.4, 1e-9, 0.0):
+            patch.setitem(VALUES, "r", np.array(r))
+            np.testing.assert_allclose(value(root) @ value(root).T, value(cov), rtol=1e-7, atol=1e-12)
+        patch.setitem(VALUES, "r", np.array(-0.1))
+        assert np.isnan(value(root)).any()
 
 
 def test_a_constant_that_is_no_covariance() -> None:

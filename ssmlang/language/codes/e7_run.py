@@ -52,6 +52,17 @@ def _folded(engine: str) -> Example:
     return Example(text, language="python")
 
 
+def _apart(engine: str) -> Example:
+    text = (
+        'import ssmlang\nmodel = ssmlang.compile("""\n'
+        "state x[3]\nobs y\nnoise w ~ Normal(0, 0.3)\ninit x ~ Normal(0, 10000)\n"
+        "x[t] = [0.7 * x[t-1, 0] + w[t], x[t-1, 0] + 0.3 * w[t], 0.999 * x[t-1, 2] + w[t]]\n"
+        'y[t] ~ Normal(x[t, 0] + x[t, 1] - 0.5 * x[t, 2], 0.001)\n""")\n'
+        f'model.smooth({{"y": [0.1, 0.0, 0.2, 0.1, -0.1, 0.3]}}, {{}}, engine="{engine}")\n'
+    )
+    return Example(text, language="python")
+
+
 CODES: tuple[Code, ...] = (
     Code(
         "E711",
@@ -127,5 +138,16 @@ CODES: tuple[Code, ...] = (
         "`log_likelihood` says nothing, for it would have to filter a second time.",
         _folded("ukf"),
         _folded("particle"),
+    ),    Code(
+        "E726",
+        "variance-lost",
+        "a variance came out negative",
+        "Engines that carry covariances take the difference of two whenever something is learnt. Where their sizes are "
+        "very far apart, as of a start with a scale of 10,000 and data with one of 0.001, rounding can leave no digit "
+        "of it, single precision far sooner than double. `square_root` carries factors of the covariances, and "
+        "`Diffuse()` is a flat start without any large number. A variance that is below zero by no more than rounding "
+        "is given as zero.",
+        _apart("kalman"),
+        _apart("square_root"),
     ),
 )

@@ -271,12 +271,13 @@ class Model:
                  time: Any, keep: Literal["all", "last"], dtype: str, device: str | None, paths: int = 0,
                  seed: int = 0) -> Any:  # fmt: skip
         from ssmlang.running.moments import datasets
+        from ssmlang.running.placing import placed
 
         one_of("keep", keep, ("all", "last"))
         bounds = self.bind(data, time=time)
-        task = self._task(verb, engine, bounds, dtype, device)
-        found = datasets(self, self.execution(engine, task), verb, bounds, self.params_of(params), dtype, task.device,
-                         keep=keep, paths=paths, seed=seed)  # fmt: skip
+        execution, device = placed(self, verb, engine, bounds, dtype, device)
+        found = datasets(self, execution, verb, bounds, self.params_of(params), dtype, device, keep=keep, paths=paths,
+                         seed=seed)  # fmt: skip
         return found if isinstance(data, (list, tuple)) else found[0]
 
     def residuals(
@@ -350,12 +351,13 @@ class Model:
     ) -> xr.Dataset | list[xr.Dataset]:
         """Moments of the `steps` rows after the data; `future` gives their inputs. Of a list of data sets, a list."""
         from ssmlang.running.moments import datasets
+        from ssmlang.running.placing import placed
 
         steps, seed = rows(steps, "a forecast"), seed_of(seed)
         bounds = self.bind(data, time=time)
-        task = self._task("forecast", engine, bounds, dtype, device, ahead=steps)
-        found = datasets(self, self.execution(engine, task), "forecast", bounds, self.params_of(params), dtype,
-                         task.device, steps=steps, future=future, seed=seed)  # fmt: skip
+        execution, device = placed(self, "forecast", engine, bounds, dtype, device, ahead=steps)
+        found = datasets(self, execution, "forecast", bounds, self.params_of(params), dtype, device, steps=steps,
+                         future=future, seed=seed)  # fmt: skip
         return found if isinstance(data, (list, tuple)) else found[0]
 
     def edmd(

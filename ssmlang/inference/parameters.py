@@ -31,6 +31,10 @@ def validate(
     left out. Missing is E441, unknown E442, of another shape E443, outside its support E444, an unknown label E445, not
     a number E446.
     """
+    plain = _plain(priors, params)
+    contents = None if plain is None else [(a.shape, a.tobytes()) for a in plain.values()]
+    if plain is not None and _SOUND.get(priors) == contents:
+        return plain
     found = Findings()
     values: dict[str, np.ndarray] = {}
     for name in params:
@@ -51,7 +55,27 @@ def validate(
     found.raise_errors()
     _check_supports(found, priors, values)
     found.raise_errors()
+    if contents is not None:
+        _SOUND[priors] = contents
     return values
+
+
+KEPT_NUMBERS = 4096
+"""Parameters of at most so many numbers are known again by their contents."""
+
+_SOUND: WeakKeyDictionary[Priors, list[tuple[tuple[int, ...], bytes]]] = WeakKeyDictionary()
+"""Shapes and contents of the values that were found sound last, in the order of the parameters."""
+
+
+def _plain(priors: Priors, params: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
+    """The values of all parameters as arrays; None where they are not plainly that, or many."""
+    if params.keys() != priors.parameters.keys():
+        return None
+    try:
+        values = {name: np.asarray(params[name], dtype=float) for name in priors.parameters}
+    except (TypeError, ValueError):
+        return None
+    return values if sum(a.size for a in values.values()) <= KEPT_NUMBERS else None
 
 
 def _unknown(found: Findings, model: Model, priors: Priors, name: str) -> None:

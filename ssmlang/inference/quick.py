@@ -80,17 +80,9 @@ class _InTwoSteps:
         self._known = True
 
     def __call__(self, *args: Any) -> Any:
-        leaves, form = jax.tree.flatten(args)
-        if not self._known or not _compiled_now(leaves):
-            return self._well(*args)
-        key = (form, jax.config.jax_enable_x64, *(  # type: ignore[attr-defined]
-            (np.shape(a), getattr(a, "dtype", type(a))) for a in leaves
-        ))  # fmt: skip
-        spent = self._spent.get(key)
-        if spent is None and self._work * sum(np.size(a) for a in leaves) > _LARGE:
-            return self._well(*args)
-        if spent is not None and spent.running > max(spent.compiling, _WORTH_COMPILING):
-            return self._well(*args)
+        lasting = self.lasting(*args)
+        if lasting is not None:
+            return lasting(*args)
         begun = time.perf_counter()
         try:
             found = jax.block_until_ready(self._hasty(*args))
@@ -100,11 +92,28 @@ class _InTwoSteps:
             self._known = False
             return self._well(*args)
         took = time.perf_counter() - begun
-        if spent is None:
-            self._spent[key] = _Spent(took)
+        key = self._key(*jax.tree.flatten(args))
+        if key in self._spent:
+            self._spent[key].running += took
         else:
-            spent.running += took
+            self._spent[key] = _Spent(took)
         return found
+
+    def lasting(self, *args: Any) -> Callable[..., Any] | None:
+        """What runs arguments of these shapes, in this precision, from now on; None where they run what was compiled
+        hastily, or will be."""
+        leaves, form = jax.tree.flatten(args)
+        if not self._known or not _compiled_now(leaves):
+            return self._well
+        spent = self._spent.get(self._key(leaves, form))
+        if spent is None:
+            return self._well if self._work * sum(np.size(a) for a in leaves) > _LARGE else None
+        return self._well if spent.running > max(spent.compiling, _WORTH_COMPILING) else None
+
+    @staticmethod
+    def _key(leaves: list[Any], form: Any) -> Hashable:
+        shapes = ((np.shape(a), getattr(a, "dtype", type(a))) for a in leaves)
+        return form, jax.config.jax_enable_x64, *shapes  # type: ignore[attr-defined]
 
 
 def _compiled_now(leaves: list[Any]) -> bool:

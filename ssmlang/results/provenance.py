@@ -46,6 +46,25 @@ def _versions() -> dict[str, str]:
     return found
 
 
+def of_parameters(values: Mapping[str, Any]) -> dict[str, str]:
+    """Parameter values as the attribute `params`; the text for values met lately is not made again."""
+    arrays = {name: np.asarray(value, float) for name, value in values.items()}
+    contents = tuple((name, a.shape, a.tobytes()) for name, a in arrays.items())
+    kept = sum(a.size for a in arrays.values()) <= KEPT_NUMBERS
+    return {"params": _lately(contents) if kept else _text(contents)}
+
+
+KEPT_NUMBERS = 4096
+"""Parameters of at most so many numbers are known again by their contents."""
+
+
+def _text(contents: tuple[tuple[str, tuple[int, ...], bytes], ...]) -> str:
+    return _JSON.encode({name: np.frombuffer(raw).reshape(shape).tolist() for name, shape, raw in contents})
+
+
+_lately = lru_cache(maxsize=8)(_text)
+
+
 def plain(attrs: Mapping[Any, Any]) -> dict[str, Any]:
     """Attributes as text and numbers alone: what is nested becomes JSON, None is left out."""
     out: dict[str, Any] = {}

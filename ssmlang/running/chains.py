@@ -25,6 +25,7 @@ from ssmlang.model.model import Model, nodes_of
 from ssmlang.results.chains import chain_dataset
 from ssmlang.results.labels import entry_names
 from ssmlang.results.mixture import PATH
+from ssmlang.results.provenance import of_parameters
 from ssmlang.running.execution import Params, Series, Setting, What, floats, not_a_number, padded_length, steps_of
 from ssmlang.running.kept import Kept
 from ssmlang.running.label_laws import label_probabilities
@@ -306,7 +307,7 @@ class ChainMoments(Moments):
 
     def at(self, params: Mapping[str, Any], keep: Any = "all", *, paths: int = 0, seed: int = 0, first: int = 0
            ) -> xr.Dataset:  # fmt: skip
-        said = {"params": {name: np.asarray(value).tolist() for name, value in params.items()}}
+        said = of_parameters(params)
         found = self._labelled(self.arrays(params), self.execution.plain.at(params), keep, self._about | said)
         if paths:
             drawn = self.draws([(params, paths)], seed, first)[:, -found.sizes["time"] :]

@@ -7,7 +7,7 @@ is compiled is a pure function of (params, data); precision and device are enter
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, cast
@@ -73,11 +73,12 @@ def running(dtype: str = "float64", device: str | None = None) -> Iterator[None]
     """Enter a precision and a device for a call. Raises E711 for a device, E712 for a precision that is not there."""
     if dtype not in ("float64", "float32"):
         raise SsmError(Diagnostic("E712", f"dtype={dtype!r} is not a precision", help=("'float64' or 'float32'",)))
-    with ExitStack() as stack:
-        stack.enter_context(jax.enable_x64(dtype == "float64"))
-        if device is not None:
-            stack.enter_context(jax.default_device(_device(device)))
-        yield
+    with jax.enable_x64(dtype == "float64"):
+        if device is None:
+            yield
+            return
+        with jax.default_device(_device(device)):
+            yield
 
 
 def in_double(function: Callable[[Params], Array], quick: Callable[[Params], Array]) -> Callable[[Params], Array]:

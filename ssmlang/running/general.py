@@ -25,7 +25,7 @@ from ssmlang.model.differentials import stepped
 from ssmlang.model.flows import flowing
 from ssmlang.model.model import Equation, Model, nodes_of
 from ssmlang.model.solved_noises import solved
-from ssmlang.results.provenance import plain
+from ssmlang.results.provenance import of_parameters
 from ssmlang.running.execution import Params, Series, Setting, floats, not_a_number, padded_length, steps_of
 from ssmlang.running.gaps import Absent, blanked, check_reach, seen_in
 from ssmlang.running.general_labels import FIELDS, dataset, named
@@ -340,7 +340,7 @@ class GeneralMoments(Moments):
         return dataset(self.model.spec, self.general, arrays, constant, self._time, keep, attrs)
 
     def at(self, params: Mapping[str, Any], keep: Any = "all", *, paths: int = 0, seed: int = 0, first: int = 0) -> Any:
-        said = plain({"params": {name: np.asarray(value).tolist() for name, value in params.items()}})
+        said = of_parameters(params)
         arrays = self.judged(params, seed, first // max(paths, 1), paths)
         drawn = arrays.pop("paths", None)
         found = self._labelled(arrays, self.execution.plain.at(params), keep, self._about | said)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +16,7 @@ from ssmlang.language.diagnostics import SsmError
 from ssmlang.results.labels import series as labelled_series
 from ssmlang.results.moments import Series, Template
 from ssmlang.results.moments import moments as labelled
-from ssmlang.results.provenance import noted, plain, provenance
+from ssmlang.results.provenance import noted, of_parameters, plain, provenance
 from ssmlang.running.blocks import assembled
 from ssmlang.running.definitions import definitions
 from ssmlang.running.execution import Execution, floats, not_a_number, running, without_noise
@@ -78,13 +79,14 @@ class Moments:
         self.bound = extended(model, bound, steps, future) if ahead else bound
         self.setting = execution.setting([self.bound], ahead=ahead)
         self.series = execution.single(self.bound)
-        self._function = execution.compiled("smooth" if verb == "smooth" else "filter", self.setting)
+        self._function: Any = execution.compiled("smooth" if verb == "smooth" else "filter", self.setting)
         self._time = replace(self.bound.time, index=self.bound.time.index[self.first :])
         self._left_out = ("predicted_mean", "predicted_cov", "log_likelihood") if ahead else ()
         about = provenance(model=model.name, source=model.source_text, engine=execution.engine.name, verb=verb,
                            **noted([bound]))  # fmt: skip
         self._about = {**about, **execution.remarks}
         self._templates = Kept(4)
+        self._lasting: Callable[..., Any] | None = None
         self._prepare()
 
     def _prepare(self) -> None:
@@ -102,7 +104,17 @@ class Moments:
 
         Raises E721 where a moment is not a number, E726 where a variance is lost to rounding.
         """
-        return self._cut(self._fetched(self._function(floats(params), self.series)), params)
+        return self._cut(self._fetched(self._run(params)), params)
+
+    def _run(self, params: Mapping[str, Any]) -> Any:
+        """What is computed for parameters: begun, and not waited for."""
+        given = floats(params)
+        if self._lasting is None:
+            found = self._function(given, self.series)
+            # The shapes are always these: which program they run need not be found out any more, once that is settled.
+            self._lasting = self._function.lasting(given, self.series)
+            return found
+        return self._lasting(given, self.series)
 
     def _fetched(self, found: Any) -> Arrays:
         """What was computed, on the host and in the series' own rows."""
@@ -112,7 +124,7 @@ class Moments:
         else:
             arrays = {name: np.asarray(v)[:steps] for name, v in found._asdict().items() if v is not None}
         for name, values in arrays.items():
-            if np.isnan(np.min(values, initial=0.0)):
+            if values.size and math.isnan(np.minimum.reduce(values, axis=None)):
                 bad = np.isnan(values).reshape(len(values), -1).any(axis=1)
                 engine = self.execution.engine  # whose log-likelihoods are those of another one, if it needs noise
                 if engine.requires.process_noise and np.isfinite(arrays["log_likelihood"]).all():
@@ -167,9 +179,9 @@ class Moments:
     def at(self, params: Mapping[str, Any], keep: Keep = "all", *, paths: int = 0, seed: int = 0, first: int = 0
            ) -> xr.Dataset:  # fmt: skip
         """The Dataset for these parameters, with so many `paths` drawn, of which `first` is the first one's number."""
-        started = self._function(floats(params), self.series)
+        started = self._run(params)
         # What the computation need not be waited for.
-        said = plain({"params": {name: np.asarray(value).tolist() for name, value in params.items()}})
+        said = of_parameters(params)
         constant = self.execution.plain.at(params)
         arrays = self._cut(self._fetched(started), params)
         found = self._labelled(arrays, constant, keep, self._about | said)

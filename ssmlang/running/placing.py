@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from ssmlang.analysis.advice import unfit
@@ -19,6 +20,7 @@ from ssmlang.analysis.costs import PARTICLES, PARTS, seconds
 from ssmlang.analysis.general import entries_read_back, lost, read_back
 from ssmlang.model.solved_noises import solved
 from ssmlang.running.execution import on_gpu
+from ssmlang.running.kept import Kept, keepable
 
 if TYPE_CHECKING:
     from ssmlang.compiled import Model
@@ -56,6 +58,21 @@ def task_of(model: Model, choice: Callable[[str, Task], str], verb: Verb, engine
     many = getattr(engine, "particles", None)
     quicker = gpu_is_quicker(model, choice(name, task), choice(name, here), steps, len(bounds), many)
     return task if quicker else here
+
+
+def placed(model: Model, verb: Verb, engine: Any, bounds: Sequence[Bound], dtype: str, device: str | None, *,
+           ahead: int = 0) -> tuple[Execution, str | None]:  # fmt: skip
+    """What runs a verb on these data, and the device; for data bound lately they are not asked for again."""
+
+    def found() -> tuple[Execution, str | None]:
+        task = task_of(model, model._choice, verb, engine, bounds, dtype, device, ahead=ahead)
+        return model.execution(engine, task), task.device
+
+    if not isinstance(engine, str) or not keepable(bounds):
+        return found()
+    here = jax.config.jax_default_device  # type: ignore[attr-defined]
+    kept: Kept = vars(model).setdefault("_placed", Kept())
+    return kept.get((verb, engine, tuple(bounds), dtype, device, ahead, here), found)
 
 
 def able_ahead(model: Model, runner: Execution, bound: Bound, steps: int, laws: int) -> Execution:

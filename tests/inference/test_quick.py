@@ -51,6 +51,20 @@ def test_hasty_until_it_has_run_for_as_long_as_compiling_took(
     assert ran[-1] == "hasty"
 
 
+def test_what_lasts_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([0.0, 2.0, 2.0, 5.0])
+    monkeypatch.setattr(quick.time, "perf_counter", lambda: next(seconds))
+    call = quickly_compiled(_cumulated)
+    x = np.linspace(0.0, 1.0, 7)
+    for _ in range(2):
+        assert call.lasting(x) is None
+        first = call(x)
+    lasting = call.lasting(x)
+    assert lasting is not None and call.lasting(x[:5]) is None
+    for a, b in zip(lasting(x), first):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
 def test_short_runs_are_never_worth_compiling_again(ran: list[str]) -> None:
     call = quickly_compiled(_cumulated)
     for _ in range(5):

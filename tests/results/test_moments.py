@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,7 @@ from ssmlang.model.expr import Axis
 from ssmlang.results import moments as moments_module
 from ssmlang.results.labels import dimensions, entry_names
 from ssmlang.results.moments import Series, holds_covariance, moments, standard_deviation
-from ssmlang.results.provenance import plain, provenance, source_hash
+from ssmlang.results.provenance import KEPT_NUMBERS, of_parameters, plain, provenance, source_hash
 from ssmlang.results.simulation import simulation
 
 T, STATES, OBS = 4, ["pos[east]", "pos[north]", "level"], ["fix[east]", "fix[north]"]
@@ -120,6 +121,17 @@ def test_results_go_through_netcdf(tmp_path: object) -> None:
 
 def test_attributes_are_plain() -> None:
     assert plain({"a": None, "b": True, "c": {"d": np.arange(2)}, "e": 1.5}) == {"b": 1, "c": '{"d": [0, 1]}', "e": 1.5}
+
+
+def test_parameters_are_written_as_they_are() -> None:
+    values = {"b": np.array([[1.0, -0.0], [1e-300, 0.1]]), "a": np.array(2.0)}
+    for _ in range(2):
+        assert of_parameters(values) == plain({"params": {n: v.tolist() for n, v in values.items()}})
+    values["b"][0, 1] = 0.0
+    assert json.loads(of_parameters(values)["params"])["b"] == values["b"].tolist()
+    assert "-0.0" not in of_parameters(values)["params"]
+    many = {"a": np.arange(2.0 * KEPT_NUMBERS)}
+    assert json.loads(of_parameters(many)["params"])["a"] == many["a"].tolist()
 
 
 def test_dimensions() -> None:

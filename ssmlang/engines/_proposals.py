@@ -23,6 +23,8 @@ STEPS = 5
 """Newton steps to the mode of e."""
 SHARES = np.array([1.0, 0.25, 0.0625, 0.015625, 0.0])
 """of a step that are tried"""
+ROUNDING = 1000.0
+"""Scores that differ by less, in units of the precision, are the same: the first share is taken."""
 PRIOR = 0.1
 """The share of particles that are sent by the prior all the same where a proposal is a guess, which bounds how wrong it
 can go: their weights are at most ten times those of a bootstrap filter (Hesterberg 1995)."""
@@ -83,7 +85,10 @@ def mode(expanded: Callable[[Array], tuple[Array, Array]], score: Callable[[Arra
         L = cholesky(jnp.eye(r) + B)
         d = solve_lower_transposed(L, solve_lower(L, g - e))
         tried = e + shares[:, None] * jnp.where(jnp.isfinite(d).all(), d, g - e)
-        return tried[jnp.argmax(jax.vmap(value)(tried))], None
+        values = jax.vmap(value)(tried)
+        # Near the mode shares differ by rounding alone, which two compilers of the same row do not share.
+        best = jnp.max(values)
+        return tried[jnp.argmax(values >= best - ROUNDING * jnp.finfo(best.dtype).eps * (1 + jnp.abs(best)))], None
 
     # One step in the program, whatever their number: derivatives of a whole row are most of what is compiled.
     e, _ = jax.lax.scan(step, start, None, length=steps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -67,6 +68,22 @@ def test_numbers_from_counters_are_normal_and_independent() -> None:
         pairs = z[:, lag:] * z[:, :-lag]
         assert abs(pairs.mean()) < 4 / np.sqrt(pairs.size)
     assert stats.kstest(np.asarray(uniforms(keys[0], 20000)), "uniform").pvalue > 1e-3
+
+
+def test_normal_numbers_are_the_quantiles_of_their_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Far out too, and the same to rounding wherever they stand in an array."""
+    from scipy.special import ndtri
+
+    from ssmlang.engines import counters
+
+    key = words(jax.random.key(5))
+    drawn = lambda *shape: np.asarray(jax.jit(lambda k: normals(k, *shape))(key)).ravel()
+    np.testing.assert_allclose(drawn(3, 1001), drawn(1001, 3), rtol=1e-14)
+    ends = np.r_[0:40, 2**23 - 40 : 2**23 + 40, 2**24 - 40 : 2**24, np.arange(0, 2**24, 9973)].astype(np.uint32)
+    monkeypatch.setattr(counters, "bits", lambda key, *shape: jnp.asarray(ends << 8))
+    found = np.asarray(normals(key, len(ends)))
+    wanted = ndtri((1 + ((ends << 8).astype(np.int32) >> 8).astype(float) * 2.0**-23 + 2.0**-24) / 2)
+    np.testing.assert_allclose(found, wanted, rtol=2e-7)
 
 
 # ------------------------------------------------------------------------------------------- linear and Gaussian

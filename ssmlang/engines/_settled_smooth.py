@@ -1,4 +1,4 @@
-"""The backward pass over rows that do not change: where the covariances have settled, means alone.
+"""The backward pass over rows that do not change, around gaps: where the covariances have settled, means alone.
 
 Forwards the rows are taken in by blocks, as for the log-likelihood (`_density`), and the moments that a block began
 with are kept. Backwards a block is worked out again from these, with r and N gathered from the rows to come:
@@ -8,7 +8,8 @@ with are kept. Backwards a block is worked out again from these, with r and N ga
 
 in the notation of `_row_update`. In a block through which P stays as it is, r is a linear recursion with one matrix; so
 is N, and it settles in its turn, at the rate at which P did (Anderson & Moore 1979, section 4.4). From there on a row
-is the mean alone, up to where the gain had not settled yet, or to a gap.
+is the mean alone, up to where the gain had not settled yet, or to a gap. Complete data have a quicker way on a CPU:
+`_complete_smooth`.
 """
 
 from __future__ import annotations
@@ -127,12 +128,12 @@ def _moments(row: Row, P: Array, m: Array, gathered: Gathered, layout: Layout, s
     fused = layout.fused
     mean = m + times(P, gathered.r, fused)
     cov = symmetric(P - product(product(P, gathered.N, fused), P, fused))
-    Z = _of_the_signal(row, layout)
+    Z = of_the_signal(row, layout)
     signal = symmetric(product_transposed(product(Z, cov, fused), Z, fused))
     return RowMoments(mean[:size], cov[:size, :size], times(Z, mean, fused) + row.d, signal)
 
 
-def _of_the_signal(row: Row, layout: Layout) -> Float[Array, "m N"]:
+def of_the_signal(row: Row, layout: Layout) -> Float[Array, "m N"]:
     """The emission without the entries of the memory that are noises of the observations."""
     return jnp.where(np.arange(layout.size) < layout.program_size, row.Z, 0.0)
 
@@ -153,7 +154,7 @@ def _settled_block(
 
     r, all_r = jax.lax.scan(one, carry.gathered.r, news, reverse=True)
     mean = means + product(all_r, P, fused)
-    Z = _of_the_signal(row, layout)
+    Z = of_the_signal(row, layout)
 
     def laws(N: Array) -> tuple[Array, Array]:
         cov = symmetric(P - product(product(P, N, fused), P, fused))

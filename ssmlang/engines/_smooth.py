@@ -15,18 +15,18 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from ssmlang.engines import _diffuse as diffuse
 from ssmlang.engines import _univariate as univariate
+from ssmlang.engines._complete_smooth import smoothed
 from ssmlang.engines._diffuse import DiffuseGain, Flat
 from ssmlang.engines._diffuse_head import DiffuseHead
 from ssmlang.engines._forward import Step, forward, initial_state
-from ssmlang.engines._kernel import one_kernel
+from ssmlang.engines._kernel import on_cpu, one_kernel
 from ssmlang.engines._products import symmetric, times
 from ssmlang.engines._rows import Row, Rows
-from ssmlang.engines._settled_smooth import Gathered, RowMoments, settling
+from ssmlang.engines._settled_smooth import Gathered, RowMoments, of_the_signal, settling
 from ssmlang.engines._univariate import DIFFUSE, USED, Finite, Innovation
 from ssmlang.engines.companion import Markov
 from ssmlang.engines.layout import Layout
@@ -53,61 +53,70 @@ Back = tuple[Gathered, GatheredFlat | None]
 
 def smooth(
     markov: Markov, y: Float[Array, "T m"], layout: Layout, diffuse_head: DiffuseHead, size: int,
-    route: Callable[[Rows], Route],
+    route: Callable[[Rows], Route], often: bool = False,
 ) -> tuple[RowMoments, Float[Array, " T"]]:  # fmt: skip
     """Smoothed moments of the memory's first `size` entries and of the signal; the log-density of each row given those
-    before."""
+    before. `often`: run so many times that to compile for longer pays."""
     rows, steps = Rows.of(markov, len(y)), len(y)
     state = initial_state(markov, layout)
     N, d, head = layout.size, markov.diffuse.shape[1], diffuse_head.rows
     nothing = Gathered(jnp.zeros(N, y.dtype), jnp.zeros((N, N), y.dtype))
     nothing_flat = GatheredFlat(nothing.r, nothing.N, nothing.N)
 
-    def through(state: tuple[Finite, Flat | None], start: int, stop: int, flat: bool) -> tuple:
-        if not flat:
-            state = (state[0], None)
+    def through(state: tuple[Finite, Flat | None], start: int, stop: int) -> tuple:
         return forward(rows.part(start, stop), y[start:stop], state, layout, _keep)
 
-    def back(kept: _Kept, left: Array | None, gathered: Back, start: int, stop: int) -> tuple[Back, RowMoments]:
+    def back(rows: Rows, kept: _Kept, left: Array | None, gathered: Back) -> tuple[Back, RowMoments]:
         def pass_back(part: Rows, kept: _Kept, left: Array | None, gathered: Back) -> tuple[Back, RowMoments]:
             def body(carry: Back, x: tuple[dict[str, Array], _Kept]) -> tuple[Back, RowMoments]:
                 return _row_back(carry, part.row(x[0]), x[1], left, layout, size)
 
             return jax.lax.scan(body, gathered, (part.varying, kept), reverse=True)
 
-        return one_kernel(pass_back, layout.fused)(rows.part(start, stop), kept, left, gathered)
+        return one_kernel(pass_back, layout.fused)(rows, kept, left, gathered)
+
+    def by_row(rows: Rows, y: Array, state: Finite) -> tuple[Gathered, RowMoments, Array]:
+        _, kept = forward(rows, y, (state, None), layout, _keep)
+        (gathered, _), moments = back(rows, kept, None, (nothing, None))
+        return gathered, moments, _terms(kept)
+
+    def row_back(gathered: Gathered, row: Row, P: Array, m: Array, found: Innovation) -> tuple[Gathered, RowMoments]:
+        kept = _Kept(Finite(P, m, None), None, found, None)
+        (gathered, _), moments = _row_back((gathered, None), row, kept, None, layout, size)
+        return gathered, moments
 
     def finite(state: tuple[Finite, Flat | None], start: int) -> tuple[Gathered, RowMoments, Array]:
-        part = rows.part(start, steps)
+        part, left = rows.part(start, steps), y[start:]
         way = route(part)
-        if (way.settles or way.freezes) and part.steps * max(N, 4) ** 2 >= SMOOTHING_WORK:
-            return settling(layout, way.block, part, y[start:], state[0], size)
-        _, kept = through(state, start, steps, False)
-        (gathered, _), moments = back(kept, None, (nothing, None), start, steps)
-        return gathered, moments, _terms(kept)
+        large = part.steps * max(N, 4) ** 2 >= SMOOTHING_WORK
+        if way.settles and layout.fused and on_cpu() and (large or often):
+            return smoothed(layout, row_back, by_row, size, part, left, state[0])
+        if (way.settles or way.freezes) and large:
+            return settling(layout, way.block, part, left, state[0], size)
+        return by_row(part, left, state[0])
 
     if d == 0:
         return finite(state, 0)[1:]
 
-    state, first = through(state, 0, head, True)
+    state, first = through(state, 0, head)
     assert state[1] is not None
     if head == steps:
-        return back(first, state[1].left, (nothing, nothing_flat), 0, steps)[1], _terms(first)
+        return back(rows, first, state[1].left, (nothing, nothing_flat))[1], _terms(first)
 
     def plain(state: tuple[Finite, Flat]) -> Any:
         gathered, moments, terms = finite(state, head)
         return (gathered, nothing_flat), moments, state[1].left, terms
 
     def flat(state: tuple[Finite, Flat]) -> Any:
-        end, kept = through(state, head, steps, True)
-        gathered, moments = back(kept, end[1].left, (nothing, nothing_flat), head, steps)
+        end, kept = through(state, head, steps)
+        gathered, moments = back(rows.part(head, steps), kept, end[1].left, (nothing, nothing_flat))
         return gathered, moments, end[1].left, _terms(kept)
 
     if diffuse_head.certain:
         gathered, rest, left, terms = plain(state)
     else:
         gathered, rest, left, terms = jax.lax.cond(diffuse.exhausted(state[1]), plain, flat, state)
-    _, early = back(first, left, gathered, 0, head)
+    _, early = back(rows.part(0, head), first, left, gathered)
     joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), (early, _terms(first)), (rest, terms))
     return joined
 
@@ -148,7 +157,7 @@ def _row_back(
     P, m = kept.predicted.P, kept.predicted.m
     mean = m + mul(P, gathered.r)
     cov = P - mul(P, gathered.N, P)
-    Z = jnp.where(np.arange(layout.size) < layout.program_size, row.Z, 0.0)
+    Z = of_the_signal(row, layout)
     unknown = unknown_signal = None
     if more is not None and kept.flat is not None and left is not None:
         D = kept.flat.D

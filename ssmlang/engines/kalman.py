@@ -47,6 +47,9 @@ class Kalman(EngineBase):
     """Whether the data are known to have no gap before their last row with an observation: where nothing else varies
     in time, the gain then settles for good. Must be true where it is said; see `routes`."""
 
+    often: bool = False
+    """Whether moments are asked for so many times that to compile them for longer pays. Changes no result."""
+
     name: ClassVar[str] = "kalman"
     requires: ClassVar[Requirements] = Requirements(linear=True, gaussian=True, finite_order=True, by_row=True)
 
@@ -119,7 +122,8 @@ class Kalman(EngineBase):
         layout, y, head = self._prepare(program, y, memory)
         n = layout.structure.n
         size = layout.program_size if memory else n
-        found, terms = smooth(companion(program, layout), y, layout, head, size, partial(self._route, layout, y))
+        way = partial(self._route, layout, y)
+        found, terms = smooth(companion(program, layout), y, layout, head, size, way, self.often)
         return Smoothed(
             found.mean[:, :n], found.cov[:, :n, :n], found.signal_mean, found.signal_cov,
             _possible(program, terms), found.mean if memory else None, found.cov if memory else None,

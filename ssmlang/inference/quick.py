@@ -43,15 +43,18 @@ def compiled_of_many_small(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
         return lowered.compile()
 
 
-def quickly_compiled(function: Callable[..., Any], work: float = 1.0) -> Callable[..., Any]:
+def quickly_compiled(
+    function: Callable[..., Any], work: float = 1.0, lasting: Callable[..., Any] | None = None
+) -> Callable[..., Any]:
     """`jax.jit`, on a CPU compiled hastily first, and well once it has run for as long as compiling took.
 
     A filter of 200 rows runs for milliseconds, and XLA compiles it for seconds: with most optimisations left out for
     half of these, a third where the program is large. Programs with large arguments, `work` numbers gone through for
     each of theirs, are compiled well at once. An XLA that does not know the options compiles as it always does.
+    `lasting`: the same function in another way, which is compiled well, if there is one that takes longer to compile.
     """
     options = _hasty() if on_cpu() else _HASTY
-    return _InTwoSteps(jax.jit(function, compiler_options=options), jax.jit(function), work)
+    return _InTwoSteps(jax.jit(function, compiler_options=options), jax.jit(lasting or function), work)
 
 
 @cache

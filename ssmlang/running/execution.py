@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, cast
@@ -287,10 +288,12 @@ class Execution:
         program, _ = lowering.program(params, first["observations"], first["inputs"], steps)
         return program, jax.vmap(lambda seen: lowering.data(seen, steps))(group["observations"])
 
-    def _asked(self, method: str, lowering: GaussianLowering, setting: Setting, adjoint: bool = False
-               ) -> Callable[[Params, Series], Any]:  # fmt: skip
-        """What a method of the engine gives for one series."""
-        ask = getattr(self.engine.for_data(setting.known, adjoint=adjoint), method)
+    def _asked(self, method: str, lowering: GaussianLowering, setting: Setting, adjoint: bool = False,
+               often: bool = False) -> Callable[[Params, Series], Any]:  # fmt: skip
+        """What a method of the engine gives for one series; `often`: of an engine that has a way which takes longer to
+        compile."""
+        engine: Any = replace(cast(Any, self.engine), often=True) if often else self.engine
+        ask = getattr(engine.for_data(setting.known, adjoint=adjoint), method)
         blocks = self.blocks(lowering)
 
         def asked(params: Params, series: Series) -> Any:
@@ -319,7 +322,12 @@ class Execution:
                 function = lambda draws, series: jax.lax.map(lambda params: one(params, series), draws)
             else:
                 function = self._asked(what, self.lowering(setting.latent, True), setting)
-            self._compiled[key] = quickly_compiled(function, self.work * (DRAWS if what == "terms_of_draws" else 1))
+            lasting = None
+            if what == "smooth" and hasattr(self.engine, "often"):
+                whole = self.lowering(setting.latent, True)
+                lasting = self._asked(what, whole, setting, often=True) if self.blocks(whole) is None else None
+            work = self.work * (DRAWS if what == "terms_of_draws" else 1)
+            self._compiled[key] = quickly_compiled(function, work, lasting)
         return self._compiled[key]
 
     @property

@@ -16,6 +16,7 @@ from ssmlang.inference.priors import Priors, Site, support_of
 from ssmlang.language.diagnostics import Findings
 from ssmlang.model.expr import Axis
 from ssmlang.model.model import Model, Parameter
+from ssmlang.results.provenance import KEPT_NUMBERS, Contents, contents_of
 
 # Densities that are finite at the end of their support: there a value on the end is a legal one.
 _CLOSED = frozenset({"HalfNormal", "HalfCauchy", "Exponential", "Uniform"})
@@ -32,8 +33,7 @@ def validate(
     a number E446.
     """
     plain = _plain(priors, params)
-    contents = None if plain is None else [(a.shape, a.tobytes()) for a in plain.values()]
-    if plain is not None and _SOUND.get(priors) == contents:
+    if plain is not None and _SOUND.get(priors) == plain.contents:
         return plain
     found = Findings()
     values: dict[str, np.ndarray] = {}
@@ -55,19 +55,24 @@ def validate(
     found.raise_errors()
     _check_supports(found, priors, values)
     found.raise_errors()
-    if contents is not None:
-        _SOUND[priors] = contents
-    return values
+    if plain is not None:
+        _SOUND[priors] = plain.contents
+    return values if plain is None else plain
 
 
-KEPT_NUMBERS = 4096
-"""Parameters of at most so many numbers are known again by their contents."""
-
-_SOUND: WeakKeyDictionary[Priors, list[tuple[tuple[int, ...], bytes]]] = WeakKeyDictionary()
-"""Shapes and contents of the values that were found sound last, in the order of the parameters."""
+_SOUND: WeakKeyDictionary[Priors, Contents] = WeakKeyDictionary()
+"""The values that were found sound last."""
 
 
-def _plain(priors: Priors, params: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
+class Plain(dict[str, np.ndarray]):
+    """Values as arrays, of few numbers, with what they hold: to know them again by."""
+
+    def __init__(self, values: Mapping[str, np.ndarray]) -> None:
+        super().__init__(values)
+        self.contents = contents_of(self)
+
+
+def _plain(priors: Priors, params: Mapping[str, Any]) -> Plain | None:
     """The values of all parameters as arrays; None where they are not plainly that, or many."""
     if params.keys() != priors.parameters.keys():
         return None
@@ -75,7 +80,7 @@ def _plain(priors: Priors, params: Mapping[str, Any]) -> dict[str, np.ndarray] |
         values = {name: np.asarray(params[name], dtype=float) for name in priors.parameters}
     except (TypeError, ValueError):
         return None
-    return values if sum(a.size for a in values.values()) <= KEPT_NUMBERS else None
+    return Plain(values) if sum(a.size for a in values.values()) <= KEPT_NUMBERS else None
 
 
 def _unknown(found: Findings, model: Model, priors: Priors, name: str) -> None:

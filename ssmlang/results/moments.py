@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import xarray as xr
@@ -121,38 +121,58 @@ Labelling = Callable[[Mapping[Any, np.ndarray], dict[Any, Any]], xr.Dataset]
 
 
 def _put_together(empty: xr.Dataset) -> Labelling | None:
-    """`empty.copy(data=arrays)` with other attributes, in a quarter of its time; None where xarray does not do so.
+    """`empty.copy(data=arrays)` with other attributes, in an eighth of its time; None where xarray does not do so.
 
-    `copy` looks at every index again. Indexes cannot be changed, so that Datasets may share them; all else is each
-    one's own. What is used here beside xarray's public interface is tried, and the outcome compared with that of
-    `copy`, whenever a template is made.
+    `copy` looks at every index again. Here the parts are made anew of the states that they would be pickled by, each
+    with dicts of its own; indexes, which cannot be changed, are shared. What comes of it is compared with the outcome
+    of `copy` whenever a template is made.
     """
-    variables = {name: empty[name].variable for name in empty.variables}
-    labels = [(name, v) for name, v in variables.items() if name in empty.coords]
-    if not all(isinstance(v, xr.IndexVariable) for _, v in labels):
-        return None
-    data = [(name, variables[name].dims, variables[name].attrs) for name in empty.data_vars]
-    order, names, sizes, indexes = list(variables), frozenset(empty.coords), dict(empty.sizes), dict(empty.xindexes)
-    labels_last = order == [*empty.data_vars, *(name for name, _ in labels)]
+    new, put = object.__new__, object.__setattr__
 
     def together(arrays: Mapping[Any, np.ndarray], attrs: dict[Any, Any]) -> xr.Dataset:
-        found: dict[Any, xr.Variable] = {
-            name: xr.Variable(dims, arrays[name], dict(own) if own else None, None, True) for name, dims, own in data
-        }
-        for name, label in labels:
-            found[name] = label.copy(deep=False)
-        if not labels_last:
-            found = {name: found[name] for name in order}
-        return xr.Dataset._construct_direct(found, set(names), dict(sizes), attrs, dict(indexes))
+        variables: dict[Any, xr.Variable] = {}
+        for name, kind, state, place in parts:
+            made: Any = new(kind)
+            variables[name] = made
+            for slot, value in state:
+                put(made, slot, value.copy() if type(value) is dict else value)
+            if place is not None:
+                put(made, place, np.asarray(arrays[name]))
+        whole: Any = new(xr.Dataset)
+        for slot, value in rest:
+            put(whole, slot, value.copy() if type(value) in (dict, set) else value)
+        put(whole, "_variables", variables)
+        put(whole, "_attrs", attrs)
+        return cast(xr.Dataset, whole)
 
     try:
+        rest = _state(empty)
+        parts = [_part(name, v) for name, v in dict(rest)["_variables"].items()]
         made = together({name: v.values for name, v in empty.data_vars.items()}, dict(empty.attrs))
-        alike = made.identical(empty) and list(made.variables) == order and made.sizes == empty.sizes
-        alike = alike and made.encoding == empty.encoding and list(made.xindexes) == list(indexes)
-        alike = alike and all(made.xindexes[name].equals(index) for name, index in indexes.items())
-    except (AttributeError, TypeError):
+        alike = made.identical(empty) and list(made.variables) == list(empty.variables) and made.sizes == empty.sizes
+        alike = alike and made.encoding == empty.encoding and list(made.xindexes) == list(empty.xindexes)
+        alike = alike and all(made.xindexes[name].equals(index) for name, index in empty.xindexes.items())
+        alike = alike and all(made[name].encoding == empty[name].encoding for name in empty.variables)
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
     return together if alike else None
+
+
+def _state(thing: Any) -> list[tuple[str, Any]]:
+    """The slots of an object without a dict of its own, as it would be pickled."""
+    plain, slots = thing.__reduce_ex__(2)[2]
+    if plain is not None:
+        raise TypeError(type(thing))
+    return list(slots.items())
+
+
+def _part(name: Any, variable: Any) -> tuple[Any, type, list[tuple[str, Any]], str | None]:
+    """A variable's name, kind, state, and the slot of its numbers, if they are not labels."""
+    state = _state(variable)
+    if isinstance(variable, xr.IndexVariable):
+        return name, type(variable), state, None
+    (place,) = (slot for slot, value in state if isinstance(value, np.ndarray))
+    return name, type(variable), [(slot, value) for slot, value in state if slot != place], place
 
 
 _FIELDS: dict[str, tuple[str, str]] = {

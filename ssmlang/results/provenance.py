@@ -48,17 +48,28 @@ def _versions() -> dict[str, str]:
 
 def of_parameters(values: Mapping[str, Any]) -> dict[str, str]:
     """Parameter values as the attribute `params`; the text for values met lately is not made again."""
-    arrays = {name: np.asarray(value, float) for name, value in values.items()}
-    contents = tuple((name, a.shape, a.tobytes()) for name, a in arrays.items())
-    kept = sum(a.size for a in arrays.values()) <= KEPT_NUMBERS
-    return {"params": _lately(contents) if kept else _text(contents)}
+    contents: Contents | None = getattr(values, "contents", None)
+    if contents is None:
+        arrays = {name: np.asarray(value, float) for name, value in values.items()}
+        contents = contents_of(arrays)
+        if sum(a.size for a in arrays.values()) > KEPT_NUMBERS:
+            return {"params": _text(contents)}
+    return {"params": _lately(contents)}
 
+
+Contents = tuple[tuple[str, tuple[int, ...], bytes], ...]
+"""Names, shapes and bytes of arrays of doubles."""
 
 KEPT_NUMBERS = 4096
 """Parameters of at most so many numbers are known again by their contents."""
 
 
-def _text(contents: tuple[tuple[str, tuple[int, ...], bytes], ...]) -> str:
+def contents_of(arrays: Mapping[str, np.ndarray]) -> Contents:
+    """All that arrays of doubles hold, to compare."""
+    return tuple((name, a.shape, a.tobytes()) for name, a in arrays.items())
+
+
+def _text(contents: Contents) -> str:
     return _JSON.encode({name: np.frombuffer(raw).reshape(shape).tolist() for name, shape, raw in contents})
 
 

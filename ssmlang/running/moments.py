@@ -8,6 +8,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
+import jax.numpy as jnp
 import numpy as np
 
 from ssmlang.data import Bound, future_rows
@@ -16,7 +17,7 @@ from ssmlang.language.diagnostics import SsmError
 from ssmlang.results.labels import series as labelled_series
 from ssmlang.results.moments import Series, Template
 from ssmlang.results.moments import moments as labelled
-from ssmlang.results.provenance import noted, of_parameters, plain, provenance
+from ssmlang.results.provenance import Contents, noted, of_parameters, plain, provenance
 from ssmlang.running.blocks import assembled
 from ssmlang.running.definitions import definitions
 from ssmlang.running.execution import Execution, floats, not_a_number, running, without_noise
@@ -61,7 +62,7 @@ def require_start(model: Model, terms: np.ndarray, params: Mapping[str, Any]) ->
 
     Moments mean nothing there. The likelihood itself is zero, and says so: a sampler goes on from it.
     """
-    if np.isneginf(terms).any():
+    if terms.size and np.fmin.reduce(terms, axis=None) == -np.inf:
         trouble = no_start(model.spec, params)
         if trouble is not None:
             raise SsmError(trouble)
@@ -87,6 +88,7 @@ class Moments:
         self._about = {**about, **execution.remarks}
         self._templates = Kept(4)
         self._lasting: Callable[..., Any] | None = None
+        self._met: tuple[Contents | None, dict[str, Any] | None] = None, None
         self._prepare()
 
     def _prepare(self) -> None:
@@ -95,7 +97,7 @@ class Moments:
         self.lowering = execution.lowering(self.setting.latent, True)
         self._blocks = execution.blocks(self.lowering)
         self._absent = absent(self.lowering, self.bound)
-        self._observed = len(self.lowering.observations)
+        self._observations = self.lowering.observations
         # In the coordinates of a lift the states and definitions are the execution's own.
         self._states = self.lowering.states[: sum(v.size for v in execution.model.states.values())]
 
@@ -108,13 +110,25 @@ class Moments:
 
     def _run(self, params: Mapping[str, Any]) -> Any:
         """What is computed for parameters: begun, and not waited for."""
-        given = floats(params)
+        given = self._given(params)
         if self._lasting is None:
             found = self._function(given, self.series)
             # The shapes are always these: which program they run need not be found out any more, once that is settled.
             self._lasting = self._function.lasting(given, self.series)
             return found
         return self._lasting(given, self.series)
+
+    def _given(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters as arrays; on the device, where they are those of the last call."""
+        contents = getattr(params, "contents", None)
+        met, held = self._met
+        if contents is None or contents != met:
+            self._met = contents, None
+            return floats(params)
+        if held is None:
+            held = {name: jnp.array(value) for name, value in params.items()}
+            self._met = contents, held
+        return held
 
     def _fetched(self, found: Any) -> Arrays:
         """What was computed, on the host and in the series' own rows."""
@@ -130,8 +144,8 @@ class Moments:
                 if engine.requires.process_noise and np.isfinite(arrays["log_likelihood"]).all():
                     raise SsmError(without_noise(engine))
                 raise SsmError(not_a_number(name, self.bound.time.label(int(np.flatnonzero(bad)[0])), engine))
-        arrays = sound_variances(arrays, self._states, self.lowering.observations, self.bound.time.label,
-                                 self.execution.engine)  # fmt: skip
+        label, engine = self.bound.time.label, self.execution.engine
+        arrays = sound_variances(arrays, self._states, self._observations, label, engine)
         return blanked(arrays, self._absent)
 
     def _cut(self, found: Arrays, params: Mapping[str, Any]) -> Arrays:
@@ -141,7 +155,7 @@ class Moments:
         for name, values in found.items():
             if name in self._left_out:
                 continue
-            size = self._observed if name.startswith("observed") else len(self._states)
+            size = len(self._observations) if name.startswith("observed") else len(self._states)
             if values.ndim > 1 and values.shape[1] != size:
                 values = values[:, :size] if values.ndim == 2 else values[:, :size, :size]
             kept[name] = values[self.first :] if self.first else values
@@ -170,7 +184,7 @@ class Moments:
     def _made(self, arrays: Any, constant: Any, keep: Keep, attrs: dict[str, Any]) -> xr.Dataset:
         known = self.execution.model.definitions
         lets = {n: Series(arrays[n], d.axes, arrays.get(f"{n}_sd")) for n, d in known.items() if n in arrays}
-        made = labelled(arrays, states=self._states, observations=self.lowering.observations, time=self._time,
+        made = labelled(arrays, states=self._states, observations=self._observations, time=self._time,
                         definitions=lets, attrs=attrs, keep=keep)  # fmt: skip
         for name, value in constant.items():
             made[name] = labelled_series(name, value, known[name].shape, known[name].axes, lead=())

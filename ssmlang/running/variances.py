@@ -28,8 +28,8 @@ def sound_variances(
         cov = arrays.get(name)
         if cov is None or not cov.size:
             continue
-        variances = np.einsum("tii->ti", cov)
-        if not np.min(variances) < 0:
+        variances = np.diagonal(cov, axis1=1, axis2=2)
+        if not np.minimum.reduce(variances, axis=None) < 0:
             continue
         finite = np.where(np.isfinite(variances), variances, 0.0)
         bad = np.argwhere(finite < -LOST[cov.dtype.itemsize] * _sizes(finite, arrays[mean]))

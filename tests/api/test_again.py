@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from types import SimpleNamespace
 
 import numpy as np
@@ -82,16 +83,19 @@ def test_labels_are_those_of_xarrays_own_copy(model: ssmlang.Model, verb: str, m
         copied.sel(state="x[north]", time=copied["time"][1])
     )
     assert list(found.xindexes) == list(copied.xindexes) and found.sizes == copied.sizes
+    assert pickle.loads(pickle.dumps(found)).identical(copied)
+    for use in (lambda d: d.copy(deep=True), lambda d: d.isel(time=slice(1, None)).mean("time"), lambda d: d + d):
+        assert use(found).identical(use(copied))
 
 
 def test_a_template_that_xarray_makes_otherwise_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     made = xr.Dataset({"mean": (("time", "state"), np.zeros((2, 1)))}, {"time": [0, 1], "state": ["x"]})
     assert moments_module._put_together(made) is not None
-    real = xr.Dataset._construct_direct
-    without_indexes = lambda variables, names, sizes, attrs, indexes: real(variables, names, sizes, attrs, {})
-    for other in (SimpleNamespace(_construct_direct=without_indexes), SimpleNamespace()):
-        names = SimpleNamespace(Dataset=other, Variable=xr.Variable, IndexVariable=xr.IndexVariable)
-        monkeypatch.setattr(moments_module, "xr", names)
+    real = moments_module._state
+    without_indexes = lambda thing: [(k, {} if k == "_indexes" else v) for k, v in real(thing)]
+    without_attributes = lambda thing: [(k, v) for k, v in real(thing) if k != "_attrs"]
+    for other in (without_indexes, without_attributes, lambda thing: real(SimpleNamespace())):
+        monkeypatch.setattr(moments_module, "_state", other)
         template = moments_module.Template(made)
         assert template._direct is None
         found = template.dataset({"mean": np.ones((2, 1))}, {"verb": "smooth"})

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ssmlang.model.contents import KEPT_NUMBERS, Contents, contents_of
+
 _PACKAGES = ("ssmlang", "jax", "numpyro")
 
 
@@ -55,18 +57,6 @@ def of_parameters(values: Mapping[str, Any]) -> dict[str, str]:
         if sum(a.size for a in arrays.values()) > KEPT_NUMBERS:
             return {"params": _text(contents)}
     return {"params": _lately(contents)}
-
-
-Contents = tuple[tuple[str, tuple[int, ...], bytes], ...]
-"""Names, shapes and bytes of arrays of doubles."""
-
-KEPT_NUMBERS = 4096
-"""Parameters of at most so many numbers are known again by their contents."""
-
-
-def contents_of(arrays: Mapping[str, np.ndarray]) -> Contents:
-    """All that arrays of doubles hold, to compare."""
-    return tuple((name, a.shape, a.tobytes()) for name, a in arrays.items())
 
 
 def _text(contents: Contents) -> str:

@@ -14,16 +14,17 @@ import numpy as np
 from ssmlang.data import Bound, future_rows
 from ssmlang.inference.no_start import no_start
 from ssmlang.language.diagnostics import SsmError
+from ssmlang.model.contents import Contents
 from ssmlang.results.labels import series as labelled_series
 from ssmlang.results.moments import Series, Template
 from ssmlang.results.moments import moments as labelled
-from ssmlang.results.provenance import Contents, noted, of_parameters, plain, provenance
+from ssmlang.results.provenance import noted, of_parameters, plain, provenance
 from ssmlang.running.blocks import assembled
 from ssmlang.running.definitions import definitions
 from ssmlang.running.execution import Execution, floats, not_a_number, running, without_noise
 from ssmlang.running.gaps import absent, blanked
 from ssmlang.running.kept import Kept, keepable
-from ssmlang.running.variances import sound_variances
+from ssmlang.running.variances import COVARIANCES, sound_variances
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -137,15 +138,20 @@ class Moments:
             arrays = assembled(self._blocks, found, steps)
         else:
             arrays = {name: np.asarray(v)[:steps] for name, v in found._asdict().items() if v is not None}
+        below = []  # where the least entry of a covariance is not negative, no variance is
         for name, values in arrays.items():
-            if values.size and math.isnan(np.minimum.reduce(values, axis=None)):
+            least = float(np.minimum.reduce(values, axis=None)) if values.size else 0.0
+            if least < 0 and name in COVARIANCES:
+                below.append(name)
+            if math.isnan(least):
                 bad = np.isnan(values).reshape(len(values), -1).any(axis=1)
                 engine = self.execution.engine  # whose log-likelihoods are those of another one, if it needs noise
                 if engine.requires.process_noise and np.isfinite(arrays["log_likelihood"]).all():
                     raise SsmError(without_noise(engine))
                 raise SsmError(not_a_number(name, self.bound.time.label(int(np.flatnonzero(bad)[0])), engine))
-        label, engine = self.bound.time.label, self.execution.engine
-        arrays = sound_variances(arrays, self._states, self._observations, label, engine)
+        if below:
+            label, engine = self.bound.time.label, self.execution.engine
+            arrays = sound_variances(arrays, self._states, self._observations, label, engine, below)
         return blanked(arrays, self._absent)
 
     def _cut(self, found: Arrays, params: Mapping[str, Any]) -> Arrays:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -16,17 +16,17 @@ LOST = {8: 1e-6, 4: 1e-3}
 
 def sound_variances(
     arrays: Mapping[str, np.ndarray], states: Sequence[str], observations: Sequence[str],
-    label: Callable[[int], str], engine: Engine,
+    label: Callable[[int], str], engine: Engine, among: Collection[str] = COVARIANCES.keys(),
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """The arrays, with variances that are below zero by rounding at zero.
 
-    `states`, `observations`: the names of entries; `label` names a row. Raises E726 where a variance is below zero by
-    more than that: differences of covariances have cancelled.
+    `states`, `observations`: the names of entries; `label` names a row; `among`: the covariances looked at. Raises
+    E726 where a variance is below zero by more than that: differences of covariances have cancelled.
     """
     found = dict(arrays)
     for name, mean in COVARIANCES.items():
         cov = arrays.get(name)
-        if cov is None or not cov.size:
+        if cov is None or not cov.size or name not in among:
             continue
         variances = np.diagonal(cov, axis1=1, axis2=2)
         if not np.minimum.reduce(variances, axis=None) < 0:

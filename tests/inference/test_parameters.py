@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from handmade import model, parameter
@@ -63,3 +64,26 @@ def test_everything_is_said_at_once() -> None:
     with pytest.raises(SsmError) as caught:
         validate(MODEL, Priors(MODEL), {"a": [1], "B": "x", "zeta": 1})
     assert {d.code for d in caught.value.diagnostics} == {"E441", "E442", "E443", "E446"}
+
+
+def test_values_met_again_are_checked_by_what_they_hold() -> None:
+    priors = Priors(MODEL)
+    arrays = {name: np.array(value, float) for name, value in GOOD.items()}
+    held = {name: jax.numpy.asarray(value, "float32") for name, value in GOOD.items()}
+    with jax.enable_x64(True):
+        doubles = {name: jax.numpy.asarray(value) for name, value in arrays.items()}
+    for given in (GOOD, arrays, held, doubles, GOOD):
+        for _ in range(2):
+            found = validate(MODEL, priors, given)
+            for name, value in GOOD.items():
+                np.testing.assert_allclose(found[name], value, rtol=1e-6)
+            found.pop("s")  # what comes back is the caller's own
+    arrays["a"][1] = 1.0
+    for given in (arrays, {**doubles, "a": jax.numpy.asarray([0.1, 2.0])}, {**doubles, "w": [0.5, 0.6]}):
+        with pytest.raises(SsmError) as caught:
+            validate(MODEL, priors, given)
+        assert [d.code for d in caught.value.diagnostics] == ["E444"]
+    with pytest.raises(SsmError):
+        validate(MODEL, priors, {name: v for name, v in doubles.items() if name != "s"})
+    with pytest.raises(SsmError):
+        validate(MODEL, priors, {**doubles, "zeta": 1.0})

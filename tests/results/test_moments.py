@@ -12,11 +12,12 @@ import xarray as xr
 
 from ssmlang.data import TimeBase, bind
 from ssmlang.frontend import check_text
+from ssmlang.model.contents import KEPT_NUMBERS
 from ssmlang.model.expr import Axis
 from ssmlang.results import moments as moments_module
 from ssmlang.results.labels import dimensions, entry_names
 from ssmlang.results.moments import Series, holds_covariance, moments, standard_deviation
-from ssmlang.results.provenance import KEPT_NUMBERS, of_parameters, plain, provenance, source_hash
+from ssmlang.results.provenance import of_parameters, plain, provenance, source_hash
 from ssmlang.results.simulation import simulation
 
 T, STATES, OBS = 4, ["pos[east]", "pos[north]", "level"], ["fix[east]", "fix[north]"]

@@ -28,6 +28,10 @@ from ssmlang.engines.layout import Layout
 SETTLED = 2.0**-46
 """A covariance counts as settled when a block of rows changes it by less than this, relative to its scale."""
 
+FORESEEN = 128
+"""Or by less than so many times that, when all later changes together are less, each being to the one before as those
+of the last blocks were."""
+
 
 KEPT_NUMBERS, KEPT_NEAR = 2**23, 2**15
 """Up to so many entries of covariances in all are kept for the derivative, where working them out again takes long, and
@@ -67,6 +71,10 @@ class _Carry(NamedTuple):
     log_likelihood: Float[Array, ""]
     blocks: Int[Array, ""]
     settled: Bool[Array, ""]
+    change: Float[Array, ""]
+    """of the covariance by the last block, relative to its scale"""
+    ratio: Float[Array, ""]
+    """of this change to the one before, one where that is not known"""
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -95,14 +103,18 @@ def inner(slopes: Any, tangents: Any) -> Float[Array, ""]:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def taken_in(layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m *series"], state: Finite) -> Passed:
-    """One pass over the rows, up to the last with an observation. To be differentiated in reverse mode alone."""
-    return _forwards(layout, plan, rows, y, state, keep=False)[0]
+def taken_in(
+    layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m *series"], state: Finite,
+    settled: Bool[Array, ""] | None = None,
+) -> Passed:  # fmt: skip
+    """One pass over the rows, up to the last with an observation. To be differentiated in reverse mode alone.
+    settled: whether the covariance is already at the beginning."""
+    return _forwards(layout, plan, rows, y, state, settled, keep=False)[0]
 
 
 def _forwards(
-    layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m *series"], state: Finite, keep: bool = True,
-    beyond: bool = False,
+    layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m *series"], state: Finite,
+    settled: Bool[Array, ""] | None = None, keep: bool = True, beyond: bool = False, scan: bool = False,
 ) -> tuple[Passed, Any]:  # fmt: skip
     every = keep and not beyond and _all_kept(layout, rows)
 
@@ -118,12 +130,8 @@ def _forwards(
     def onward(now: Finite, row: Row, across: Array | None) -> Finite:
         return univariate.time_update(now, row, layout, across)
 
-    def kernel(rows: Rows, y: Array, state: Finite) -> tuple[_Carry, Any]:
-        varying, blocks, total = in_blocks(rows, y, plan.block)
+    def kernel(rows: Rows, y: Array, state: Finite, settled: Array) -> tuple[_Carry, Any]:
         across = univariate.at_hand(rows, layout)
-        # Series that fill up a group are missing throughout: the first says what the gaps are.
-        gaps = jnp.any(jnp.isnan(blocks if y.ndim == 2 else blocks[..., 0]), axis=(1, 2))
-
         def block(carry: _Carry, x: tuple[dict[str, Array], Array]) -> tuple[_Carry, Any]:
             def row(c: tuple[Finite, Array], x: tuple[dict[str, Array], Array]) -> tuple[tuple[Finite, Array], Any]:
                 here = rows.row(x[0])
@@ -132,15 +140,34 @@ def _forwards(
                 return (after, c[1] + gained), _Used(used, *((c[0].P, c[0].m) if every else ()))
 
             (now, value), kept = jax.lax.scan(row, (carry.now, carry.log_likelihood), x)
-            settled = carry.settled
+            settled, change, ratio = carry[3:]
             if plan.stop or plan.freeze:
-                settled = is_settled(carry.now.P, now.P) & jnp.all(kept.used)
-            return _Carry(now, value, carry.blocks + 1, settled), kept if keep else None
+                change, whole = changed(carry.now.P, now.P), jnp.all(kept.used)
+                ratio = jnp.where(whole & (change < carry.change), change / carry.change, 1.0)
+                slower = jnp.maximum(ratio, carry.ratio)
+                ends = (change <= FORESEEN * SETTLED) & (4 * change * slower <= SETTLED * (1 - slower))
+                settled = whole & ((change <= SETTLED) | ends)
+            return _Carry(now, value, carry.blocks + 1, settled, change, ratio), kept if keep else None
+
+        zero, one = jnp.zeros((), y.dtype), jnp.ones((), y.dtype)
+        start = _Carry(state, zero, jnp.zeros((), np.int32), settled, zero, one)
+        if plan.stop and not keep and not scan:
+            numbers = in_whole_blocks((rows.varying, y), plan.block)
+            at = lambda k: jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, k, keepdims=False), numbers)
+            count = len(numbers[1])
+            # No gap before the last observation, so that a block has one if its first row has.
+            seen = lambda k: (k < count) & ~jnp.isnan(numbers[1][jnp.minimum(k, count - 1), 0, 0])
+            more = lambda carry: seen(carry.blocks) & ~carry.settled
+            return jax.lax.while_loop(more, lambda carry: block(carry, at(carry.blocks))[0], start), None
+        varying, blocks, total = in_blocks(rows, y, plan.block)
+        # Series that fill up a group are missing throughout: the first says what the gaps are.
+        gaps = jnp.any(jnp.isnan(blocks if y.ndim == 2 else blocks[..., 0]), axis=(1, 2))
 
         def frozen(carry: _Carry, x: tuple[dict[str, Array], Array]) -> tuple[_Carry, Any]:
             first = rows.row(jax.tree.map(lambda a: a[0], x[0]))
             now, value = one_kernel(partial(frozen_rows.forwards, layout))(carry.now, first, *x)
-            return _Carry(now, carry.log_likelihood + value, carry.blocks + 1, carry.settled), unread(carry, x[1], True)
+            carry = carry._replace(now=now, log_likelihood=carry.log_likelihood + value, blocks=carry.blocks + 1)
+            return carry, unread(carry, x[1], True)
 
         def skipped(carry: _Carry, x: tuple[dict[str, Array], Array]) -> tuple[_Carry, Any]:
             return carry, unread(carry, x[1], False)
@@ -162,17 +189,17 @@ def _forwards(
             froze = carry.settled & ~x[1]
             return after, (carry.now.P, carry.now.m, used, froze) if keep else None
 
-        start = _Carry(state, jnp.zeros((), y.dtype), jnp.zeros((), np.int32), jnp.zeros((), bool))
         run = either if plan.freeze else lambda carry, x, gap: block(carry, x)
         return jax.lax.scan(body, start, ((varying, blocks), gaps))
 
-    end, begun = one_kernel(kernel, layout.fused)(rows, y, state)
+    settled = jnp.zeros((), bool) if settled is None else settled
+    end, begun = one_kernel(kernel, layout.fused)(rows, y, state, settled)
     return Passed(end.log_likelihood, end.now.P, end.now.m, end.blocks), (rows, y, begun, end.blocks, state.E)
 
 
 def _backwards(
     layout: Layout, plan: Plan, kept: tuple, cotangent: Passed
-) -> tuple[Rows, Float[Array, "T m *series"], Finite]:
+) -> tuple[Rows, Float[Array, "T m *series"], Finite, None]:
     g, P_end, m_end = (jnp.asarray(c) for c in cotangent[:3])
 
     def kernel(kept: tuple, g: Array, P_end: Array, m_end: Array) -> tuple[Rows, Array, Finite]:
@@ -238,7 +265,7 @@ def _backwards(
         E_bar = None if E is None else jnp.zeros_like(E)
         return Rows(constant, jax.tree.map(flat, moving), rows.steps), flat(y_bar), Finite(P_bar, m_bar, E_bar)
 
-    return one_kernel(kernel, layout.fused)(kept, g, P_end, m_end)
+    return (*one_kernel(kernel, layout.fused)(kept, g, P_end, m_end), None)
 
 
 taken_in.defvjp(_forwards, _backwards)
@@ -248,6 +275,11 @@ def with_begun(layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m"], s
     """Of each block, those after the last observation too: P and m of its first row, which entries are used, and
     whether the covariance is left alone."""
     return _forwards(layout, plan, rows, y, state, beyond=True)[1][2]
+
+
+def by_scan(layout: Layout, plan: Plan, rows: Rows, y: Float[Array, "T m"], state: Finite, settled: Array) -> Passed:
+    """`taken_in`, as a function whose own derivatives JAX can take."""
+    return _forwards(layout, plan, rows, y, state, settled, keep=False, scan=True)[0]
 
 
 def _all_kept(layout: Layout, rows: Rows) -> bool:
@@ -260,21 +292,37 @@ def in_blocks(
 ) -> tuple[dict[str, Array], Array, Int[Array, ""]]:
     """Rows and data in blocks, with missing rows after the last, and how many blocks have an observation or come
     before one that has."""
+    varying, blocks = in_whole_blocks((rows.varying, y), length)
+    count = len(blocks)
+    seen = ~jnp.isnan(blocks).reshape(count, -1)
+    last = jnp.max(jnp.where(jnp.any(seen, axis=1), jnp.arange(1, count + 1, dtype=np.int32), 0))
+    return varying, blocks, last
+
+
+def in_whole_blocks(
+    x: tuple[dict[str, Array], Float[Array, "T m *series"]], length: int
+) -> tuple[dict[str, Array], Float[Array, "blocks L m *series"]]:
+    """What rows read and their data in blocks, the last one filled up with missing rows."""
+    varying, y = x
     count = -(-len(y) // length)
     extra = count * length - len(y)
     longer = lambda a: jnp.concatenate([a, jnp.broadcast_to(a[-1:], (extra, *a.shape[1:]))]) if extra else a
-    split = lambda a: longer(a).reshape(count, length, *a.shape[1:])
+    split = lambda a: a.reshape(count, length, *a.shape[1:])
     padding = ((0, extra), *((0, 0) for _ in y.shape[1:]))
     padded = jnp.pad(y, padding, constant_values=jnp.nan) if extra else y
-    seen = ~jnp.isnan(padded).reshape(count, -1)
-    last = jnp.max(jnp.where(jnp.any(seen, axis=1), jnp.arange(1, count + 1, dtype=np.int32), 0))
-    return jax.tree.map(split, rows.varying), padded.reshape(count, length, *y.shape[1:]), last
+    return jax.tree.map(lambda a: split(longer(a)), varying), split(padded)
 
 
-def is_settled(before: Float[Array, "N N"], after: Float[Array, "N N"]) -> Bool[Array, ""]:
-    """Whether a block of rows has left a covariance as it was, but for rounding."""
+def changed(before: Float[Array, "N N"], after: Float[Array, "N N"]) -> Float[Array, ""]:
+    """The greatest change of a positive semidefinite matrix relative to its scale."""
     scale = univariate.variances(after)
-    return jnp.all((after - before) ** 2 <= SETTLED**2 * scale[:, None] * scale)
+    squares = (after - before) ** 2
+    return jnp.sqrt(jnp.max(jnp.where(squares > 0, squares / (scale[:, None] * scale), 0.0), initial=0.0))
+
+
+def is_settled(before: Float[Array, "N N"], after: Float[Array, "N N"], tolerance: float = SETTLED) -> Bool[Array, ""]:
+    """Whether a positive semidefinite matrix is left as it was, but for rounding."""
+    return changed(before, after) <= tolerance
 
 
 class _Kept(NamedTuple):

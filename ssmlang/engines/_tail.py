@@ -12,7 +12,8 @@ per block. Anderson & Moore (1979, section 4.4) for the settled filter.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ from ssmlang.engines import _row_update as row_update
 from ssmlang.engines._kernel import kernel
 from ssmlang.engines._products import product, row_product
 from ssmlang.engines._rows import Row
+from ssmlang.engines._turned import turned
 from ssmlang.engines.layout import Layout
 
 
@@ -41,43 +43,98 @@ class _Block(NamedTuple):
     """of one row"""
 
 
+class Tail(NamedTuple):
+    """Rows in blocks of `length`, a power of two, none of them with a missing entry before the last observed one."""
+
+    made: _Block
+    toeplitz: Float[Array, "L*m L*m"]
+    """T"""
+    centred: Float[Array, "blocks L*m"]
+    """y - d, zero after the last observed row"""
+    added: Float[Array, "blocks N"]
+    observed: Int[Array, ""]
+    """how many rows are"""
+    length: int
+    kernel: Callable[..., Any]
+    """makes functions native: `kernel`, which is for reverse mode, or `one_kernel`"""
+
+
 def tail(
     layout: Layout,
     row: Row,
-    offsets: Float[Array, "T m"],
+    offsets: Float[Array, "*T m"],
     P: Float[Array, "N N"],
-    m: Float[Array, " N"],
     y: Float[Array, "T m"],
-    start: Int[Array, ""],
+    observed: Int[Array, ""],
     length: int,
-) -> Float[Array, ""]:
-    """Log-density of the rows from block `start` on, up to the last observed one, none of them with a missing entry.
-
-    row: the numbers of every row but for the offsets d_t; P, m: the predicted moments of the first of these rows.
-    `start` counts blocks of `length` rows, a power of two.
-    """
-    entries, steps = y.shape[1], len(y)
+    kernel: Callable[..., Any] = kernel,
+) -> Tail:
+    """row: the numbers of every row but for the offsets d_t; P: the predicted covariance of each of these rows."""
     made = kernel(lambda row, P: _block(layout, length, row, P), layout.fused)(row, P)
-    count = -(-steps // length)
-    seen = ~jnp.isnan(y[:, 0])
-    padding = ((0, count * length - steps), (0, 0))
-    centred = jnp.pad(jnp.where(seen[:, None], y - offsets, 0.0), padding).reshape(count, -1)
+    count = -(-len(y) // length)
+    extra = ((0, count * length - len(y)), (0, 0))
+    # In lines of L*m numbers, which are as many at once as fit into a register.
+    lines = (jnp.pad(y, extra, constant_values=jnp.nan) if extra[0][1] else y).reshape(count, -1)
+    d = jnp.tile(offsets, length) if offsets.ndim == 1 else jnp.pad(offsets, extra).reshape(count, -1)
+    centred = jnp.where(jnp.isnan(lines), 0.0, lines - d)
+    return Tail(made, _toeplitz(made.column), centred, centred @ made.B.T + made.a, observed, length, kernel)
+
+
+class Errors(NamedTuple):
+    """Standardised innovations by block, zero where none is used, and how many rows are used."""
+
+    e: Float[Array, "blocks L*m"]
+    rows: Int[Array, ""]
+
+
+def errors(layout: Layout, rows: Tail, m: Float[Array, " N"], start: Int[Array, ""]) -> Errors:
+    """Of the rows from block `start` on, up to the last observed one. m: the predicted mean of the first of them."""
+    made, _, centred, added, observed, length, kernel = rows
 
     def means(A: Array, added: Array, m: Array, start: Array) -> Array:
+        across = turned(A) if layout.fused else A.T
+
         def one(carry: tuple[Array, Array], b: Array) -> tuple[tuple[Array, Array], Array]:
             k, m = carry
-            after = row_product(m, A.T, layout.fused) + b
+            after = row_product(m, across, layout.fused) + b
             return (k + 1, jnp.where(k < start, m, after)), m
 
         return jax.lax.scan(one, (jnp.zeros((), np.int32), m), added)[1]
 
-    m_blocks = kernel(means, layout.fused)(made.A, centred @ made.B.T + made.a, m, start)
-    errors = centred @ _toeplitz(made.column).T + m_blocks @ made.response.T + made.within
-    first = jnp.arange(count, dtype=np.int32)[:, None] >= start
-    rows = first & jnp.pad(seen, padding[0]).reshape(count, length)
-    errors = jnp.where(jnp.repeat(rows, entries, axis=1), errors, 0.0)
-    constant = made.log_F + entries * float(np.log(2 * np.pi))
-    return -0.5 * (jnp.sum(errors * errors) + jnp.sum(rows) * constant)
+    m_blocks = kernel(means, layout.fused)(made.A, added, m, start)
+    e = centred @ rows.toeplitz.T + m_blocks @ made.response.T + made.within
+    number = jnp.arange(e.size, dtype=np.int32).reshape(e.shape)
+    entries, first = e.shape[1] // length, start * length
+    used = (number < observed * entries) & (number >= first * entries)
+    return Errors(jnp.where(used, e, 0.0), jnp.maximum(observed - first, 0))
+
+
+def log_density(rows: Tail, found: Errors) -> Float[Array, ""]:
+    """Of the rows used."""
+    constant = rows.made.log_F + found.e.shape[1] // rows.length * float(np.log(2 * np.pi))
+    return -0.5 * (jnp.sum(found.e * found.e) + found.rows * constant)
+
+
+NEAR = 24
+"""Blocks that are gone through for what they say of the start, where later ones say nothing."""
+
+
+def of_start(layout: Layout, rows: Tail, m: Float[Array, " N"], told: Int[Array, ""]) -> Float[Array, " N"]:
+    """r = O'e, where e - O delta are the innovations of all rows if m + delta is the mean of row 0: see `_steady`.
+    told: after so many rows nothing more is learned of the start."""
+
+    def walked(A: Array, b: Array) -> Array:
+        back = lambda r, b: (row_product(r, A, layout.fused) - b, None)
+        return jax.lax.scan(back, jnp.zeros_like(b[0]), b, reverse=True)[0]
+
+    def over(rows: Tail) -> Array:
+        found = errors(layout, rows, m, jnp.zeros((), np.int32))
+        return rows.kernel(walked, layout.fused)(rows.made.A, found.e @ rows.made.response)
+
+    if len(rows.centred) <= NEAR:
+        return over(rows)
+    near = rows._replace(centred=rows.centred[:NEAR], added=rows.added[:NEAR])
+    return jax.lax.cond(told > NEAR * rows.length, lambda: over(rows), lambda: over(near))
 
 
 def _block(layout: Layout, length: int, row: Row, P: Array) -> _Block:
@@ -86,9 +143,11 @@ def _block(layout: Layout, length: int, row: Row, P: Array) -> _Block:
     count, N = row.Z.shape
     V_m, V_y, A, K, log_F = row_update.settled(P, row, layout)[:5]
 
+    across = turned(A) if fused else A.T
+
     def power(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple, tuple]:
         V, B, w = carry
-        return (product(V, A, fused), product(A, B, fused), row_product(w, A.T, fused) + a), carry
+        return (product(V, A, fused), product(A, B, fused), row_product(w, across, fused) + a), carry
 
     (_, _, a_end), (V, B, w) = jax.lax.scan(power, (V_m, K, jnp.zeros_like(a)), None, length)
     A_end, _ = jax.lax.scan(lambda A, _: (product(A, A, fused), None), A, None, length.bit_length() - 1)

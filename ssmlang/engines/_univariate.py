@@ -101,7 +101,9 @@ def innovation(
     z, y, d, R, _ = entry
     M = row_product(z, now.P)
     v = y - d - along(z, now.m)
-    F = jnp.maximum(jnp.sum(M * z), 0.0) + R
+    known = jnp.sum(M * z)
+    # Not `maximum`, whose derivative at zero, where a state is known exactly, is one half.
+    F = jnp.where(known < 0, 0.0, known) + R
 
     def judged(z: Array, y: Array, d: Array, F: Array, v: Array, begun: Array, now: Finite) -> tuple[Array, Array]:
         tolerance = zero_tolerance(layout, now.P.dtype)

@@ -13,6 +13,10 @@ FREEZING_ROWS = 2000
 SMOOTHING_WORK = 80_000
 """A smoother goes through fewer entries of covariances than this row by row: the other way compiles twice as long."""
 
+STEADY_WORK = 2**20
+"""From so many entries of covariances on, and where products are a library's, the steady covariance is worked out
+before the rows: for fewer, that takes longer than the rows until the gain has settled usually do."""
+
 ROW_BLOCK = 32
 """Rows a block where each is worked out in full."""
 
@@ -38,7 +42,8 @@ def described(*, constant: bool, exact: bool, alike: bool) -> tuple[str, ...]:
         how = (
             "row by row until the gain has settled, all through a short series; after that "
             f"in blocks of rows as matrix products (from {SETTLING_ROWS} rows on, no gaps), or the means alone up to "
-            f"the next gap (from {FREEZING_ROWS:,} rows on)"
+            f"the next gap (from {FREEZING_ROWS:,} rows on); a large model, and a long series without gaps, as matrix "
+            "products from the first row on, the first law accounted for exactly, where the gain has a steady value"
         )
     shared = ("series with the same gaps share their covariances",) if alike else ()
     return (f"route of kalman: {how}", *shared)

@@ -8,15 +8,26 @@ JOBS   ?= 2
 # Tests of how XLA compiles, and of what single precision is worth: with its own flags, not those of tests/conftest.py.
 KERNELS = $(addprefix tests/engines/test_,kernel.py routes.py square_root_single.py)
 
+# What breaks first with a newer Python, JAX or ArviZ: how loops and kernels are compiled, panels, streams, fits and their
+# files, plots, tables, the notebook. As a user's programs are compiled, without the flags of tests/conftest.py.
+NEWEST  = $(KERNELS) $(addprefix tests/,$(addprefix engines/test_,lanes.py written.py side_by_side.py) \
+            $(addprefix api/test_,blocks.py streams_general.py) $(addprefix inference/test_,fit.py quick.py) \
+            $(addprefix results/test_,containers.py plots.py) $(addprefix data/test_,files.py time.py bind.py) \
+            test_notebook.py test_public.py)
+NEWEST_VENV   ?= .venv-newest
+NEWEST_PYTHON ?= $(shell for v in 15 14 13 12 11; do for p in python3.$$v "$(HOME)"/.pyenv/versions/3.$$v.*/bin/python; do \
+                    $$p -c 'import sys' 2>/dev/null && { echo $$p; exit; }; done; done)
+
 # What `make test` leaves to `make test-all`: see tests/thorough.txt.
 SELECT = not slow and not thorough
 
-.PHONY: help setup test test-all lint types tests demo check docs bench compare clean
+.PHONY: help setup test test-all test-newest lint types tests demo check docs bench compare clean
 
 help:
 	@echo "make demo    read a model, check it, fit it to the Nile, print and plot a forecast"
 	@echo "make test    ruff, mypy and the tests"
 	@echo "make test-all  the same, with the tests that take longer (tests/thorough.txt)"
+	@echo "make test-newest  some of them with the newest Python found and the newest releases (4 minutes)"
 	@echo "make setup   the environment for both, in $(VENV)"
 	@echo "make check   check every model that ships with ssmlang"
 	@echo "make docs    write the pages that are made from the code"
@@ -64,6 +75,19 @@ types: $(VENV)/.dev
 tests: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS) --dist worksteal -q -m '$(SELECT)' $(foreach f,$(KERNELS),--ignore $(f))
 	XLA_FLAGS= $(BIN)/pytest -n $(JOBS) -q -m '$(SELECT)' $(KERNELS)
+
+test-newest:
+	@test -n "$(NEWEST_PYTHON)" || { echo "no Python 3.11 or newer found: make test-newest NEWEST_PYTHON=..." >&2; exit 2; }
+ifdef UV
+	@test -x $(NEWEST_VENV)/bin/python || $(UV) venv --quiet --python "$(NEWEST_PYTHON)" $(NEWEST_VENV)
+	$(UV) pip install --quiet --upgrade --python $(NEWEST_VENV)/bin/python --editable '.[dev]'
+else
+	@test -x $(NEWEST_VENV)/bin/python || $(NEWEST_PYTHON) -m venv $(NEWEST_VENV)
+	$(NEWEST_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager \
+	  --editable '.[dev]'
+endif
+	@$(NEWEST_VENV)/bin/python -c "import platform as p, jax, arviz; print('Python', p.python_version(), 'JAX', jax.__version__, 'ArviZ', arviz.__version__)"
+	XLA_FLAGS= $(NEWEST_VENV)/bin/python -m pytest -n $(JOBS) --dist worksteal -q -m '$(SELECT)' $(NEWEST)
 
 demo: $(VENV)/.user
 	@mkdir -p build/demo

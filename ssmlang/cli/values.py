@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
+import typing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.typed import Usage, Value, number, pairs
@@ -66,10 +67,31 @@ def engine(text: str) -> Any:
         if key not in known:
             options_of = f"its options are {', '.join(known)}" if known else "it has none"
             raise Usage(f"--engine {text}: engine {name} has no option {key}; {options_of}")
+    for key, hint in typing.get_type_hints(found).items():
+        wanted = _wanted(hint, keywords[key]) if key in keywords else None
+        if wanted is not None:
+            raise Usage(f"--engine {text}: {key} is {wanted}, not {keywords[key]}")
     try:
         return found(**keywords)
     except (TypeError, ValueError) as error:
         raise Usage(f"--engine {text}: {error}") from None
+
+
+_KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
+    bool: ((bool,), "true or false"), int: ((int,), "a whole number"), float: ((int, float), "a number"),
+}  # fmt: skip
+
+
+def _wanted(hint: Any, value: Any) -> str | None:
+    """What an option takes, in words, where a value is none of that."""
+    if typing.get_origin(hint) is Literal:
+        known = typing.get_args(hint)
+        return None if value in known else f"one of {', '.join(map(str, known))}"
+    parts = [k for k in typing.get_args(hint) or (hint,) if k in _KINDS]
+    if not parts:
+        return "set from Python alone"
+    fits = any(isinstance(value, _KINDS[k][0]) and isinstance(value, bool) == (k is bool) for k in parts)
+    return None if fits else _KINDS[parts[0]][1]
 
 
 def _option(text: str) -> Any:

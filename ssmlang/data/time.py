@@ -214,6 +214,10 @@ def _dates_of(index: pd.Index, name: str) -> pd.DatetimeIndex:
         raise _unreadable(name, row, f"`{texts.iloc[row]}`" if len(texts) else "empty") from None
     if both.isna().any():
         raise _unreadable(name, int(np.flatnonzero(both.isna())[0]), "missing")
+    zoned = np.array([pd.Timestamp(v).tzinfo is not None for v in texts])
+    if not zoned.all() and zoned.any():
+        bare, other = int(np.flatnonzero(~zoned)[0]), int(np.flatnonzero(zoned)[0])
+        raise _unreadable(name, bare, f"`{texts.iloc[bare]}`, without the zone that row {other} has")
     return both
 
 

@@ -119,7 +119,10 @@ def _from_objects(array: np.ndarray, column: str, label: RowLabel) -> np.ndarray
         if value is None or value is pd.NA or value is pd.NaT:
             numbers_[at] = np.nan
         elif isinstance(value, numbers.Real | Decimal | np.number | np.bool_) and not isinstance(value, complex):
-            numbers_[at] = float(value)
+            try:
+                numbers_[at] = float(value)
+            except OverflowError:  # whole numbers have no bound in Python
+                numbers_[at] = np.inf if value > 0 else -np.inf
         elif isinstance(value, str) and _reads_as_number(value):
             written = at if written is None else written
         else:

@@ -209,6 +209,8 @@ def test_values_that_are_no_numbers() -> None:
     assert refused(LEVEL, {"y": np.ones(3) * 1j}).diagnostics[0].code == "E404"
     error = refused(PLANE, {"fix[east]": Y, "fix[north]": [1, 2, np.inf, 4, -np.inf]})
     assert error.diagnostics[0].code == "E405" and "`fix[north]` is infinite at row 2" in str(error)
+    error = refused(LEVEL, {"y": [1, -(10**400), None]})  # a whole number has no bound in Python
+    assert error.diagnostics[0].code == "E405" and "`y` is infinite at row 1" in str(error)
 
 
 def test_all_problems_at_once() -> None:

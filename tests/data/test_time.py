@@ -115,6 +115,9 @@ def test_unreadable_times() -> None:
     assert code(LEVEL, {"y": [1, 2], "time": ["2020-01-01", "soon"]})[0] == "E411"
     found, text = code(LEVEL, {"y": [1, 2, 3], "time": pd.DatetimeIndex(["2020-01-01", None, "2020-01-03"])})
     assert found == "E411" and "row 1 is missing" in text
+    zones = ["2020-03-28T00:00+01:00", "2020-03-29T00:00+01:00", "2020-03-30T00:00"]
+    found, text = code(LEVEL, {"y": [1, 2, 3], "time": zones})
+    assert found == "E411" and "row 2 is `2020-03-30T00:00`, without the zone that row 0 has" in text
     panel = pd.DataFrame({"y": [1.0, 2.0]}, index=pd.MultiIndex.from_tuples([("a", 1), ("a", 2)]))
     assert code(LEVEL, panel)[0] == "E411"
     found, text = code(LEVEL, pd.DataFrame({"date": ["2020-01-01"], "time": ["12:00"], "y": [1.0]}))

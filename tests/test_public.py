@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import json
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -89,3 +91,21 @@ def test_importing_changes_no_setting_of_jax() -> None:
         "assert not changed, changed"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_numpyro_is_imported_whole_before_its_parts() -> None:
+    """ArviZ 1.x leaves a module that loads itself when it is read; a part imported first is made twice."""
+    package = Path(ssmlang.__file__).parent
+    for path in package.rglob("*.py"):
+        names = [a.name if isinstance(node, ast.Import) else node.module or ""
+                 for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)
+                 for a in node.names]  # fmt: skip
+        of_numpyro = [n for n in names if n.partition(".")[0] == "numpyro"]
+        assert not of_numpyro or of_numpyro[0] == "numpyro", path
+    lazy = (
+        "import importlib.util, sys\nspec = importlib.util.find_spec('numpyro')\n"
+        "spec.loader = importlib.util.LazyLoader(spec.loader)\nmodule = importlib.util.module_from_spec(spec)\n"
+        "sys.modules['numpyro'] = module\nspec.loader.exec_module(module)\nimport ssmlang.lowering.laws\n"
+        "assert 'distribution' in vars(sys.modules['numpyro.distributions'])\n"
+    )
+    subprocess.run([sys.executable, "-c", lazy], check=True)

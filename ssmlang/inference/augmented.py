@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro  # noqa: F401, whole before its parts: see `laws`
 import numpyro.distributions as dist
 from jax import Array
 from numpyro.distributions.transforms import biject_to

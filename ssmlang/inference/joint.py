@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpyro  # noqa: F401, whole before its parts: see `laws`
 import numpyro.distributions as dist
 from jax import Array
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro  # noqa: F401, whole before its parts: see `laws`
 import scipy.linalg
 from jax import Array
 from numpyro.distributions.transforms import biject_to

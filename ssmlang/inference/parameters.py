@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 import jax
 import numpy as np
+import numpyro  # noqa: F401, whole before its parts: see `laws`
 from numpyro.distributions import constraints
 
 from ssmlang.inference.priors import Priors, Site, support_of

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro  # noqa: F401, whole before its parts: see `laws`
 from jax import Array
 from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo

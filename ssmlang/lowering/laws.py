@@ -1,4 +1,8 @@
-"""NumPyro's object for each distribution of the language."""
+"""NumPyro's object for each distribution of the language.
+
+NumPyro is imported whole before any part of it, here and everywhere: ArviZ 1.x leaves a `numpyro` in `sys.modules` that
+is loaded when it is first read, and a part that is imported before that is made twice, the second without submodules.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
+import numpyro  # noqa: F401, whole before its parts: see `laws`
 import numpyro.distributions as dist
 from jax import Array
 from jax.scipy.special import gammaln

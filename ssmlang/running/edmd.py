@@ -101,30 +101,40 @@ def _given(model: Model, data: Any) -> list[Path]:
 
 def _split(model: Model, lift: Lift, paths: Sequence[Path], values: Mapping[str, Any], memory: int) -> Any:
     """Pairs of coordinates for the fit and pairs held out: every third path, or the last third of a single one."""
-    lifted = [_coordinates(model, lift.value, path, values, memory) for path in paths]
-    lifted = [z for z in lifted if len(z) > 1]
+    lifted = [z for z in (_whole(model, lift.value, path, values, memory) for path in paths) if _runs(z)]
     size = lift.value.size
-    if sum(map(len, lifted)) < 3 * size:
+    if sum(len(run) for z in lifted for run in _runs(z)) < 3 * size:
         raise SsmError(Diagnostic("E451", f"too few rows to fit an operator of {size} coordinates",
                                   help=("give more rows, or a smaller lift",)))  # fmt: skip
     if len(lifted) > 2:
         both = [[z for i, z in enumerate(lifted) if (i % 3 == 2) == held] for held in (False, True)]
     else:
         both = [[z[: 2 * len(z) // 3] for z in lifted], [z[2 * len(z) // 3 :] for z in lifted]]
-    return tuple([(z[:-1], z[1:]) for z in side if len(z) > 1] for side in both)
+    return tuple([(run[:-1], run[1:]) for z in side for run in _runs(z)] for side in both)
+
+
+def _runs(whole: np.ndarray) -> list[np.ndarray]:
+    """The rows (rows, D) as stretches without a gap, those of a single row left out."""
+    good = np.isfinite(whole).all(axis=1)
+    stretches = np.split(whole, np.flatnonzero(np.diff(good)) + 1)
+    return [z for z in stretches if len(z) > 1 and np.isfinite(z).all()]
 
 
 def _coordinates(model: Model, node: Node, path: Path, values: Mapping[str, Any], memory: int) -> np.ndarray:
-    """(rows, D) of functions of the state along a path, rows without a value left out at its ends."""
+    """`_whole` up to the first row without a value."""
+    whole = _whole(model, node, path, values, memory)
+    good = np.isfinite(whole).all(axis=1)
+    return whole[: len(good) if good.all() else int(np.argmin(good))]
+
+
+def _whole(model: Model, node: Node, path: Path, values: Mapping[str, Any], memory: int) -> np.ndarray:
+    """(rows, D) of functions of the state along a path, not finite where a state that they read is not."""
     rows = len(next(iter(path.values())))
     keys = {Key("state", n, i, lag): path[n][memory - 1 - lag : rows - lag, i] for n in path
             for i in range(path[n].shape[1]) for lag in range(memory)}  # fmt: skip
     batch = Batch(model.spec, keys, lambda k: np.zeros(1))
     found = evaluate_all([expr.broadcast(v.node, (rows - memory + 1,)) for v in batch.here(node)], values)
-    whole = np.stack(found, axis=1)
-    good = np.isfinite(whole).all(axis=1)
-    end = len(good) if good.all() else int(np.argmin(good))
-    return whole[:end]
+    return np.stack(found, axis=1)
 
 
 def _without_noise(model: Model, lift: Lift, paths: Sequence[Path], values: Mapping[str, Any], memory: int,

@@ -65,6 +65,31 @@ def test_noise_in_the_data_draws_the_operator_to_zero_and_how_far_is_told() -> N
     assert "draw K towards zero" in str(model.edmd(noisy)) and "by up to" in str(seen)
 
 
+def test_gaps_cost_the_pairs_that_they_touch_and_no_others() -> None:
+    """Noises that go together and a second lag, beside plain least squares."""
+    model = ssmlang.compile(
+        "state x, v\nobs y\ninit (x[0], x[-1]) ~ MvNormal([1, 0.5], [[0.2, 0.1], [0.1, 0.3]])\n"
+        "init v ~ Normal(0, 0.3)\n"
+        "(x[t], v[t]) ~ MvNormal([0.8*x[t-1] - 0.2*x[t-2] + 0.1*sin(v[t-1]), 0.5*v[t-1] + 0.3*tanh(x[t-1])],\n"
+        "  [[0.09, 0.05], [0.05, 0.04]])\ny[t] ~ Normal(v[t], 0.1)\n"
+        "lift z[t] = [x[t], x[t-1], v[t], tanh(x[t]), sin(v[t])] fitted\n"
+    )
+    data = [{n: model.simulate(40, {}, seed=s)[n].values.copy() for n in "xv"} for s in range(4)]
+    data[0]["x"][3] = data[1]["v"][20] = data[3]["x"][-1] = np.nan
+    found = model.edmd(data, ridge=1e-12)
+    here, there = [], []
+    for i in (0, 1, 3):  # the third is held out
+        x, v = data[i]["x"], data[i]["v"]
+        z = np.stack([x[1:], x[:-1], v[1:], np.tanh(x[1:]), np.sin(v[1:])], axis=1)
+        good = np.isfinite(z[:-1]).all(axis=1) & np.isfinite(z[1:]).all(axis=1)
+        here.append(np.column_stack([z[:-1], np.ones(len(z) - 1)])[good])
+        there.append(z[1:][good])
+    assert found.pairs == sum(map(len, here)) == 3 * 38 - 3 - 2 - 1
+    K = np.linalg.lstsq(np.concatenate(here), np.concatenate(there), rcond=None)[0].T
+    np.testing.assert_allclose(found.operator, K[:, :-1], atol=1e-6)
+    np.testing.assert_allclose(found.offset, K[:, -1], atol=1e-6)
+
+
 def test_what_data_must_hold() -> None:
     with pytest.raises(ssmlang.SsmError, match="lack the state `rate`"):
         pendulum().edmd({"angle": np.zeros(50)})

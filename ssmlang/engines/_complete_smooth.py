@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ssmlang.engines import _univariate as univariate
-from ssmlang.engines._density import is_settled
+from ssmlang.engines._density import Pace, changed, unknown_pace
 from ssmlang.engines._forward import UNROLLED_MOMENTS, take_in
 from ssmlang.engines._kernel import one_kernel
 from ssmlang.engines._products import times
@@ -57,6 +57,7 @@ class _Onward(NamedTuple):
     used: Bool[Array, ""]
     """whether every observation since was"""
     settled: Bool[Array, ""]
+    pace: Pace
     kept: _Kept
     terms: Float[Array, " T"]
 
@@ -67,6 +68,7 @@ class _Back(NamedTuple):
     mark: Float[Array, "N N"]
     """N at the last look"""
     settled: Bool[Array, ""]
+    pace: Pace
     out: RowMoments
 
 
@@ -110,15 +112,17 @@ def _smoothed(layout: Layout, row_back: RowBack, size: int, rows: Rows, y: Array
         terms = _put(c.terms, univariate.terms(found.v, found.F, found.kind), c.t)
         t, used = c.t + 1, c.used & jnp.all(found.kind == USED)
         look = t % LOOK == 0
-        settled = look & used & complete & is_settled(c.mark, after.P) & (t > LOOK) & (t < last)
-        return _Onward(t, after, jnp.where(look, after.P, c.mark), used | look, settled, kept, terms)
+        looked, rests = c.pace.after(jnp.where(used, changed(c.mark, after.P), jnp.inf))
+        settled = look & complete & rests & (t > LOOK) & (t < last)
+        pace = jax.tree.map(lambda a, b: jnp.where(look, a, b), looked, c.pace)
+        return _Onward(t, after, jnp.where(look, after.P, c.mark), used | look, settled, pace, kept, terms)
 
     def onward(c: tuple) -> tuple:
         """Up to where P has settled, and then means up to the last observation; or to the end."""
         t, now, settled_from, (G, w), kept, terms = c
-        through = _Onward(t, now, now.P, ~no, no, kept, terms)
+        through = _Onward(t, now, now.P, ~no, no, unknown_pace(dtype), kept, terms)
         through = jax.lax.while_loop(lambda c: (c.t < T) & ~c.settled, row_on, through)
-        t, now, _, _, settled, kept, terms = through
+        t, now, _, _, settled, _, kept, terms = through
         found = _at(kept.found, t - 1)
         new = _as_matrix(layout, row, found), 1.0 / found.F
         G, w = jax.tree.map(lambda a, b: jnp.where(settled, a, b), new, (G, w))
@@ -149,14 +153,16 @@ def _smoothed(layout: Layout, row_back: RowBack, size: int, rows: Rows, y: Array
         known, found = _at((kept.P, kept.found), jnp.where(t < last, jnp.minimum(t, still), t))
         gathered, moments = row_back(c.gathered, numbers(t), known, kept.m[t], found._replace(v=kept.found.v[t]))
         look = t % LOOK == 0
-        settled = look & (t > settled_from) & (t < last - LOOK) & is_settled(c.mark, gathered.N)
-        return _Back(t, gathered, jnp.where(look, gathered.N, c.mark), settled, _put(c.out, moments, t))
+        looked, rests = c.pace.after(jnp.where(t < last - LOOK, changed(c.mark, gathered.N), jnp.inf))
+        pace = jax.tree.map(lambda a, b: jnp.where(look, a, b), looked, c.pace)
+        mark = jnp.where(look, gathered.N, c.mark)
+        return _Back(t, gathered, mark, look & rests & (t > settled_from), pace, _put(c.out, moments, t))
 
     def backward(c: tuple) -> tuple:
         """Down to where N has settled, and then means down to where P had; or to the first row."""
         t, gathered, out = c
-        through = _Back(t, gathered, gathered.N, no, out)
-        t, gathered, _, settled, out = jax.lax.while_loop(lambda c: (c.t > 0) & ~c.settled, row_backward, through)
+        through = _Back(t, gathered, gathered.N, no, unknown_pace(dtype), out)
+        t, gathered, _, settled, _, out = jax.lax.while_loop(lambda c: (c.t > 0) & ~c.settled, row_backward, through)
         cov, signal_cov = _at((out.cov, out.signal_cov), t)
 
         def mean_backward(c: tuple) -> tuple:

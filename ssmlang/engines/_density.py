@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
+from numpy.typing import DTypeLike
 
 from ssmlang.engines import _frozen_rows as frozen_rows
 from ssmlang.engines import _row_update as row_update
@@ -66,15 +67,33 @@ class _Used(NamedTuple):
     m: Float[Array, L * N * S] | None = None
 
 
+class Pace(NamedTuple):
+    """How fast a matrix settles, from one look at it to the next."""
+
+    change: Float[Array, ""]
+    """relative to its scale"""
+    ratio: Float[Array, ""]
+    """of this change to the one before, one where that is not known"""
+
+    def after(self, change: Float[Array, ""]) -> tuple[Pace, Bool[Array, ""]]:
+        """At the next look, and whether the matrix has settled."""
+        ratio = jnp.where(change < self.change, change / self.change, 1.0)
+        slower = jnp.maximum(ratio, self.ratio)
+        foreseen = (change <= FORESEEN * SETTLED) & (4 * change * slower <= SETTLED * (1 - slower))
+        return Pace(change, ratio), (change <= SETTLED) | foreseen
+
+
+def unknown_pace(dtype: DTypeLike) -> Pace:
+    """Before the first look."""
+    return Pace(jnp.zeros((), np.dtype(dtype)), jnp.ones((), np.dtype(dtype)))
+
+
 class _Carry(NamedTuple):
     now: Finite
     log_likelihood: Float[Array, ""]
     blocks: Int[Array, ""]
     settled: Bool[Array, ""]
-    change: Float[Array, ""]
-    """of the covariance by the last block, relative to its scale"""
-    ratio: Float[Array, ""]
-    """of this change to the one before, one where that is not known"""
+    pace: Pace
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -140,17 +159,13 @@ def _forwards(
                 return (after, c[1] + gained), _Used(used, *((c[0].P, c[0].m) if every else ()))
 
             (now, value), kept = jax.lax.scan(row, (carry.now, carry.log_likelihood), x)
-            settled, change, ratio = carry[3:]
+            settled, pace = carry.settled, carry.pace
             if plan.stop or plan.freeze:
-                change, whole = changed(carry.now.P, now.P), jnp.all(kept.used)
-                ratio = jnp.where(whole & (change < carry.change), change / carry.change, 1.0)
-                slower = jnp.maximum(ratio, carry.ratio)
-                ends = (change <= FORESEEN * SETTLED) & (4 * change * slower <= SETTLED * (1 - slower))
-                settled = whole & ((change <= SETTLED) | ends)
-            return _Carry(now, value, carry.blocks + 1, settled, change, ratio), kept if keep else None
+                whole = jnp.all(kept.used)
+                pace, settled = pace.after(jnp.where(whole, changed(carry.now.P, now.P), jnp.inf))
+            return _Carry(now, value, carry.blocks + 1, settled, pace), kept if keep else None
 
-        zero, one = jnp.zeros((), y.dtype), jnp.ones((), y.dtype)
-        start = _Carry(state, zero, jnp.zeros((), np.int32), settled, zero, one)
+        start = _Carry(state, jnp.zeros((), y.dtype), jnp.zeros((), np.int32), settled, unknown_pace(y.dtype))
         if plan.stop and not keep and not scan:
             numbers = in_whole_blocks((rows.varying, y), plan.block)
             at = lambda k: jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, k, keepdims=False), numbers)
@@ -314,7 +329,8 @@ def in_whole_blocks(
 
 
 def changed(before: Float[Array, "N N"], after: Float[Array, "N N"]) -> Float[Array, ""]:
-    """The greatest change of a positive semidefinite matrix relative to its scale."""
+    """The greatest change of a positive semidefinite matrix relative to its scale, never differentiated."""
+    before, after = jax.lax.stop_gradient((before, after))
     scale = univariate.variances(after)
     squares = (after - before) ** 2
     return jnp.sqrt(jnp.max(jnp.where(squares > 0, squares / (scale[:, None] * scale), 0.0), initial=0.0))

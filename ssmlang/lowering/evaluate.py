@@ -206,14 +206,22 @@ def _semidefinite_root(a: jax.Array) -> jax.Array:
 
 
 def _covariance_root(a: jax.Array) -> jax.Array:
-    """See `loading.ANY_RANK`. What is not taken is factored of another matrix, so that its derivative is finite."""
-    n, eps = a.shape[-1], float(jnp.finfo(a.dtype).eps)
-    definite = jnp.isfinite(jnp.linalg.cholesky(jax.lax.stop_gradient(a))).all()
-    full = jnp.linalg.cholesky(jnp.where(definite, a, jnp.eye(n, dtype=a.dtype)))
-    short = semidefinite_root(jnp.where(definite, 0.0, a))
-    left = jnp.abs(a - short @ short.T).max()
-    sound = definite | (left <= no_covariance(n, eps) * jnp.abs(a).max())
-    return jnp.where(sound, jnp.where(definite, full, short), jnp.nan)
+    """See `loading.ANY_RANK`: where pivots are zero, the Cholesky factor with something there, less those columns, so
+    that the derivative is that of a Cholesky factor."""
+
+    def short(a: jax.Array) -> tuple[jax.Array, jax.Array]:
+        root = semidefinite_root(a)
+        left = jnp.abs(a - root @ root.T).max()
+        sound = left <= no_covariance(a.shape[-1], float(jnp.finfo(a.dtype).eps)) * jnp.abs(a).max()
+        return jnp.diagonal(root) > 0, sound
+
+    def definite(a: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return jnp.ones(a.shape[-1], bool), jnp.ones((), bool)
+
+    known = jax.lax.stop_gradient(a)
+    there, sound = jax.lax.cond(jnp.isfinite(jnp.linalg.cholesky(known)).all(), definite, short, known)
+    filled = a + jnp.diag(jnp.where(there, 0.0, jnp.abs(known).max(initial=0.0) + 1.0))
+    return jnp.where(sound, jnp.where(there, jnp.linalg.cholesky(filled), 0.0), jnp.nan)
 
 
 def _past_sum(node: Node, memo: Mapping[int, jax.Array], env: Environment) -> jax.Array:

@@ -12,6 +12,8 @@ import numpy as np
 from jax.scipy import special
 from jax.scipy.linalg import block_diag
 
+from ssmlang.engines._kernel import one_kernel
+from ssmlang.engines._products import FUSED_LIMIT, product_transposed
 from ssmlang.engines.diffusion import exprel, transition
 from ssmlang.engines.flow import Diffusion, Field, flow, moments
 from ssmlang.engines.semidefinite import semidefinite_root
@@ -209,17 +211,23 @@ def _covariance_root(a: jax.Array) -> jax.Array:
     """See `loading.ANY_RANK`: where pivots are zero, the Cholesky factor with something there, less those columns, so
     that the derivative is that of a Cholesky factor."""
 
+    n, fused = a.shape[-1], a.shape[-1] <= FUSED_LIMIT
+
     def short(a: jax.Array) -> tuple[jax.Array, jax.Array]:
         root = semidefinite_root(a)
-        left = jnp.abs(a - root @ root.T).max()
-        sound = left <= no_covariance(a.shape[-1], float(jnp.finfo(a.dtype).eps)) * jnp.abs(a).max()
-        return jnp.diagonal(root) > 0, sound
+        left = jnp.abs(a - product_transposed(root, root, fused)).max()
+        sound = left <= no_covariance(n, float(jnp.finfo(a.dtype).eps)) * jnp.abs(a).max()
+        return jnp.sum(jnp.eye(n) * root, axis=0) > 0, sound
 
     def definite(a: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return jnp.ones(a.shape[-1], bool), jnp.ones((), bool)
+        return jnp.ones(n, bool), jnp.ones((), bool)
 
     known = jax.lax.stop_gradient(a)
-    there, sound = jax.lax.cond(jnp.isfinite(jnp.linalg.cholesky(known)).all(), definite, short, known)
+    if n == 1:
+        there, sound = known[0] > 0, known[0, 0] >= 0
+    else:
+        factored = jnp.isfinite(jnp.linalg.cholesky(known)).all()
+        there, sound = jax.lax.cond(factored, definite, one_kernel(short, fused), known)
     filled = a + jnp.diag(jnp.where(there, 0.0, jnp.abs(known).max(initial=0.0) + 1.0))
     return jnp.where(sound, jnp.where(there, jnp.linalg.cholesky(filled), 0.0), jnp.nan)
 

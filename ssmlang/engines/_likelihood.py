@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ssmlang.engines import _diffuse as diffuse
 from ssmlang.engines import _row_update as row_update
@@ -105,6 +105,8 @@ class Begin(NamedTuple):
 
     steady: Steady
     rho: Float[Array, " N"]
+    at_once: Bool[Array, ""]
+    """whether from the steady covariance"""
 
 
 def _settling(
@@ -132,7 +134,8 @@ def _settling(
         return steady, learned, _steady.start(layout, D, learned.N), D
 
     steady, learned, start, D = one_kernel(compared, layout.fused and known is None)(first, state.P, count)
-    at_once = steady.exists & start.sound
+    # Asked once: were it judged anew for the derivative, rounding might decide otherwise.
+    at_once = steady.exists & start.sound if known is None else known.at_once
     begin = state._replace(P=jnp.where(at_once, steady.P, state.P))
     if only_begin:
         at_once &= steady.stable
@@ -144,7 +147,7 @@ def _settling(
     if known is None:
         r = tail.of_start(layout, blocks, state.m, learned.rows)
         rho = _steady.weights(layout, D, learned.N, start.cov, r)
-        known = Begin(steady, jnp.where(at_once, rho, 0.0))
+        known = Begin(steady, jnp.where(at_once, rho, 0.0), at_once)
         if only_begin:
             return known
     rho = known.rho

@@ -77,6 +77,9 @@ def check(context: Context) -> list[Finding]:
         return []
     if found is None or any(p.plant.size > MAX_SIZE for p in found):
         return []
+    # A covariance that is none at these parameters has a root that is not a number.
+    if not all(np.isfinite(m).all() for p in found for m in (p.plant.F, p.plant.H, p.plant.L, p.plant.M)):
+        return []
     shown = found[:MAX_PARTS]
     hidden = [(p, m) for p in shown for m in unseen(p.plant)]
     if hidden:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import ssmlang
 from ssmlang.analysis import filter_stability
 from ssmlang.analysis.filter_stability import SETTLED, settle
 from ssmlang.analysis.filter_stability_riccati import (
@@ -356,3 +357,18 @@ def test_what_no_noise_drives_and_dies_out_has_a_gain_that_goes_to_zero() -> Non
     text = "state x\nobs y\ninit x ~ Normal(0, 1)\nx[t] = 0.9 * x[t-1]\ny[t] ~ Normal(x[t], 1)\n"
     (found,) = filter_stability.check(context_of(text))
     assert found.verdict == "proved" and "goes to zero as fast" in found.reason and "4,000" not in found.reason
+
+
+def test_a_noise_whose_covariance_is_none_at_the_prior_median_is_left_alone() -> None:
+    source = """
+    model spread
+    const n = 30
+    param F[n, n]
+    param Q[n, n]
+    state x[n]
+    obs   y[1]
+    init x ~ Normal(0, 1)
+    x[t] ~ MvNormal(F @ x[t-1], Q)
+    y[t] ~ Normal(x[t][1], 1)
+    """
+    ssmlang.compile(source).check()

@@ -74,7 +74,7 @@ def innovations(step: Step) -> tuple[Array, Array, Array]:
     return step.innovations.v, step.innovations.F, step.innovations.kind
 
 
-SLOPES_BY_ROW, SLOPES_WORK = 2000, 16_000
+SLOPES_BY_ROW, SLOPES_WORK = 2000, 2**14
 """Up to so many rows, and so many entries of covariances in all, the derivative is taken row by row where the gain
 settles, too: that compiles in a third of the time, and costs up to twice as much a call (measured: n = 1, 4)."""
 

@@ -8,7 +8,8 @@ Which memory that is, `Layout` says.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ssmlang.engines.layout import Layout
-from ssmlang.engines.program import Initial, LinearGaussian
+from ssmlang.engines.program import Initial, LinearGaussian, NoiseCovariance
 
 
 class Markov(NamedTuple):
@@ -62,14 +63,21 @@ def companion(program: LinearGaussian, layout: Layout) -> Markov:
         # Where there is no initial law, a transition that cannot overflow keeps derivatives finite.
         top = jnp.where(program.initial.exists, top, 0.0)
 
-    B = noise_loading(program, layout)
-    own = list(layout.own_noises)
-    R = jnp.sum(J[..., 0, :, :][..., own] ** 2, axis=-1) if own else jnp.zeros((s.m,), program.d.dtype)
+    stated, factored = _stated(program, "G", M)
+    B = noise_loading(program, layout)[..., [j for j in factored if j in layout.entering_noises]]
+    Q = B @ jnp.swapaxes(B, -1, -2) + _placed(stated, N)
 
+    J0 = J[..., 0, :, :]
+    stated, factored = _stated(program, "J", M if layout.correlated else range(s.r))
+    R = jnp.sum(J0[..., [j for j in layout.own_noises if j in factored]] ** 2, axis=-1)
     C = None
     if layout.correlated:
-        shared = J[..., 0, :, :][..., list(layout.shared_noises)]
-        C = shared @ jnp.swapaxes(shared, -1, -2)
+        shared = J0[..., [j for j in layout.shared_noises if j in factored]]
+        C = shared @ jnp.swapaxes(shared, -1, -2) + _placed(stated, s.m)
+        for c in stated:
+            # Its last noise is read by one observation. Only the sum of R and C has a derivative.
+            own = c.root[..., -1:, -1] ** 2 * (np.arange(s.m) == c.rows[-1])
+            R, C = R + own, C - own[..., None] * np.eye(s.m)
 
     init = initial(program, layout)
     cov = init.factor @ init.factor.T + init.cov
@@ -77,7 +85,7 @@ def companion(program: LinearGaussian, layout: Layout) -> Markov:
     return Markov(
         top=top,
         a=program.c,
-        Q=B @ jnp.swapaxes(B, -1, -2),
+        Q=Q,
         Z=Z,
         d=program.d,
         R=R,
@@ -86,6 +94,23 @@ def companion(program: LinearGaussian, layout: Layout) -> Markov:
         diffuse=jnp.pad(init.diffuse, ((0, extra), (0, 0))),
         C=C,
     )
+
+
+def _stated(program: LinearGaussian, matrix: str, loadings: Collection[int]) -> tuple[list[NoiseCovariance], list[int]]:
+    """The stated covariances of noises of G_0 or J_0 of which no `loadings` are wanted, and the other noises."""
+    found = [c for c in program.covariances if c.matrix == matrix and {*c.noises}.isdisjoint(loadings)]
+    stated = {j for c in found for j in c.noises}
+    return found, [j for j in range(program.structure.r) if j not in stated]
+
+
+def _placed(covariances: list[NoiseCovariance], size: int) -> Array | float:
+    """Their sum over so many rows."""
+    total: Array | float = 0.0
+    for c in covariances:
+        first, last = c.rows[0], c.rows[-1]
+        at: Any = (slice(first, last + 1),) * 2 if c.rows == tuple(range(first, last + 1)) else np.ix_(c.rows, c.rows)
+        total = total + jnp.zeros((*c.cov.shape[:-2], size, size), c.cov.dtype).at[(..., *at)].set(c.cov)
+    return total
 
 
 def initial(program: LinearGaussian, layout: Layout) -> Initial:

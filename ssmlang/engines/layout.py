@@ -203,6 +203,13 @@ class Layout:
         return (*pairs, *((self.program_size + k, j) for k, j in enumerate(self.row_noises)))
 
     @cached_property
+    def entering_noises(self) -> frozenset[int]:
+        """The noises of row t that its states or the memory read."""
+        G = self.patterns[1]
+        read = np.flatnonzero(G[0].any(axis=0)).tolist() if len(G) else []
+        return frozenset([*read, *(noise for _, noise in self.entering)])
+
+    @cached_property
     def can_be_predicted_exactly(self) -> bool:
         """Whether some observation could have zero one-step variance at generic parameters.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 from jaxtyping import Array
@@ -36,6 +37,6 @@ class Members:
         """The program of one member: its part of `own`, without the leading axis, and what is shared."""
         arrays = {**(self.shared if shared is None else shared), **own}
         law = {name: arrays[name] for name in ("mean", "factor", "cov", "diffuse")}
-        numbers = {name: arrays[name] for name in ("F", "c", "G", "H", "d", "J")}
+        numbers: dict[str, Any] = {name: arrays[name] for name in ("F", "c", "G", "H", "d", "J")}
         initial = Initial(**law, exists=arrays.get("exists", True))
         return LinearGaussian(**numbers, initial=initial, structure=self.structure)

@@ -148,8 +148,24 @@ def _depth(pattern: Bool[np.ndarray, "lags i j"]) -> Int[np.ndarray, " j"]:
 
 
 @partial(
+    jax.tree_util.register_dataclass, data_fields=["cov", "root"], meta_fields=["matrix", "rows", "noises"]
+)
+@dataclass(frozen=True)
+class NoiseCovariance:
+    """A covariance that the model states: the columns `noises` of G_0 (`matrix` "G") or J_0 ("J") are a lower
+    triangular factor of it at `rows`, and zero elsewhere."""
+
+    cov: Float[Array, "*T k k"]
+    root: Float[Array, "*T k k"]
+    """such a factor, without a derivative"""
+    matrix: str
+    rows: tuple[int, ...]
+    noises: tuple[int, ...]
+
+
+@partial(
     jax.tree_util.register_dataclass,
-    data_fields=["F", "c", "G", "H", "d", "J", "initial"],
+    data_fields=["F", "c", "G", "H", "d", "J", "initial", "covariances"],
     meta_fields=["structure"],
 )
 @dataclass(frozen=True)
@@ -168,3 +184,5 @@ class LinearGaussian:
     J: Array
     initial: Initial
     structure: Structure
+    covariances: tuple[NoiseCovariance, ...] = ()
+    """Some blocks of G_0 G_0' and J_0 J_0', for engines that read them rather than the factors"""

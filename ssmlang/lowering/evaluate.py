@@ -207,6 +207,13 @@ def _semidefinite_root(a: jax.Array) -> jax.Array:
     return jnp.stack(columns, axis=1)
 
 
+def reproduces(root: jax.Array, a: jax.Array) -> jax.Array:
+    """Whether a root of whatever rank is one of this matrix, which is a covariance then."""
+    n = a.shape[-1]
+    left = jnp.abs(a - product_transposed(root, root, n <= FUSED_LIMIT)).max()
+    return left <= no_covariance(n, float(jnp.finfo(a.dtype).eps)) * jnp.abs(a).max()
+
+
 def _covariance_root(a: jax.Array) -> jax.Array:
     """See `loading.ANY_RANK`: where pivots are zero, the Cholesky factor with something there, less those columns, so
     that the derivative is that of a Cholesky factor."""
@@ -215,9 +222,7 @@ def _covariance_root(a: jax.Array) -> jax.Array:
 
     def short(a: jax.Array) -> tuple[jax.Array, jax.Array]:
         root = semidefinite_root(a)
-        left = jnp.abs(a - product_transposed(root, root, fused)).max()
-        sound = left <= no_covariance(n, float(jnp.finfo(a.dtype).eps)) * jnp.abs(a).max()
-        return jnp.sum(jnp.eye(n) * root, axis=0) > 0, sound
+        return jnp.sum(jnp.eye(n) * root, axis=0) > 0, reproduces(root, a)
 
     def definite(a: jax.Array) -> tuple[jax.Array, jax.Array]:
         return jnp.ones(n, bool), jnp.ones((), bool)

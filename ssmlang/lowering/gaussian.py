@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int
 from ssmlang.engines.program import Initial, LinearGaussian, Structure
 from ssmlang.lowering.evaluate import Environment, evaluate
 from ssmlang.lowering.start import Start
+from ssmlang.lowering.stated_covariances import Stated, stated
 from ssmlang.lowering.whole_past import WholePast
 from ssmlang.lowering.window import Series, cleaned
 from ssmlang.model import expr, sparse
@@ -101,6 +102,11 @@ class GaussianLowering:
         found["c"] = _plan((self.n,), [(np.arange(self.n), self.transition.constant)])
         found["d"] = _plan((self.m,), [(np.arange(self.m), self.emission.constant)])
         return found
+
+    @cached_property
+    def stated(self) -> tuple[Stated, ...]:
+        """Noises of which the model states the covariance."""
+        return tuple(s for name in "GJ" for s in stated(name, self._matrices[name][0]))
 
     @cached_property
     def structure(self) -> Structure:
@@ -250,22 +256,26 @@ class GaussianLowering:
         return LinearGaussian(**arrays, initial=initial, structure=self.structure)
 
     def _arrays(self, params: Values, observations: Mapping[str, Series], inputs: Mapping[str, Series], times: Array
-                ) -> tuple[dict[str, Array], Initial]:  # fmt: skip
+                ) -> tuple[dict[str, Any], Initial]:  # fmt: skip
         steps, at = len(times), self.environments(params, observations, inputs)
         plans = list(self.plans.items())
-        fixed = evaluate([p.fixed for _, p in plans], self.still(params))
+        still, changing = ([s for s in self.stated if expr.varies([s.factor]) is varies] for varies in (False, True))
+        fixed = evaluate([*(p.fixed for _, p in plans), *(s.covariance for s in still)], self.still(params))
         base = {name: _scatter(p.shape, p.fixed_at, v) for (name, p), v in zip(plans, fixed)}
         moving = [(name, p) for name, p in plans if p.varies]
-        arrays = dict(base)
+        arrays: dict[str, Any] = dict(base)
+        covariances = [s.known(v) for s, v in zip(still, fixed[len(plans) :])]
         if moving:
-            one = lambda t: evaluate([p.varying for _, p in moving], at(t))
-            for (name, p), values in zip(moving, jax.vmap(one)(times)):
+            one = lambda t: evaluate([*(p.varying for _, p in moving), *(s.covariance for s in changing)], at(t))
+            found = jax.vmap(one)(times)
+            covariances += [s.known(v) for s, v in zip(changing, found[len(moving) :])]
+            for (name, p), values in zip(moving, found):
                 if not _every(p.shape, p.varying_at):
                     whole = jnp.broadcast_to(base[name].reshape(-1), (steps, base[name].size))
                     values = whole.at[:, p.varying_at.astype(np.int32)].set(values, unique_indices=True)
                 arrays[name] = values.astype(float).reshape(steps, *p.shape)
         arrays |= self.past.added(arrays, params, at, steps)
-        return arrays, self.deep(steps)[1].initial(params, at(jnp.asarray(0)))
+        return arrays | {"covariances": tuple(covariances)}, self.deep(steps)[1].initial(params, at(jnp.asarray(0)))
 
 
 def _zero_for_nan(values: Array) -> Array:

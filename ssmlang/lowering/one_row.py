@@ -61,7 +61,8 @@ class OneRow:
         values = evaluate([p.varying for _, p in self._moving], self._at(params, window, t, 0.0))
         moved = {name: _placed(fixed[name], p.varying_at, v) for (name, p), v in zip(self._moving, values)}
         structure = self.lowering.structure
-        return LinearGaussian(**{**fixed, **moved}, initial=no_initial_law(structure), structure=structure)
+        arrays: dict[str, Any] = {**fixed, **moved}
+        return LinearGaussian(**arrays, initial=no_initial_law(structure), structure=structure)
 
     def initial(self, params: Mapping[str, Array], window: Window) -> Initial:
         """The law of the first memory; `window` is that of row 0."""

@@ -19,7 +19,7 @@ def semidefinite_root(P: Float[Array, "n n"]) -> Float[Array, "n n"]:
 
     def column(P: Array, j: Array) -> tuple[Array, Array]:
         pivot = P[j, j]
-        there = pivot > zero[j]
+        there = ~(pivot <= zero[j])  # what is not a number stays so
         root = jnp.sqrt(jnp.where(there, pivot, 1.0))
         found = jnp.where(there & (jnp.arange(n) >= j), P[:, j] / root, 0.0)
         return P - found[:, None] * found[None, :], found

@@ -201,7 +201,7 @@ def _semidefinite_root(a: jax.Array) -> jax.Array:
         column = a[:, j]
         for before in columns:
             column = column - before * before[j]
-        alive = column[j] > least * a[j, j]
+        alive = ~(column[j] <= least * a[j, j])
         scaled = column / jnp.sqrt(jnp.where(alive, column[j], 1.0))
         columns.append(jnp.where(alive & (np.arange(n) >= j), scaled, 0.0))
     return jnp.stack(columns, axis=1)

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpyro  # noqa: F401, whole before its parts: see `laws`
 import numpyro.distributions as dist
-from jax import Array
 from jax.scipy.special import gammaln
+from jaxtyping import Array, Bool, Float
 
+from ssmlang.engines._products import symmetric
+from ssmlang.engines.semidefinite import semidefinite_root
+from ssmlang.lowering.evaluate import reproduces
 from ssmlang.model.distributions import DISTRIBUTIONS
 
 
@@ -58,10 +62,20 @@ _MAKE: dict[str, Callable[..., dist.Distribution]] = {
 
 
 def complete_arguments(name: str, args: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a law by name, defaults filled in."""
+    """The arguments of a law by name, defaults filled in; not a number for a covariance that is none."""
     signature = DISTRIBUTIONS[name]
-    return {a: args.get(a, signature.defaults.get(a)) for a in signature.arguments
-            if a in args or a in signature.defaults}  # fmt: skip
+    given = {a: args.get(a, signature.defaults.get(a)) for a in signature.arguments
+             if a in args or a in signature.defaults}  # fmt: skip
+    if "cov" in given:
+        given["cov"] = jnp.where(_is_covariance(given["cov"])[..., None, None], given["cov"], jnp.nan)
+    return given
+
+
+def _is_covariance(cov: Float[Array, "*batch k k"]) -> Bool[Array, "*batch"]:
+    """Whether it is one. Roots would be taken, and moments added, of a matrix that is none as well."""
+    known = symmetric(jax.lax.stop_gradient(jnp.asarray(cov)))
+    one = lambda cov: reproduces(semidefinite_root(cov), cov)
+    return jax.vmap(one)(known.reshape(-1, *known.shape[-2:])).reshape(known.shape[:-2])
 
 
 def make_alone(name: str, given: Mapping[str, Any]) -> dist.Distribution:

@@ -66,7 +66,7 @@ def _semidefinite_root(a: np.ndarray) -> np.ndarray:
     root = np.zeros((n, n))
     for j in range(n):
         column = a[j:, j] - root[j:, :j] @ root[j, :j]
-        if column[0] > ROUNDING * n * a[j, j]:
+        if not column[0] <= ROUNDING * n * a[j, j]:
             root[j:, j] = column / np.sqrt(column[0])
     return root
 

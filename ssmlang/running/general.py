@@ -26,6 +26,7 @@ from ssmlang.model.flows import flowing
 from ssmlang.model.model import Equation, Model, nodes_of
 from ssmlang.model.solved_noises import solved
 from ssmlang.results.provenance import of_parameters
+from ssmlang.running.covariances import no_covariance
 from ssmlang.running.execution import Params, Series, Setting, floats, not_a_number, padded_length, steps_of
 from ssmlang.running.gaps import Absent, blanked, check_reach, seen_in
 from ssmlang.running.general_labels import FIELDS, dataset, named
@@ -311,7 +312,8 @@ class GeneralMoments(Moments):
                 row = self.bound.time.label(int(np.flatnonzero(bad)[0]))
                 # Where the likelihood is a number the path was found, and it is a moment that is none.
                 lost = np.isnan(arrays["log_likelihood"]).any()
-                raise SsmError(not_a_number(name, row, self.execution.engine if lost else None))
+                trouble = not_a_number(name, row, self.execution.engine if lost else None)
+                raise SsmError(no_covariance(self.execution.model, params) or trouble)
         arrays = sound_variances(arrays, self.general.states, self.general.observations, self.bound.time.label,
                                  self.execution.engine)  # fmt: skip
         require_start(self.model, arrays["log_likelihood"], params)

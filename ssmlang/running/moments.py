@@ -20,6 +20,7 @@ from ssmlang.results.moments import Series, Template
 from ssmlang.results.moments import moments as labelled
 from ssmlang.results.provenance import noted, of_parameters, plain, provenance
 from ssmlang.running.blocks import assembled
+from ssmlang.running.covariances import no_covariance
 from ssmlang.running.definitions import definitions
 from ssmlang.running.execution import Execution, floats, not_a_number, running, without_noise
 from ssmlang.running.gaps import absent, blanked
@@ -107,7 +108,7 @@ class Moments:
 
         Raises E721 where a moment is not a number, E726 where a variance is lost to rounding.
         """
-        return self._cut(self._fetched(self._run(params)), params)
+        return self._cut(self._fetched(self._run(params), params), params)
 
     def _run(self, params: Mapping[str, Any]) -> Any:
         """What is computed for parameters: begun, and not waited for."""
@@ -131,7 +132,7 @@ class Moments:
             self._met = contents, held
         return held
 
-    def _fetched(self, found: Any) -> Arrays:
+    def _fetched(self, found: Any, params: Mapping[str, Any]) -> Arrays:
         """What was computed, on the host and in the series' own rows."""
         steps = self.bound.steps
         if self._blocks is not None:
@@ -148,7 +149,8 @@ class Moments:
                 engine = self.execution.engine  # whose log-likelihoods are those of another one, if it needs noise
                 if engine.requires.process_noise and np.isfinite(arrays["log_likelihood"]).all():
                     raise SsmError(without_noise(engine))
-                raise SsmError(not_a_number(name, self.bound.time.label(int(np.flatnonzero(bad)[0])), engine))
+                row = self.bound.time.label(int(np.flatnonzero(bad)[0]))
+                raise SsmError(no_covariance(self.execution.model, params) or not_a_number(name, row, engine))
         if below:
             label, engine = self.bound.time.label, self.execution.engine
             arrays = sound_variances(arrays, self._states, self._observations, label, engine, below)
@@ -203,7 +205,7 @@ class Moments:
         # What the computation need not be waited for.
         said = of_parameters(params)
         constant = self.execution.plain.at(params)
-        arrays = self._cut(self._fetched(started), params)
+        arrays = self._cut(self._fetched(started, params), params)
         found = self._labelled(arrays, constant, keep, self._about | said)
         if paths:
             from ssmlang.running.paths import with_paths

@@ -13,6 +13,7 @@ import numpy as np
 from ssmlang.data import Bound
 from ssmlang.inference.parameters import validate
 from ssmlang.language.diagnostics import Diagnostic, SsmError
+from ssmlang.running.covariances import no_covariance
 from ssmlang.running.execution import Execution, Setting, floats, in_double, not_a_number, running, without_noise
 from ssmlang.running.kept import keepable
 from ssmlang.running.particles import death, died, dies, warn_of_few
@@ -127,7 +128,8 @@ def _undefined(
         series = execution.seeded(execution.single(bound), seed, i)
         terms = np.asarray(execution.compiled("terms", setting)(floats(values), series))[: bound.steps]
         if np.isnan(terms).any():
-            return not_a_number("log_likelihood", bound.time.label(int(np.flatnonzero(np.isnan(terms))[0])), own)
+            first = bound.time.label(int(np.flatnonzero(np.isnan(terms))[0]))
+            return no_covariance(execution.model, values) or not_a_number("log_likelihood", first, own)
         row = death(terms)
         if dies(execution.engine) and row is not None:
             return died(execution.engine, bound.time.label(row))

@@ -124,8 +124,10 @@ def test_a_variance_lost_to_rounding_is_no_result(engine, mend):
 
 def test_a_variance_of_zero_is_zero_in_spite_of_rounding():
     """Three lags that are seen without noise: of what is known exactly the difference of covariances is +-1e-16."""
-    model = ssmlang.compile("state x\nobs y\ninit x ~ Normal(0, 3)\n"
-                            "x[t] ~ Normal(1.2 * x[t-1] - 0.4 * x[t-2] + 0.1 * x[t-3], 0.3)\ny[t] = x[t]\n")
+    model = ssmlang.compile(
+        "state x\nobs y\ninit x ~ Normal(0, 3)\n"
+        "x[t] ~ Normal(1.2 * x[t-1] - 0.4 * x[t-2] + 0.1 * x[t-3], 0.3)\ny[t] = x[t]\n"
+    )
     y = np.random.default_rng(0).normal(size=40)
     y[[7, 8, 20]] = np.nan
     variance = model.smooth({"y": y}, {})["cov"].values[:, 0, 0]
@@ -142,3 +144,40 @@ def test_single_precision_that_does_not_hold_names_the_engine_that_does():
             getattr(model, verb)(data, {}, engine="kalman", dtype="float32")
     exact = float(model.log_likelihood(data, {}))
     assert float(model.log_likelihood(data, {}, dtype="float32")) == pytest.approx(exact, rel=1e-3)
+
+
+DENSE = """
+state x[2]
+obs y[2]
+param Q[2, 2]
+param r
+noise w[2] ~ MvNormal([0, 0], [[1, r], [r, 1]])
+init x ~ Normal(0, 1)
+x[t] ~ MvNormal(MAP, Q)
+y[t] = x[t] + w[t]
+"""
+SOUND = {"Q": np.eye(2), "r": 0.5}
+
+
+@pytest.mark.parametrize("verb", ["log_likelihood", "filter", "smooth", "forecast"])
+@pytest.mark.parametrize(
+    ("MAP", "engine"), [("0.5 * x[t-1]", "kalman"), ("0.5 * x[t-1]", "square_root"), ("sin(x[t-1])", "ekf")]
+)
+@pytest.mark.parametrize(
+    ("at", "line"), [({"Q": np.array([[1.0, 3.0], [3.0, 1.0]])}, "MvNormal(MAP, Q)"), ({"r": 2.0}, "[[1, r], [r, 1]]")]
+)
+def test_a_matrix_that_is_no_covariance_is_named(verb, MAP, engine, at, line):
+    model = ssmlang.compile(DENSE.replace("MAP", MAP))
+    data = {"y": np.random.default_rng(0).normal(size=(6, 2))}
+    ask = (
+        (lambda p: model.forecast(data, p, steps=2, engine=engine))
+        if verb == "forecast"
+        else (lambda p: getattr(model, verb)(data, p, engine=engine))
+    )
+    ask(SOUND)
+    with pytest.raises(SsmError) as caught:
+        ask({**SOUND, **at})
+    (found,) = caught.value.diagnostics
+    assert found.code == "E721" and "no covariance" in found.message
+    assert found.span is not None and found.span.text in line.replace("MAP", MAP)
+    assert "least eigenvalue is -" in found.label

@@ -86,7 +86,7 @@ CODES: tuple[Code, ...] = (
         "result-not-a-number",
         "a result is not a number",
         "A coefficient or a scale could not be computed at the row named, such as the square root of a negative "
-        "number; or the numbers grew beyond bounds.",
+        "number; or a matrix given for a covariance has a negative eigenvalue; or the numbers grew beyond bounds.",
         _run("sqrt(0.5 - t)", ""),
         _run("sqrt(0.5 + t)", ""),
     ),

@@ -207,11 +207,11 @@ def _semidefinite_root(a: jax.Array) -> jax.Array:
     return jnp.stack(columns, axis=1)
 
 
-def reproduces(root: jax.Array, a: jax.Array) -> jax.Array:
-    """Whether a root of whatever rank is one of this matrix, which is a covariance then."""
-    n = a.shape[-1]
+def checked_root(a: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """A root of whatever rank, and whether it is one of this matrix, which is a covariance then."""
+    n, root = a.shape[-1], semidefinite_root(a)
     left = jnp.abs(a - product_transposed(root, root, n <= FUSED_LIMIT)).max()
-    return left <= no_covariance(n, float(jnp.finfo(a.dtype).eps)) * jnp.abs(a).max()
+    return root, left <= no_covariance(n, float(jnp.finfo(a.dtype).eps)) * jnp.abs(a).max()
 
 
 def _covariance_root(a: jax.Array) -> jax.Array:
@@ -221,8 +221,8 @@ def _covariance_root(a: jax.Array) -> jax.Array:
     n, fused = a.shape[-1], a.shape[-1] <= FUSED_LIMIT
 
     def short(a: jax.Array) -> tuple[jax.Array, jax.Array]:
-        root = semidefinite_root(a)
-        return jnp.sum(jnp.eye(n) * root, axis=0) > 0, reproduces(root, a)
+        root, sound = checked_root(a)
+        return jnp.sum(jnp.eye(n) * root, axis=0) > 0, sound
 
     def definite(a: jax.Array) -> tuple[jax.Array, jax.Array]:
         return jnp.ones(n, bool), jnp.ones((), bool)

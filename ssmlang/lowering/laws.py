@@ -17,8 +17,7 @@ from jax.scipy.special import gammaln
 from jaxtyping import Array, Bool, Float
 
 from ssmlang.engines._products import symmetric
-from ssmlang.engines.semidefinite import semidefinite_root
-from ssmlang.lowering.evaluate import reproduces
+from ssmlang.lowering.evaluate import checked_root
 from ssmlang.model.distributions import DISTRIBUTIONS
 
 
@@ -74,8 +73,7 @@ def complete_arguments(name: str, args: Mapping[str, Any]) -> dict[str, Any]:
 def _is_covariance(cov: Float[Array, "*batch k k"]) -> Bool[Array, "*batch"]:
     """Whether it is one. Roots would be taken, and moments added, of a matrix that is none as well."""
     known = symmetric(jax.lax.stop_gradient(jnp.asarray(cov)))
-    one = lambda cov: reproduces(semidefinite_root(cov), cov)
-    return jax.vmap(one)(known.reshape(-1, *known.shape[-2:])).reshape(known.shape[:-2])
+    return jax.vmap(lambda cov: checked_root(cov)[1])(known.reshape(-1, *known.shape[-2:])).reshape(known.shape[:-2])
 
 
 def make_alone(name: str, given: Mapping[str, Any]) -> dist.Distribution:

@@ -17,8 +17,7 @@ from jaxtyping import Array, Bool, Float
 from ssmlang.engines._kernel import one_kernel
 from ssmlang.engines._products import FUSED_LIMIT, symmetric
 from ssmlang.engines.program import NoiseCovariance
-from ssmlang.engines.semidefinite import semidefinite_root
-from ssmlang.lowering.evaluate import reproduces
+from ssmlang.lowering.evaluate import checked_root
 from ssmlang.model import _numeric as numeric
 from ssmlang.model.expr import Node
 from ssmlang.model.loading import ANY_RANK
@@ -50,15 +49,10 @@ class Stated:
 
 def _root(cov: Float[Array, "k k"]) -> tuple[Float[Array, "k k"], Bool[Array, ""]]:
     """A root, and whether there is one."""
-
-    def short(cov: Array) -> tuple[Array, Array]:
-        root = semidefinite_root(cov)
-        return root, reproduces(root, cov)
-
     if len(cov) <= FUSED_LIMIT:
-        return one_kernel(short)(symmetric(cov))
+        return one_kernel(checked_root)(symmetric(cov))
     root = jnp.linalg.cholesky(cov)
-    return jax.lax.cond(jnp.isfinite(root).all(), lambda cov: (root, jnp.ones((), bool)), short, symmetric(cov))
+    return jax.lax.cond(jnp.isfinite(root).all(), lambda cov: (root, jnp.ones((), bool)), checked_root, symmetric(cov))
 
 
 def stated(matrix: str, loading: Sparse) -> Iterator[Stated]:

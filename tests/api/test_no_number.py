@@ -124,10 +124,8 @@ def test_a_variance_lost_to_rounding_is_no_result(engine, mend):
 
 def test_a_variance_of_zero_is_zero_in_spite_of_rounding():
     """Three lags that are seen without noise: of what is known exactly the difference of covariances is +-1e-16."""
-    model = ssmlang.compile(
-        "state x\nobs y\ninit x ~ Normal(0, 3)\n"
-        "x[t] ~ Normal(1.2 * x[t-1] - 0.4 * x[t-2] + 0.1 * x[t-3], 0.3)\ny[t] = x[t]\n"
-    )
+    model = ssmlang.compile("state x\nobs y\ninit x ~ Normal(0, 3)\n"
+                            "x[t] ~ Normal(1.2 * x[t-1] - 0.4 * x[t-2] + 0.1 * x[t-3], 0.3)\ny[t] = x[t]\n")
     y = np.random.default_rng(0).normal(size=40)
     y[[7, 8, 20]] = np.nan
     variance = model.smooth({"y": y}, {})["cov"].values[:, 0, 0]

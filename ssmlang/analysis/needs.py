@@ -38,7 +38,10 @@ def lacking(
         bare = unmatched(rows, without) if wanted else []
         if bare:
             name = _series(offsets, bare[0])
-            bar(f"noise of full rank in {where}", _equation(model, name), f"{name} has no noise of its own here")
+            label = f"{name} has no noise of its own here"
+            if bare[0] not in unmatched(rows, set()):
+                label = f"what moves {name} here moves a state too, or a value of it that is missing and read later"
+            bar(f"noise of full rank in {where}", _equation(model, name), label)
     if requires.surprises:
         known = _unfilled(_news(form))
         if known:

@@ -340,6 +340,23 @@ class NonlinearLowering:
                 now[key] = part if whole(at, place.size) else old.at[at.astype(np.int32)].set(part)
 
     @cached_property
+    def _first_noises(self) -> dict[str, int]:
+        """How many rows of each noise row 0 begins with: what its memory holds, and what equations that hold from row 0
+        on read of the rows before it."""
+        rows = {v.name: 1 for v in self.noises} | {name: p.depth for (_, name), p in self.memory.places.items()}
+        initial: dict[str, set[int]] = {}
+        for item in self.model.initials:
+            for target in item.targets:
+                if target.row == 0:
+                    initial.setdefault(target.name, set()).update(target.entries)
+        for e in self.moved:
+            if not all(set(t.entries) <= initial.get(t.name, set()) for t in e.targets):
+                for sort, name, lag in expr.references(nodes_of(e)):
+                    if sort == "noise" and isinstance(lag, int):
+                        rows[name] = max(rows.get(name, 1), lag + 1)
+        return rows
+
+    @cached_property
     def _early(self) -> frozenset[int]:
         """What several equations of a row read of the rows before: a step whose parts are taken apart, say."""
         return early([nodes_of(e) for e in self.moved])
@@ -412,8 +429,7 @@ class NonlinearLowering:
         held = self._shared(env, source, mine)
         rows |= {(*key, 0): v for key, v in mine.items()}
         for v in self._others():
-            depth = self.memory.places["noise", v.name].depth if ("noise", v.name) in self.memory.places else 1
-            for lag in range(depth):
+            for lag in range(self._first_noises[v.name]):
                 if ("noise", v.name, lag) not in rows:
                     assert v.law is not None
                     rows["noise", v.name, lag] = source.law(v.law, _arguments(v.law.args, env))

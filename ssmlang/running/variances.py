@@ -32,7 +32,7 @@ def sound_variances(
         if not np.minimum.reduce(variances, axis=None) < 0:
             continue
         finite = np.where(np.isfinite(variances), variances, 0.0)
-        bad = np.argwhere(finite < -LOST[cov.dtype.itemsize] * _sizes(finite, arrays[mean]))
+        bad = np.argwhere(finite < -LOST[cov.dtype.itemsize] * _sizes(finite, arrays[mean], _largest(arrays)))
         if len(bad):
             row, entry = bad[0]
             names = states if name in ("cov", "predicted_cov") else observations
@@ -44,12 +44,21 @@ def sound_variances(
     return found
 
 
-def _sizes(variances: np.ndarray, means: np.ndarray) -> np.ndarray:
+def _largest(arrays: Mapping[str, np.ndarray]) -> float:
+    """The largest variance of a state that is finite."""
+    at = [np.diagonal(arrays[name], axis1=1, axis2=2) for name in ("cov", "predicted_cov") if name in arrays]
+    return max((float(v[np.isfinite(v)].max(initial=0.0)) for v in at), default=0.0)
+
+
+def _sizes(variances: np.ndarray, means: np.ndarray, scale: float) -> np.ndarray:
     """The variance of each entry where least is known of it, or what its mean goes through over the rows: all rows of a
-    state may be known exactly. Without either, its square; infinite where there is nothing to compare with."""
+    state may be known exactly. Without either, its square; infinite where there is nothing to compare with, or all
+    rows are known but for rounding beside `scale`, the largest variance of a state."""
+    squares = np.max(means**2, axis=0)
     found = np.maximum(variances.max(axis=0), np.var(means, axis=0) if len(means) > 2 else 0.0)
-    found = np.where(found > 0, found, np.max(means**2, axis=0))
-    return np.where(found > 0, found, np.inf)
+    found = np.where(found > 0, found, squares)
+    exact = np.abs(variances).max(axis=0) <= 16 * np.finfo(variances.dtype).eps * np.maximum(squares, scale)
+    return np.where((found > 0) & ~exact, found, np.inf)
 
 
 def _lost(what: str, row: str, value: float, single: bool, engine: Engine) -> Diagnostic:

@@ -133,6 +133,23 @@ def test_a_variance_of_zero_is_zero_in_spite_of_rounding():
     assert (variance[~np.isnan(y)] < 1e-12).all()
 
 
+@pytest.mark.parametrize("engine", ["kalman", "wiener_hopf", "dual", "ekf"])
+def test_so_it_is_where_no_row_has_any_variance(engine):
+    """Two rows of two observations, one of them exact: the variance of its signal is rounding in both."""
+    model = ssmlang.compile("""
+        state x[2]
+        obs y[2]
+        init x ~ Normal(0.5, 1)
+        x[t, 0] ~ Normal(-0.97 * x[t-1, 0] - 0.29 * x[t-2, 0] - 0.28 * x[t-1, 1], 0.47)
+        x[t, 1] = 0.11 - 0.16 * x[t-2, 1]
+        y[t, 0] ~ Normal(0.14 * x[t, 1], 1.38)
+        y[t, 1] = 0.22 * x[t-1, 0] + 0.08 * x[t, 1] - 0.62 * x[t-1, 1]
+        """)
+    for y in np.random.default_rng(3).normal(size=(12, 2, 2)):
+        found = model.smooth({"y": y}, {}, engine=engine)
+        assert (np.diagonal(found.observed_cov, axis1=1, axis2=2)[:, 1] < 1e-14).all()
+
+
 def test_single_precision_that_does_not_hold_names_the_engine_that_does():
     text = ("state level, slope\nobs y\ninit level, slope ~ Normal(0, 10000)\nslope[t] ~ Normal(slope[t-1], 0.00001)\n"
             "level[t] = level[t-1] + slope[t-1]\ny[t] ~ Normal(level[t], 0.1)\n")  # fmt: skip

@@ -94,6 +94,34 @@ def test_lags_and_late_noises_are_part_of_the_memory() -> None:
     np.testing.assert_allclose(np.asarray(p.emission(jnp.asarray(4), s, jnp.array([np.nan])).mean), [2.0])
 
 
+@pytest.mark.parametrize(
+    ("init", "x", "y"),
+    [
+        ("x[-1]", "0.5 * x[t-1] + e[t] + 0.8 * e[t-1]", "Normal(x[t], 0.4)"),
+        ("x", "0.5 * x[t-1] + 0.3 * y[t-1] + 0.1 * e[t-1] + e[t]", "Normal(x[t] + 0.9 * e[t-1], 0.4)"),
+    ],
+    ids=["a state that moves from row 0 on", "an observation that is missing and read later"],
+)
+def test_row_0_reads_a_noise_of_the_row_before_it(init: str, x: str, y: str) -> None:
+    """It is as much of a draw as that of any row: the linear filter is exact here."""
+    model = ssmlang.compile(f"""
+        noise e ~ Normal(0, 1)
+        state x
+        obs y
+        init {init} ~ Normal(1, 0.5)
+        x[t] = {x}
+        y[t] ~ {y}
+        """)
+    data = {"y": np.array([1.0, 2.0, np.nan, 0.5])}
+    exact, found = (model.filter(data, {}, engine) for engine in ("kalman", "ekf"))
+    for name in ("mean", "cov", "log_likelihood"):
+        np.testing.assert_allclose(found[name], exact[name], atol=1e-12, err_msg=name)
+    drawn = model.simulate(4, {}, draws=4000, seed=1).y[:, 0]
+    law = exact.isel(time=0)
+    assert abs(drawn.mean() - law.observed_mean[0]) < 4 * drawn.std() / 4000**0.5
+    assert float(drawn.var() / law.observed_cov[0, 0]) == pytest.approx(1, abs=4 * (2 / 4000) ** 0.5)
+
+
 def test_a_noise_shared_with_the_transition_is_correlated() -> None:
     p, _, _ = program(
         """

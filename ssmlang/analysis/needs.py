@@ -39,8 +39,10 @@ def lacking(
         if bare:
             name = _series(offsets, bare[0])
             label = f"{name} has no noise of its own here"
-            if bare[0] not in unmatched(rows, set()):
-                label = f"what moves {name} here moves a state too, or a value of it that is missing and read later"
+            if name in form.stacking.latent:
+                label = f"{name} is missing somewhere and read later: its noise is that of a state then"
+            elif bare[0] not in unmatched(rows):
+                label = f"the noise of {name} moves a state too"
             bar(f"noise of full rank in {where}", _equation(model, name), label)
     if requires.surprises:
         known = _unfilled(_news(form))

@@ -18,6 +18,7 @@ from ssmlang.model import expr
 from ssmlang.model.model import Equation, Model, nodes_of
 from ssmlang.model.solved_noises import read_in_own_row
 from ssmlang.model.told_noises import told_noises
+from ssmlang.running.covariances import no_covariance
 from ssmlang.running.execution import floats, not_a_number
 from ssmlang.running.gaps import check_reach, seen_in
 from ssmlang.running.particles import died, dies, warn_of_few
@@ -92,7 +93,7 @@ class ByRow(Stepping):
         for diagnostic in self._lacking(at, windows, values, t):
             raise SsmError(diagnostic)
         carried, told = self._run(params, at, windows, y, t)
-        self._check(told, t)
+        self._check(told, params, t)
         if "ess" in told and dies(self.engine):
             warn_of_few(self.engine, told["ess"][None], lambda _: f"row {t}", stacklevel=5)
         return at._replace(windows=windows, carried=carried), self._named(told, params, t)
@@ -163,14 +164,14 @@ class ByRow(Stepping):
                           f"reads it in row {t}", help=(f'engine="{other}" takes it as part of a real state' if other
                           else "fill it in, or leave what reads it missing too",))  # fmt: skip
 
-    def _check(self, told: Moments, t: int) -> None:
+    def _check(self, told: Moments, params: Mapping[str, np.ndarray], t: int) -> None:
         """Raise E721 and E723 for results that are none."""
         term = told["log_likelihood"]
         if np.isneginf(term) and t and dies(self.engine):
             raise SsmError(died(self.engine, f"row {t}"))
         for name in ("log_likelihood", "mean", "cov"):
             if name in told and np.isnan(told[name]).any():
-                raise SsmError(not_a_number(name, f"row {t}"))
+                raise SsmError(no_covariance(self.model, params) or not_a_number(name, f"row {t}"))
 
     @staticmethod
     def _unavailable(marks: np.ndarray, values: Mapping[str, np.ndarray], t: int, model: Model) -> None:

@@ -49,11 +49,11 @@ class _Regimes(ByRow):
         del params, windows, values, t
         return at
 
-    def _check(self, told: Moments, t: int) -> None:
+    def _check(self, told: Moments, params: Mapping[str, np.ndarray], t: int) -> None:
         if np.isneginf(told["log_likelihood"]):
             raise SsmError(impossible(f"row {t}"))
         # Between labels and numbers, and of what reads its own row, no covariance is worked out.
-        super()._check({"log_likelihood": told["log_likelihood"]}, t)
+        super()._check({"log_likelihood": told["log_likelihood"]}, params, t)
 
     def _named(self, told: Moments, params: Mapping[str, np.ndarray], t: int) -> Moments:
         del params

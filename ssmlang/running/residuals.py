@@ -22,6 +22,7 @@ from ssmlang.model.noises import NoiseLaw, with_noises
 from ssmlang.results.provenance import noted, provenance
 from ssmlang.results.residuals import residuals as dataset
 from ssmlang.results.residuals import standardized
+from ssmlang.running.covariances import no_covariance
 from ssmlang.running.execution import Execution, floats, not_a_number, running
 from ssmlang.running.gaps import absent, blanked
 from ssmlang.running.moments import Moments
@@ -110,7 +111,8 @@ class Noises:
         for values in found.values():
             bad = np.isnan(values).reshape(len(values), -1).any(axis=1)
             if bad.any():
-                raise SsmError(not_a_number("the noises", bound.time.label(int(np.flatnonzero(bad)[0]))))
+                trouble = not_a_number("the noises", bound.time.label(int(np.flatnonzero(bad)[0])))
+                raise SsmError(no_covariance(self._execution.model, params) or trouble)
         kept = {k: v for k, v in found.items() if k in ("mean", "cov", "sd")}
         arrays = blanked(kept, absent(lowering, bound))
         at = [i for law in self.laws for i in range(*lowering.form.definitions[law.definition])]

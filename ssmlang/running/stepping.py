@@ -17,6 +17,7 @@ from ssmlang.engines.program import LinearGaussian
 from ssmlang.language.diagnostics import Diagnostic, SsmError
 from ssmlang.lowering.one_row import Lacking, OneRow
 from ssmlang.results.moments import moments as labelled
+from ssmlang.running.covariances import no_covariance
 from ssmlang.running.execution import Execution, floats, not_a_number
 from ssmlang.running.gaps import check_reach
 from ssmlang.running.rows import At, Moments, Stepping, Windows, one_row, time_of
@@ -71,7 +72,7 @@ class Stepper(Stepping):
         else:
             given = at.given or self.given(params)
             found = self.next(*given, windows, np.asarray(t), y, at.carried, at.exists)
-        self.check(found, values, windows, t)
+        self.check(found, params, values, windows, t)
         moments = {name: np.asarray(v) for name, v in found.taken._asdict().items()}
         after = at._replace(windows=windows, carried=settled(found.carried), exists=found.exists, given=given)
         return after, self._known(moments, t)
@@ -122,7 +123,8 @@ class Stepper(Stepping):
                 out |= mark[t]
         return out
 
-    def check(self, found: Stepped, values: Mapping[str, np.ndarray], windows: Windows, t: int) -> None:
+    def check(self, found: Stepped, params: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray],
+              windows: Windows, t: int) -> None:  # fmt: skip
         """Raise E407 or E413 where the row needs what is missing, E721 where a number is none."""
         form, seen = self.lowering.form, {n: ~np.isnan(values[n]).reshape(-1) for n in self.model.observations}
         lacking = np.array(found.lacking.transition)
@@ -143,7 +145,7 @@ class Stepper(Stepping):
                     raise SsmError(Diagnostic("E413", message, why=(why,), help=help))
         for what in ("mean", "cov", "log_likelihood"):
             if np.isnan(np.asarray(getattr(found.taken, what))).any():
-                raise SsmError(not_a_number(what, f"row {t}"))
+                raise SsmError(no_covariance(self.model, params) or not_a_number(what, f"row {t}"))
 
     def _missing(self, windows: Windows, t: int) -> Diagnostic:
         """What is missing among the rows that equations of row t read: an input, or an observation."""

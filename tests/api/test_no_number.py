@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 import pytest
 
@@ -174,7 +176,7 @@ y[t] = x[t] + w[t]
 SOUND = {"Q": np.eye(2), "r": 0.5}
 
 
-@pytest.mark.parametrize("verb", ["log_likelihood", "filter", "smooth", "forecast"])
+@pytest.mark.parametrize("verb", ["log_likelihood", "filter", "smooth", "forecast", "step", "residuals"])
 @pytest.mark.parametrize(
     ("MAP", "engine"), [("0.5 * x[t-1]", "kalman"), ("0.5 * x[t-1]", "square_root"), ("sin(x[t-1])", "ekf")]
 )
@@ -184,11 +186,12 @@ SOUND = {"Q": np.eye(2), "r": 0.5}
 def test_a_matrix_that_is_no_covariance_is_named(verb, MAP, engine, at, line):
     model = ssmlang.compile(DENSE.replace("MAP", MAP))
     data = {"y": np.random.default_rng(0).normal(size=(6, 2))}
-    ask = (
-        (lambda p: model.forecast(data, p, steps=2, engine=engine))
-        if verb == "forecast"
-        else (lambda p: getattr(model, verb)(data, p, engine=engine))
-    )
+    rows = [{"y": y} for y in data["y"]]
+    ask = {
+        "forecast": lambda p: model.forecast(data, p, steps=2, engine=engine),
+        "step": lambda p: reduce(model.step, rows, model.initial_state(p, engine=engine)),
+        "residuals": lambda p: model.residuals(data, p, engine=engine),
+    }.get(verb, lambda p: getattr(model, verb)(data, p, engine=engine))
     ask(SOUND)
     with pytest.raises(SsmError) as caught:
         ask({**SOUND, **at})

@@ -75,7 +75,7 @@ class NonlinearLowering:
         shared = told_noises(model) if told else ()
         self.memory, self.own_noises = memory_of(model, sizes, self.latent, scored=drawn, told=shared)
         self.moved = tuple(e for e in model.equations if e.role == "transition" or self._is_latent(e))
-        parted = shared_noises(model) if told else None
+        parted = shared_noises(model, self.latent) if told else None
         self.shared = SharedNoises(model, parted, self.memory) if parted else None
         self.emissions = Emissions(model, self.memory, self.own_noises, self.latent, drawn, self.shared)
         self.told = ToldNoises(self.emissions, shared) if shared else None

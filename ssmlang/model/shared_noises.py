@@ -7,7 +7,7 @@ in w has a density given the memory, whatever states it reads. No JAX here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import partial, reduce
 from typing import NamedTuple
@@ -38,11 +38,24 @@ class Shared(NamedTuple):
     """the observations without a law of their own that have a density for what is left"""
 
 
-def shared_noises(model: Model) -> Shared | None:
-    """The noises that observations share with states of their row, where something is left of them given the states."""
+def shared_noises(model: Model, latent: Collection[str] = ()) -> Shared | None:
+    """The noises that observations share with states of their row, where something is left of them given the states.
+
+    `latent`: observations that are part of the state; those that share a noise with observations that are not count
+    as states.
+    """
     if model.differentials or not model.noises:
         return None
+    model = _as_states(model, latent)
     return _shared(model, lambda e, names: _largest(nodes_of(e), names)) or _shared(model, partial(_summed, model))
+
+
+def _as_states(model: Model, latent: Collection[str]) -> Model:
+    within = lambda e: any(t.name in latent for t in e.targets)
+    others = {n for e in model.equations if e.role == "emission" and not within(e) for n in _noises(nodes_of(e))}
+    moves = lambda e: within(e) and bool(others & _noises(nodes_of(e)))
+    equations = tuple(replace(e, role="transition") if moves(e) else e for e in model.equations)
+    return replace(model, equations=equations)
 
 
 def in_noises_alone(model: Model) -> Model:

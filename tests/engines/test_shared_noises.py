@@ -214,3 +214,22 @@ def test_others_stay_as_they_are(changed: tuple[str, str]) -> None:
     """Not affine, nothing left, read late."""
     assert changed[0] in NOW
     assert shared_noises(ssmlang.compile(NOW.replace(*changed)).spec) is None
+
+
+def test_an_observation_that_is_missing_and_read_later_shares_with_another() -> None:
+    """What is left of the noise given the states is that of both; the linear filter is exact."""
+    model = ssmlang.compile("""
+        noise e ~ Normal(0, 0.7)
+        state a, b
+        obs y[2]
+        init a, b ~ Normal(0, 1)
+        a[t] ~ Normal(0.4 * y[t-1, 1], 1)
+        b[t] ~ Normal(0.4 * b[t-1] + 0.5 * e[t], 1.4)
+        y[t, 0] ~ Normal(a[t] + 0.9 * e[t], 1.4)
+        y[t, 1] ~ Normal(-0.5 * e[t], 0.9)
+        """)
+    y = np.random.default_rng(0).normal(size=(6, 2))
+    y[2, 1] = np.nan
+    exact, found = (model.filter({"y": y}, {}, engine) for engine in ("kalman", "ekf"))
+    for name in ("mean", "cov", "log_likelihood"):
+        np.testing.assert_allclose(found[name], exact[name], atol=1e-12, err_msg=name)

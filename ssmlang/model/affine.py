@@ -118,12 +118,12 @@ class Interpreter:
             known = args[1 - varying[0]].constant
             factors = sparse.flat(expr.broadcast(known, node.shape))
             spread = self._spread(args[varying[0]], node)
-            return Affine(self._constant(node, args), {k: v.scale_rows(factors) for k, v in spread.items()})
+            return Affine(self._constant(node, args), _sum([{k: v.scale_rows(factors) for k, v in spread.items()}]))
         if op == "div" and varying == [0]:
             by = expr.broadcast(args[1].constant, node.shape)
             spread = self._spread(args[0], node)
             divide = lambda v: v.map(lambda values: expr.div(values, sparse.gather(by, v.rows)))
-            return Affine(self._constant(node, args), {k: divide(v) for k, v in spread.items()})
+            return Affine(self._constant(node, args), _sum([{k: divide(v) for k, v in spread.items()}]))
         if op == "where" and 0 not in varying:
             return self._where(node, args)
         if op == "sum":
@@ -167,7 +167,7 @@ class Interpreter:
         shape[axis] = 1
         target = np.broadcast_to(np.arange(node.size).reshape(shape), a.constant.shape).reshape(-1)
         to = lambda v: v.place(target, np.arange(v.shape[1]), (node.size, v.shape[1]))
-        return Affine(self._constant(node, [a]), {k: to(v) for k, v in a.terms.items()})
+        return Affine(self._constant(node, [a]), _sum([{k: to(v) for k, v in a.terms.items()}]))
 
     def _where(self, node: Node, args: list[Affine]) -> Affine:
         test = expr.broadcast(args[0].constant, node.shape)

@@ -206,6 +206,12 @@ def test_what_cancels_or_is_zero_leaves_no_coefficient() -> None:
     assert isinstance(form, Affine) and not form.terms
 
 
+def test_entries_that_cancel_one_by_one_leave_no_term() -> None:
+    x, last = expr.ref("state", "x", 1, (3,), (None,)), expr.const(np.array([0.0, 0.0, 1.0]))
+    found = affine(expr.mul(expr.sub(expr.mul(x, last), x), last), is_state_or_noise)
+    assert isinstance(found, Affine) and not found.terms
+
+
 def test_a_large_panel_stays_sparse() -> None:
     n = 1500
     x = expr.ref("state", "x", 1, (n,), (None,))

@@ -12,6 +12,7 @@ from jax import Array
 
 from ssmlang.lowering.densities import gaussian_density, log_density
 from ssmlang.lowering.evaluate import Environment, evaluate
+from ssmlang.lowering.first_row import given_first
 from ssmlang.model import expr
 from ssmlang.model.model import Equation, InitialEquation, nodes_of
 
@@ -30,7 +31,7 @@ def has_first_density(lowering: NonlinearLowering) -> bool:
             return False
         if item.law is None and (expr.references(nodes_of(item)) or expr.parameters(nodes_of(item))):
             return False
-    given = _given(lowering)
+    given = given_first(lowering)
     split = lambda e: {bool(given[t.name][list(t.entries)].all()) for t in e.targets}
     return all(len(split(e)) == 1 for e in lowering.moved) and not any(_half(e, given) for e in lowering.moved)
 
@@ -53,7 +54,7 @@ def log_first(lowering: NonlinearLowering, params: Mapping[str, Array], data: Ma
         cov = J @ (law.cov + law.factor @ law.factor.T) @ J.T
         x = jnp.concatenate([memory.get(s, "state", n, 0) for n in start.states])
         total += gaussian_density(x - flat(law.mean), cov)
-    given = _given(lowering)
+    given = given_first(lowering)
     late = [e for e in lowering.moved if not all(given[t.name][list(t.entries)].all() for t in e.targets)]
     every: list[Equation | InitialEquation] = [*lowering.initials, *late]
     for item in every:
@@ -68,18 +69,6 @@ def _of(lowering: NonlinearLowering, item: Equation | InitialEquation, env: Envi
                          for t in item.targets])  # fmt: skip
     args = dict(zip(item.law.args, evaluate(list(item.law.args.values()), env)))
     return log_density(item.law, args, x, lowering._values(item))
-
-
-def _given(lowering: NonlinearLowering) -> dict[str, np.ndarray]:
-    """Which entries of each state `init` gives at row 0."""
-    found = {n: np.zeros(v.size, bool) for n, v in lowering.model.states.items()}
-    for name in lowering.start.states if lowering.start is not None else ():
-        found[name][:] = True
-    for item in lowering.initials:
-        for t in item.targets:
-            if t.row == 0:
-                found[t.name][list(t.entries)] = True
-    return found
 
 
 def _half(e: Equation, given: Mapping[str, np.ndarray]) -> bool:

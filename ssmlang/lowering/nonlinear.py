@@ -23,6 +23,7 @@ from ssmlang.lowering.apart import apart
 from ssmlang.lowering.emissions import Emissions
 from ssmlang.lowering.evaluate import Environment, Shared, early, evaluate
 from ssmlang.lowering.first_density import has_first_density, log_first
+from ssmlang.lowering.first_row import noises_before
 from ssmlang.lowering.marks import marks, valued
 from ssmlang.lowering.memory import Key, memory_of, whole
 from ssmlang.lowering.nonlinear_parts import Augmented, Counter, additive, flattened, in_order, with_wide_starts
@@ -90,6 +91,7 @@ class NonlinearLowering:
         self.start = GaussianStart(model, names, back) if names else None
         self.back = back
         self.initials = in_order([i for i in model.initials if i.special is None])
+        self._before = noises_before(self, {v.name for v in self._others()})
 
     def _is_latent(self, e: Equation) -> bool:
         return any(t.name in self.latent for t in e.targets)
@@ -340,23 +342,6 @@ class NonlinearLowering:
                 now[key] = part if whole(at, place.size) else old.at[at.astype(np.int32)].set(part)
 
     @cached_property
-    def _first_noises(self) -> dict[str, int]:
-        """How many rows of each noise row 0 begins with: what its memory holds, and what equations that hold from row 0
-        on read of the rows before it."""
-        rows = {v.name: 1 for v in self.noises} | {name: p.depth for (_, name), p in self.memory.places.items()}
-        initial: dict[str, set[int]] = {}
-        for item in self.model.initials:
-            for target in item.targets:
-                if target.row == 0:
-                    initial.setdefault(target.name, set()).update(target.entries)
-        for e in self.moved:
-            if not all(set(t.entries) <= initial.get(t.name, set()) for t in e.targets):
-                for sort, name, lag in expr.references(nodes_of(e)):
-                    if sort == "noise" and isinstance(lag, int):
-                        rows[name] = max(rows.get(name, 1), lag + 1)
-        return rows
-
-    @cached_property
     def _early(self) -> frozenset[int]:
         """What several equations of a row read of the rows before: a step whose parts are taken apart, say."""
         return early([nodes_of(e) for e in self.moved])
@@ -421,18 +406,17 @@ class NonlinearLowering:
 
         def series(sort: str, name: str, lag: int) -> Array:
             key = self._key(name) if sort in ("state", "obs") else (sort, name)
-            blank = jnp.zeros(self.memory.places[key].size if key in self.memory.places else self._noise_size(name))
-            return rows.get((*key, lag), blank)
+            of = self.memory.places[key] if key in self.memory.places else self.model.noises[name]
+            return rows.get((*key, lag), jnp.zeros(of.size))
 
         env = self._environment(params, data, jnp.asarray(0), series)
         mine: dict[Key, Array] = {}
         held = self._shared(env, source, mine)
         rows |= {(*key, 0): v for key, v in mine.items()}
-        for v in self._others():
-            for lag in range(self._first_noises[v.name]):
-                if ("noise", v.name, lag) not in rows:
-                    assert v.law is not None
-                    rows["noise", v.name, lag] = source.law(v.law, _arguments(v.law.args, env))
+        for v, lag in self._before:
+            if ("noise", v.name, lag) not in rows:
+                assert v.law is not None
+                rows["noise", v.name, lag] = source.law(v.law, _arguments(v.law.args, env))
         for item in self.initials:
             if kept and all((*self._key(target.name), -target.row) in kept for target in item.targets):
                 continue
@@ -456,9 +440,6 @@ class NonlinearLowering:
         self._row(self._environment(params, data, jnp.asarray(0), moving), source, now, given, told)
         rows |= {(*key, 0): v for key, v in (now | held).items()}
         return self.memory.made(rows), exists
-
-    def _noise_size(self, name: str) -> int:
-        return self.model.noises[name].size
 
 
 def _arguments(args: Mapping[str, expr.Node], env: Environment, shared: Shared | None = None) -> dict[str, Array]:

@@ -98,9 +98,10 @@ def test_lags_and_late_noises_are_part_of_the_memory() -> None:
     ("init", "x", "y"),
     [
         ("x[-1]", "0.5 * x[t-1] + e[t] + 0.8 * e[t-1]", "Normal(x[t], 0.4)"),
+        ("x[-1]", "0.5 * x[t-1] + 0.8 * e[t-1]", "Normal(x[t] + 0.7 * e[t], 0.4)"),
         ("x", "0.5 * x[t-1] + 0.3 * y[t-1] + 0.1 * e[t-1] + e[t]", "Normal(x[t] + 0.9 * e[t-1], 0.4)"),
     ],
-    ids=["a state that moves from row 0 on", "an observation that is missing and read later"],
+    ids=["a state that moves from row 0 on", "one that observations tell", "an observation that is missing"],
 )
 def test_row_0_reads_a_noise_of_the_row_before_it(init: str, x: str, y: str) -> None:
     """It is as much of a draw as that of any row: the linear filter is exact here."""

@@ -41,8 +41,8 @@ class Shared(NamedTuple):
 def shared_noises(model: Model, latent: Collection[str] = ()) -> Shared | None:
     """The noises that observations share with states of their row, where something is left of them given the states.
 
-    `latent`: observations that are part of the state. Where one shares a noise with an observation that is not, it counts
-    as a state: what is left of the noise, given what it reads too, is then the other's alone.
+    `latent`: observations that are part of the state. Where one shares a noise with an observation that is not, it
+    counts as a state: what is left of the noise, given what it reads too, is then the other's alone.
     """
     if model.differentials or not model.noises:
         return None
